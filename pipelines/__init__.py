@@ -1,0 +1,1 @@
+"""Dataset builds: raw corpora in, a labelled Parquet release out."""

@@ -1,0 +1,1 @@
+"""Valence and arousal: matches, metadata, label tables and the rule."""

@@ -1,0 +1,146 @@
+"""moodroll-data: parse, load the settings, hand them down; errors become one sentence and an exit code."""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from schemas.reject import BuildFailed
+from schemas.settings import SettingsError
+
+if TYPE_CHECKING:
+    from pipelines.config import BuildConfig
+
+DONE, FAILED, USAGE = 0, 1, 2
+MOST_PROBLEMS = 40
+
+EXAMPLES = {
+    "build": "moodroll-data build manifests/builds/lpd5-nottingham.toml --out out/real --set sources.lpd5.root=lpd_5_full",
+    "ingest": "moodroll-data ingest manifests/builds/sample.toml --out out/sample",
+    "curate": "moodroll-data curate manifests/builds/sample.toml --out out/sample --set filters.sample.min_bars=16",
+    "publish": "moodroll-data publish manifests/builds/sample.toml --out out/sample",
+    "verify": "moodroll-data verify out/sample/release",
+    "describe": "moodroll-data describe out/sample/release --json",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0 done, 1 the data or a check failed, 2 wrong usage."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    ours, beam_args = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
+    arguments = parser().parse_args(ours)
+    # Pages are imported by the commands that need them: help is quick, and Beam is told to be quiet before it starts.
+    logging.disable(logging.WARNING)
+    try:
+        return arguments.run(arguments, beam_args)
+    except SettingsError as error:
+        print(f"moodroll-data {arguments.command}: {error}", file=sys.stderr)
+        return USAGE
+    except BuildFailed as error:
+        print(f"moodroll-data {arguments.command}: {error}", file=sys.stderr)
+        return FAILED
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their arguments."""
+    top = argparse.ArgumentParser(
+        "moodroll-data", description="Build emotion-labelled symbolic-music datasets.", allow_abbrev=False,
+        epilog="Everything after -- goes to Apache Beam. Exit codes: 0 done, 1 the data or a check failed, 2 wrong usage.",
+    )  # fmt: skip
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, run, says in (
+        ("build", run_build, "ingest, curate and publish; goes on where an earlier run stopped"),
+        ("ingest", run_ingest, "read the sources into shards of songs"),
+        ("curate", run_curate, "judge every song into the catalog"),
+        ("publish", run_publish, "write the release from songs and catalog"),
+    ):
+        command = _command(commands, name, run, says)
+        command.add_argument("build", metavar="BUILD.toml", help="settings, see manifests/builds")
+        command.add_argument("--out", required=True, metavar="DIR", help="folder of the build")
+        command.add_argument("--set", action="append", default=[], metavar="a.b=v", help="override one setting; repeatable")
+    for name, run, says in (
+        ("verify", run_verify, "check a release byte by byte and song by song"),
+        ("describe", run_describe, "what a release holds"),
+    ):
+        command = _command(commands, name, run, says)
+        command.add_argument("release", metavar="DIR", help="a release, or the folder of a build")
+    command.add_argument("--json", action="store_true", help="as JSON")
+    return top
+
+
+def _command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, run: object, says: str) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        name, help=says, description=f"{says[0].upper()}{says[1:]}.", epilog=f"Example: {EXAMPLES[name]}", allow_abbrev=False
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def _load(arguments: argparse.Namespace) -> "BuildConfig":
+    from pipelines.config import load
+    from pipelines.registry import SOURCES
+
+    return load(arguments.build, arguments.set, SOURCES)
+
+
+def run_build(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
+    from pipelines.curate import curate
+    from pipelines.describe import describe, describe_text
+    from pipelines.ingest import ingest
+    from pipelines.publish import publish
+
+    config = _load(arguments)
+    ingest(config, arguments.out, beam_args)
+    curate(config, arguments.out, arguments.out, beam_args)
+    publish(config, arguments.out, arguments.out, beam_args)
+    print(describe_text(describe(arguments.out)))
+    return DONE
+
+
+def run_ingest(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
+    from pipelines.ingest import ingest
+
+    lock = ingest(_load(arguments), arguments.out, beam_args)
+    for name in lock.read:
+        print(f"{name}: {lock.read[name]} read, {lock.kept[name]} kept, {lock.rejected[name]} rejected {lock.reasons[name] or ''}")
+    return DONE
+
+
+def run_curate(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
+    from pipelines.curate import curate
+
+    curated = curate(_load(arguments), arguments.out, arguments.out, beam_args)
+    print(json.dumps(curated["waterfall"], indent=2))
+    return DONE
+
+
+def run_publish(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
+    from pipelines.describe import describe, describe_text
+    from pipelines.publish import publish
+
+    publish(_load(arguments), arguments.out, arguments.out, beam_args)
+    print(describe_text(describe(arguments.out)))
+    return DONE
+
+
+def run_verify(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
+    from pipelines.verify import verify
+
+    problems = verify(arguments.release)
+    for problem in problems[:MOST_PROBLEMS]:
+        print(problem)
+    if problems:
+        print(f"{len(problems)} problems: this is not the release that was published")
+        return FAILED
+    print("ok")
+    return DONE
+
+
+def run_describe(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
+    from pipelines.describe import describe, describe_text
+
+    facts = describe(arguments.release)
+    print(json.dumps(facts, indent=2) if arguments.json else describe_text(facts))
+    return DONE

@@ -1,0 +1,1 @@
+"""Songs that are the same piece: signatures, candidates, clusters."""

@@ -1,0 +1,1 @@
+"""What one song alone says, bar by bar; one file a feature."""

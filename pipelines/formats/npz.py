@@ -1,0 +1,196 @@
+"""LPD's npz: the bytes of one pianoroll archive to notes, tempo and downbeats, and back.
+
+An archive holds, per track, a compressed-column matrix of (steps, 128) velocities, a tempo and a downbeat per step, and
+`info.json` as a raw member. The rolls are never made dense: a note is a run of successive steps of one pitch with one
+velocity, so runs are read off the sorted columns. Two touching notes of one pitch and one velocity are one run: the
+format does not say that they were two.
+"""
+
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from schemas.entries import Limits
+from schemas.reject import BadInput, Reason
+from schemas.song import NOTE, TICKS_PER_QUARTER, TRACKS, make_notes, make_tempi
+
+N_PITCHES = 128
+PROGRAMS = (0, 0, 24, 32, 48)
+
+
+@dataclass(frozen=True, eq=False)
+class Roll:
+    """What one archive says: notes (NOTE) and tempi (TEMPO) in ticks, downbeats (int64 ticks), n_ticks of its length."""
+
+    notes: np.ndarray
+    tempi: np.ndarray
+    downbeats: np.ndarray
+    n_ticks: int
+
+
+def read_npz(blob: bytes, limits: Limits) -> Roll:
+    """Read one LPD-5 archive; raises BadInput where it is cut, hostile or not LPD-5."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(blob)) as archive:
+            return _read_archive(archive, limits)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise BadInput(Reason.TRUNCATED, f"not a whole zip archive: {error}") from error
+    except KeyError as error:
+        raise BadInput(Reason.MALFORMED, f"a member is missing: {error.args[0]}") from error
+
+
+def _read_archive(archive: zipfile.ZipFile, limits: Limits) -> Roll:
+    unpacked = sum(member.file_size for member in archive.infolist())
+    if unpacked > limits.max_unpacked_bytes:
+        raise BadInput(Reason.TOO_LARGE, f"unpacks to {unpacked} bytes, max_unpacked_bytes {limits.max_unpacked_bytes}")
+    resolution = _resolution(archive)
+    runs = [_track_runs(archive, track, limits.max_ticks * resolution // TICKS_PER_QUARTER) for track in range(len(TRACKS))]
+    if sum(len(run[0]) for run in runs) > limits.max_notes:
+        raise BadInput(Reason.TOO_LARGE, f"more than max_notes {limits.max_notes} notes")
+    start, stop, pitch, velocity, track = (np.concatenate(column) for column in zip(*runs, strict=True))
+    start, stop = to_ticks(start, resolution), to_ticks(stop, resolution)
+    tempo, downbeat = _member(archive, "tempo"), _member(archive, "downbeat")
+    if tempo.ndim != 1 or downbeat.ndim != 1 or tempo.dtype.kind not in "fiu" or downbeat.dtype.kind not in "biu":
+        raise BadInput(Reason.MALFORMED, "tempo and downbeat must be one number a step")
+    return Roll(
+        make_notes(start, np.maximum(stop - start, 1), pitch, velocity, track),
+        _tempi(tempo, resolution),
+        to_ticks(np.flatnonzero(downbeat), resolution),
+        int(to_ticks(np.array([len(tempo)]), resolution)[0]),
+    )
+
+
+def to_ticks(steps: np.ndarray, resolution: int) -> np.ndarray:
+    """Steps of `resolution` to the quarter as ticks, nearest, halves up."""
+    return (steps.astype(np.int64) * 2 * TICKS_PER_QUARTER + resolution) // (2 * resolution)
+
+
+def _resolution(archive: zipfile.ZipFile) -> int:
+    try:
+        info = json.loads(archive.read("info.json"))
+        resolution = info.get("beat_resolution", info.get("resolution"))
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise BadInput(Reason.BAD_INFO, f"info.json is not a JSON object: {error}") from error
+    if type(resolution) is not int or not 1 <= resolution <= 960:
+        raise BadInput(Reason.BAD_INFO, f"info.json gives no beat_resolution between 1 and 960 but {resolution!r}")
+    return resolution
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """One array, its claimed size checked against the bytes that are there before any memory is taken for it."""
+    data = archive.read(f"{name}.npy")
+    stream = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(stream)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read_header(stream)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        raise BadInput(Reason.MALFORMED, f"{name}: {error}") from error
+    if dtype.hasobject:
+        raise BadInput(Reason.PICKLED, f"{name} holds pickled objects, which are never loaded")
+    count = int(np.prod([int(side) for side in shape], dtype=object))
+    if fortran and len(shape) > 1 or count * dtype.itemsize != len(data) - stream.tell():
+        raise BadInput(Reason.MALFORMED, f"{name} claims {count} values, {len(data) - stream.tell()} bytes follow")
+    return np.frombuffer(data, dtype, count, stream.tell()).reshape(shape)
+
+
+def _track_runs(archive: zipfile.ZipFile, track: int, max_steps: int) -> tuple[np.ndarray, ...]:
+    """Columns (start, stop, pitch, velocity, track) of one track's runs, steps; empty for an empty track."""
+    data, steps, indptr, shape = (
+        _member(archive, f"pianoroll_{track}_csc_{part}") for part in ("data", "indices", "indptr", "shape")
+    )
+    if shape.shape != (2,) or shape[1] != N_PITCHES or not 0 <= shape[0] <= max_steps:
+        raise BadInput(Reason.TOO_LARGE if shape.shape == (2,) and shape[0] > max_steps else Reason.MALFORMED,
+                       f"track {track} claims shape {shape.tolist()[:4]}, at most {max_steps} steps of {N_PITCHES} pitches")
+    _check_columns(track, data, steps, indptr, int(shape[0]))
+    pitch = np.repeat(np.arange(N_PITCHES, dtype=np.int64), np.diff(indptr))
+    sounding = data != 0
+    pitch, steps, velocity = pitch[sounding], steps[sounding].astype(np.int64), data[sounding].astype(np.uint8)
+    cell = pitch * (max_steps + 1) + steps
+    if (np.diff(cell) <= 0).any():
+        order = np.argsort(cell, kind="stable")
+        cell, pitch, steps, velocity = cell[order], pitch[order], steps[order], velocity[order]
+    first = np.ones(len(cell), bool)
+    first[1:] = (np.diff(cell) != 1) | (velocity[1:] != velocity[:-1])
+    starts = np.flatnonzero(first)
+    lengths = np.diff(np.append(starts, len(cell)))
+    begin = steps[starts]
+    return begin, begin + lengths, pitch[starts], velocity[starts], np.full(len(starts), track)
+
+
+def _check_columns(track: int, data: np.ndarray, steps: np.ndarray, indptr: np.ndarray, n_steps: int) -> None:
+    sound = (
+        data.dtype.kind in "bu" and steps.dtype.kind in "iu" and indptr.dtype.kind in "iu"
+        and data.ndim == steps.ndim == indptr.ndim == 1 and len(data) == len(steps) and len(indptr) == N_PITCHES + 1
+        and indptr[0] == 0 and indptr[-1] == len(steps) and (np.diff(indptr.astype(np.int64)) >= 0).all()
+        and (not len(steps) or (steps.min() >= 0 and steps.max() < n_steps and data.max() <= 127))
+    )
+    if not sound:
+        raise BadInput(Reason.MALFORMED, f"track {track} is not a compressed-column matrix of velocities 0-127")
+
+
+def _tempi(tempo: np.ndarray, resolution: int) -> np.ndarray:
+    """Change points of a tempo a step; an archive of no steps plays at MIDI's 120."""
+    if not len(tempo):
+        return make_tempi([0], [120.0])
+    bpm = tempo.astype(np.float32)
+    if not np.isfinite(bpm).all() or (bpm <= 0).any():
+        raise BadInput(Reason.BAD_TEMPO, "a tempo is not a positive number")
+    changes = np.flatnonzero(np.append(True, bpm[1:] != bpm[:-1]))
+    ticks = to_ticks(changes, resolution)
+    # Where two changes fall on one tick the later holds.
+    last = np.append(ticks[1:] != ticks[:-1], True)
+    return make_tempi(ticks[last], bpm[changes[last]])
+
+
+def write_npz(notes: np.ndarray, tempi: np.ndarray, n_ticks: int, name: str, downbeats: np.ndarray | None = None) -> bytes:
+    """The LPD-5 archive of some notes, as the released files are: stored deterministically, downbeat at step 0 alone.
+
+    downbeats: ticks of bar lines, for archives that know them; None marks step 0 only.
+    """
+    members: dict[str, np.ndarray] = {}
+    for track in range(len(TRACKS)):
+        members.update(_roll_members(notes[notes["track"] == track], track, n_ticks))
+    members["tempo"] = np.repeat(tempi["bpm"], np.diff(np.append(tempi["start"], n_ticks))).astype(np.float64)
+    members["downbeat"] = np.zeros(n_ticks, bool)
+    members["downbeat"][[0] if downbeats is None else downbeats] = True
+    info: Mapping[str, Any] = {
+        str(track): {"is_drum": track == 0, "program": PROGRAMS[track], "name": TRACKS[track]} for track in range(len(TRACKS))
+    }
+    blob = io.BytesIO()
+    with zipfile.ZipFile(blob, "w") as archive:
+        for member, array in members.items():
+            stream = io.BytesIO()
+            np.lib.format.write_array(stream, array, version=(1, 0), allow_pickle=False)
+            _store(archive, f"{member}.npy", stream.getvalue())
+        _store(archive, "info.json", json.dumps({**info, "name": name, "beat_resolution": TICKS_PER_QUARTER}).encode())
+    return blob.getvalue()
+
+
+def _store(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    # A ZipInfo of its own carries the fixed date 1980-01-01, so that the same notes give the same bytes.
+    archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
+
+
+def _roll_members(notes: np.ndarray, track: int, n_ticks: int) -> dict[str, np.ndarray]:
+    assert notes.dtype == NOTE
+    lengths = notes["duration"].astype(np.int64)
+    offsets = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    cell = np.repeat(notes["pitch"] * np.int64(n_ticks) + notes["start"], lengths) + offsets
+    # Where notes of one pitch overlap, the later one sounds, as in a roll painted note by note.
+    cell, last = np.unique(cell[::-1], return_index=True)
+    velocity = np.repeat(notes["velocity"], lengths)[::-1][last]
+    pitch = cell // n_ticks if n_ticks else cell
+    parts = {
+        "data": velocity if len(cell) else np.zeros(0, bool),
+        "indices": (cell - pitch * n_ticks).astype(np.int32),
+        "indptr": np.searchsorted(pitch, np.arange(N_PITCHES + 1)).astype(np.int32),
+        "shape": np.array([n_ticks if len(cell) else 0, N_PITCHES], np.int64),
+    }
+    return {f"pianoroll_{track}_csc_{part}": array for part, array in parts.items()}

@@ -1,0 +1,67 @@
+"""publish: the kept songs with their verdicts, as the shards that people train from. Map only."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+import apache_beam as beam
+
+from pipelines.affect.splits import SPLITS
+from pipelines.config import BuildConfig
+from pipelines.curate import read_curated
+from pipelines.ingest import read_lock
+from pipelines.stages import files
+from pipelines.stages.release import DATA, write_release
+from pipelines.stages.runner import pipeline
+from schemas.manifest import Shard, to_json
+from schemas.row import RELEASE, SCHEMA_VERSION
+from schemas.remi import vocabulary_sha256
+from schemas.settings import public
+
+MANIFEST = "manifest.json"
+
+
+def publish(config: BuildConfig, corpus: str, out: str, beam_args: Sequence[str]) -> dict[str, Any]:
+    """Write the release of a curated corpus below `out`/release; gives its manifest."""
+    lock, curated = read_lock(corpus), read_curated(out)
+    n_shards, release = lock.spec["shards"], files.join(out, "release")
+    files.make_folder(files.join(release, DATA))
+    # Until the new manifest stands, the folder is no release: whoever reads it meanwhile is told so.
+    files.remove(files.join(release, MANIFEST))
+    names = {f"{DATA}/{files.shard_name(split, i, n_shards)}" for split in SPLITS for i in range(n_shards)}
+    files.remove_where(files.join(release, DATA), lambda path: f"{DATA}/{path}" not in names)
+    manifest = {
+        "name": config.name,
+        "schema_version": SCHEMA_VERSION,
+        "vocabulary_sha256": vocabulary_sha256(),
+        "versions": {name: version(name) for name in ("moodroll", "apache-beam", "numpy", "pyarrow", "music21", "symusic")},
+        "config": {**lock.spec, **curated["config"]},
+        "ingest": {name: public(getattr(lock, name)) for name in ("read", "kept", "rejected", "reasons", "pins")},
+        "waterfall": curated["waterfall"],
+        "splits": curated["splits"],
+        "columns": {field.name: {"type": str(field.type), "description": field.metadata[b"description"].decode()} for field in RELEASE},
+    }
+    with pipeline(beam_args) as p:
+        (
+            p
+            | "Shards" >> beam.Create(range(n_shards))
+            | "Spread" >> beam.Reshuffle()
+            | "Write release" >> beam.FlatMap(write_release, corpus, out, release, n_shards, SPLITS)
+            | "All shards" >> beam.combiners.ToList()
+            | "Write manifest" >> beam.Map(write_manifest, release, manifest)
+        )
+    return json.loads(files.read_bytes(files.join(release, MANIFEST)))
+
+
+def write_manifest(shards: Sequence[Shard], release: str, manifest: dict[str, Any]) -> None:
+    """The manifest with what was written; it comes last, so that it stands for a whole release."""
+    rows = Counter[str]()
+    for shard in shards:
+        rows[shard.split] += shard.rows
+    if any(rows[split] != kept for split, kept in manifest["splits"].items()):
+        raise ValueError(f"the catalog keeps {manifest['splits']}, the shards have {dict(rows)}")
+    whole = {**manifest, "shards": [asdict(shard) for shard in sorted(shards)]}
+    files.write_text(files.join(release, MANIFEST), to_json(whole))

@@ -1,0 +1,1 @@
+"""Corpora: which files make which songs; one file a corpus."""

@@ -1,0 +1,125 @@
+"""Lakh Pianoroll Dataset, five tracks: LPD-5-full, matched and cleansed.
+
+Two layouts: `<hex>/<md5>.npz` (full) and `A/B/C/TR…/<md5>.npz` (matched, cleansed). In the latter one md5 may stand under
+several tracks with the same content; it is one song, read from its first path. Bars come from a full downbeat array if
+there is one, else from LPD's side file `midi_info.json`, else they are taken for 4/4 from the start.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from pipelines.formats.npz import Roll, read_npz
+from schemas.entries import Files, Item, Limits
+from schemas.song import BAR, TICKS_PER_QUARTER, Song, covered_ticks, regular_bars
+
+_MD5_NPZ = re.compile(r"[0-9a-f]{32}\.npz")
+_TRACK_ID = re.compile(r"TR[A-Z]{5}[0-9A-F]{11}")
+
+
+@dataclass(frozen=True)
+class Lpd5Config:
+    """root: folder or URL that holds the npz; midi_info: path of LPD's midi_info.json, "" for none."""
+
+    root: str = ""
+    midi_info: str = ""
+
+
+def items(files: Files, config: Lpd5Config) -> list[Item]:
+    """One Item per md5, sorted, carrying its MSD folders and what midi_info.json says of it.
+
+    Raises ValueError where midi_info is given and is not LPD's file.
+    """
+    by_md5: dict[str, Item] = {}
+    tracks: dict[str, list[str]] = {}
+    for info in files.walk(config.root):
+        path = PurePosixPath(info.path)
+        if not _MD5_NPZ.fullmatch(path.name):
+            continue
+        md5 = path.name[:32]
+        by_md5.setdefault(md5, Item("lpd5", md5, (info.path,), info.n_bytes))
+        if _TRACK_ID.fullmatch(path.parent.name):
+            tracks.setdefault(md5, []).append(path.parent.name)
+    meters = _read_midi_info(files, config.midi_info)
+    return [_with_side(by_md5[md5], meters.get(md5), tracks.get(md5)) for md5 in sorted(by_md5)]
+
+
+def parse(item: Item, blobs: tuple[bytes, ...], config: Lpd5Config, limits: Limits) -> Song:
+    """The Song in one npz; raises BadInput."""
+    roll = read_npz(blobs[0], limits)
+    side: dict[str, Any] = json.loads(item.side or "{}")
+    bars, meter_source = _bars(roll, side)
+    return Song(
+        "lpd5", item.key, roll.notes, bars, roll.tempi, meter_source,
+        source_sha256=hashlib.sha256(blobs[0]).hexdigest(), folder_track_ids=tuple(side.get("tracks", ())),
+    )  # fmt: skip
+
+
+def _with_side(item: Item, meter: dict[str, Any] | None, tracks: list[str] | None) -> Item:
+    side = {**(meter or {}), **({"tracks": sorted(tracks)} if tracks else {})}
+    return replace(item, side=json.dumps(side, sort_keys=True) if side else "")
+
+
+def _read_midi_info(files: Files, path: str) -> dict[str, dict[str, Any]]:
+    """md5 → {meter: [numerator, denominator], first_beat: seconds}, leaving out songs whose meter changes."""
+    if not path:
+        return {}
+    try:
+        entries = json.loads(files.read("", path)).items()
+        return {PurePosixPath(name).stem: _meter(entry) for name, entry in entries if entry["constant_time_signature"]}
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is not LPD's midi_info.json (md5 to constant_time_signature and first_beat_time): {error}"
+        ) from error
+
+
+def _meter(entry: dict[str, Any]) -> dict[str, Any]:
+    signature = entry["constant_time_signature"]
+    numerator, denominator = signature.split("/") if isinstance(signature, str) else signature
+    meter = [int(numerator), int(denominator)]
+    if not (1 <= meter[0] <= 64 and meter[1] in (1, 2, 4, 8, 16, 32)):
+        raise ValueError(f"no such meter: {signature}")
+    first_beat = float(entry.get("first_beat_time") or 0.0)
+    if not 0 <= first_beat < 3600:
+        raise ValueError(f"no such first beat: {first_beat}")
+    return {"meter": meter, "first_beat": first_beat}
+
+
+def _bars(roll: Roll, side: dict[str, Any]) -> tuple[np.ndarray, str]:
+    """BAR array and the word for where it comes from."""
+    end = covered_ticks(roll.notes)
+    if len(roll.downbeats) > 1:
+        return _downbeat_bars(roll.downbeats, end), "downbeats"
+    if "meter" in side:
+        first = _tick_at(roll.tempi, side["first_beat"])
+        # A first beat past the music says nothing; a bar's length of ticks is the least that a meter can be laid on.
+        return regular_bars(end, *side["meter"], first=first if first < end else 0), "midi_info"
+    return regular_bars(end), "assumed_4_4"
+
+
+def _downbeat_bars(downbeats: np.ndarray, end: int) -> np.ndarray:
+    """Bars from one downbeat to the next; the last is as long as the one before, again and again until `end`."""
+    usual = int(downbeats[-1] - downbeats[-2])
+    more = np.arange(downbeats[-1] + usual, end, usual)
+    starts = np.unique(np.concatenate([[0], downbeats, more]))
+    bars = np.empty(len(starts), BAR)
+    bars["start"] = starts
+    bars["length"] = np.diff(np.append(starts, max(starts[-1] + usual, end)))
+    # Ticks tell how long a bar is, not how it is counted: quarters where it is whole in them, else sixteenths.
+    whole = bars["length"] % TICKS_PER_QUARTER == 0
+    bars["numerator"] = np.minimum(np.where(whole, bars["length"] // TICKS_PER_QUARTER, -(-bars["length"] // 6)), 255)
+    bars["denominator"] = np.where(whole, 4, 16)
+    return bars
+
+
+def _tick_at(tempi: np.ndarray, seconds: float) -> int:
+    """The tick nearest to a time, following the tempo changes."""
+    ticks_per_second = tempi["bpm"].astype(np.float64) * TICKS_PER_QUARTER / 60
+    elapsed = np.concatenate([[0.0], np.cumsum(np.diff(tempi["start"]) / ticks_per_second[:-1])])
+    at = int(np.searchsorted(elapsed, seconds, side="right")) - 1
+    return round(float(tempi["start"][at] + (seconds - elapsed[at]) * ticks_per_second[at]))

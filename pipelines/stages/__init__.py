@@ -1,0 +1,1 @@
+"""Beam coats: thin transforms; the functions in them are handed in."""

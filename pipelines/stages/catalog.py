@@ -1,0 +1,52 @@
+"""The coats around verdicts: statistics in, keyed tables between, catalog shards out."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.stages import files
+from pipelines.stages.shards import shard_path, write_rows
+from schemas.reject import Reject
+from schemas.row import CATALOG, REJECTS, STATISTICS
+
+N_BUCKETS = 16
+
+
+def read_columns(path: str, columns: list[str] | None = None) -> pa.Table:
+    """Some columns of one Parquet file, local or not."""
+    with files.open_input(path) as stream:
+        return pq.read_table(stream, columns=columns)
+
+
+def read_facts(index: int, corpus: str, n_shards: int, judge: Callable[[pa.Table, int], pa.Table]) -> pa.Table:
+    """The statistics of one songs shard, judged."""
+    return judge(read_columns(shard_path(corpus, "songs", index, n_shards), STATISTICS), index)
+
+
+def by_bucket(table: pa.Table, column: str, columns: list[str]) -> Iterator[tuple[int, pa.Table]]:
+    """(bucket, rows) for the rows whose hex digits in `column` fall there; equal values meet in one bucket."""
+    buckets = [int(value[:4], 16) % N_BUCKETS if value else -1 for value in table[column].to_pylist()]
+    for bucket in sorted(set(buckets) - {-1}):
+        yield bucket, table.select(columns).take([row for row, its in enumerate(buckets) if its == bucket])
+
+
+def together(tables: Iterable[pa.Table], empty: pa.Schema) -> pa.Table:
+    """Tables as one; no table is an empty one. Their order is the runner's: whoever takes this sorts."""
+    return pa.concat_tables([empty.empty_table(), *tables])
+
+
+def write_catalog(verdicts: tuple[int, pa.Table], out: str, n_shards: int) -> int:
+    """One shard of the catalog, its rows as those of the songs shard, and a Reject for every song that is not kept."""
+    index, catalog = verdicts
+    rows = catalog.to_pylist()
+    write_rows(shard_path(out, "catalog", index, n_shards), CATALOG, rows)
+    left = [vars(reject_of(row)) for row in rows if not row["kept"]]
+    write_rows(files.join(out, "rejects", files.shard_name("curate", index, n_shards)), REJECTS, left)
+    return index
+
+
+def reject_of(row: dict[str, Any]) -> Reject:
+    """A song's first failed rule is its reason; the detail has what they all say."""
+    return Reject(row["song_id"], row["source"], "curate", row["failed"][0], f"{', '.join(row['failed'])}: {row['detail']}")

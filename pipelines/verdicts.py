@@ -1,0 +1,127 @@
+"""Verdicts: what is decided about every song, kept or not, from the facts of all songs at once.
+
+Columnar and pure: a table of facts and a table of pairs in, the catalog out. Nothing depends on the order of rows.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.affect.splits import Shares, label_rank, split_of
+from pipelines.dedupe.clusters import components
+from schemas.entries import Filter, FilterConfig
+from schemas.reject import Reason
+from schemas.row import CATALOG, SONGS, STATISTICS, to_table
+
+FACTS = pa.schema(
+    [
+        *(SONGS.field(name) for name in STATISTICS),
+        ("shard", pa.int32()),
+        ("failed", pa.list_(pa.string())),
+        ("details", pa.list_(pa.string())),
+    ]
+)
+PAIRS = pa.schema([("a", pa.string()), ("b", pa.string()), ("similarity", pa.float32()), ("duplicate", pa.bool_())])
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What decides: filters and their thresholds per source, split shares and the seed."""
+
+    filters: tuple[Filter, ...]
+    thresholds: Mapping[str, FilterConfig]
+    shares: Shares
+    seed: int
+
+
+def judge_songs(statistics: pa.Table, shard: int, rules: Rules) -> pa.Table:
+    """Facts: the statistics of a shard's songs with every rule each song fails and what it says."""
+    rows = []
+    for stats in statistics.to_pylist():
+        verdicts = [(rule.reason, rule.check(stats, rules.thresholds[stats["source"]])) for rule in rules.filters]
+        failed = {reason: says for reason, says in verdicts if says}
+        rows.append({**stats, "shard": shard, "failed": list(failed), "details": list(failed.values())})
+    return to_table(rows, FACTS)
+
+
+def exact_pairs(facts: pa.Table) -> pa.Table:
+    """PAIRS of songs with one content hash: each with the smallest song_id of its hash; empty hashes match nothing."""
+    hashes = np.array(facts["content_hash"].to_pylist(), dtype=object)
+    ids = np.array(facts["song_id"].to_pylist(), dtype=object)
+    order = np.lexsort((ids, hashes))
+    hashes, ids = hashes[order], ids[order]
+    first = np.append(True, hashes[1:] != hashes[:-1])[: len(hashes)]
+    leader = ids[np.maximum.accumulate(np.where(first, np.arange(len(ids)), 0))]
+    pair = ~first & (hashes != "")
+    n_pairs = int(pair.sum())
+    return pa.table([leader[pair], ids[pair], np.ones(n_pairs, np.float32), np.ones(n_pairs, bool)], schema=PAIRS)
+
+
+def decide(facts: pa.Table, pairs: pa.Table, rules: Rules) -> pa.Table:
+    """CATALOG of all songs, with their shard as a last column, sorted by song_id."""
+    facts = facts.sort_by("song_id")
+    ids = np.array(facts["song_id"].to_pylist(), dtype=object)
+    if len(set(ids)) != len(ids):
+        raise ValueError("a song_id stands twice among the facts")
+    left, right = (np.searchsorted(ids, np.array(pairs[name].to_pylist(), dtype=object)) for name in ("a", "b"))
+    duplicate = pairs["duplicate"].to_numpy(zero_copy_only=False).astype(bool)
+    cluster = components(len(ids), left[duplicate], right[duplicate])
+    group = components(len(ids), left, right)
+    survivor = survivors(facts, cluster)
+    failed, details = facts["failed"].to_pylist(), facts["details"].to_pylist()
+    removed: dict[int, list[str]] = {}
+    for song in np.flatnonzero(survivor != np.arange(len(ids))):
+        removed.setdefault(survivor[song], []).append(ids[song])
+        if rules.thresholds[facts["source"][song].as_py()].drop_duplicates:
+            failed[song].append(Reason.DUPLICATE)
+            details[song].append(f"of {ids[survivor[song]]}")
+    columns: dict[str, Sequence[Any]] = {
+        "song_id": ids,
+        "source": facts["source"],
+        "kept": [not reasons for reasons in failed],
+        "failed": failed,
+        "detail": ["; ".join(says) for says in details],
+        "split": [split_of(ids[first], rules.seed, rules.shares) for first in group],
+        "group_id": ids[group],
+        "cluster_id": ids[cluster],
+        "duplicates": [removed.get(song, []) for song in range(len(ids))],
+        "label_rank": [label_rank(song_id, rules.seed) for song_id in ids],
+        "judge": np.zeros(len(ids), bool),
+    }
+    arrays = [pa.array(columns.get(field.name, [None] * len(ids)), field.type) for field in CATALOG]
+    return pa.Table.from_arrays(arrays, schema=CATALOG).append_column("shard", facts["shard"])
+
+
+def survivors(facts: pa.Table, cluster: np.ndarray) -> np.ndarray:
+    """For every song the one its cluster keeps: passing all rules, then with more tracks, longer, then by song_id.
+
+    facts stand in the order of song_id; a song alone in its cluster survives itself.
+    """
+    fails = np.array([bool(reasons) for reasons in facts["failed"].to_pylist()])
+    n_tracks = np.array([sum(count > 0 for count in counts) for counts in facts["track_notes"].to_pylist()])
+    seconds = facts["seconds"].to_numpy()
+    order = np.lexsort((np.arange(len(cluster)), -seconds, -n_tracks, fails, cluster))
+    first = np.append(True, np.diff(cluster[order]) != 0)[: len(order)]
+    best = np.empty(len(cluster), np.int64)
+    best[cluster[order][first]] = order[first]
+    return best[cluster]
+
+
+def waterfall(catalog: pa.Table, rules: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Per source and in all: songs in, failing each rule, failing it alone, kept. No rule is first, so none hides another."""
+    sources = catalog["source"].to_pylist()
+    result = {}
+    for name in [*sorted(set(sources)), "all"]:
+        mine = [reasons for source, reasons in zip(sources, catalog["failed"].to_pylist(), strict=True) if name in (source, "all")]
+        result[name] = {
+            "in": len(mine),
+            "failed": {rule: sum(rule in reasons for reasons in mine) for rule in rules},
+            "failed_alone": {rule: sum(reasons == [rule] for reasons in mine) for rule in rules},
+            "kept": sum(not reasons for reasons in mine),
+        }
+    return result
+
+

@@ -1,0 +1,107 @@
+"""The forms a registry line takes: Source, Filter, Feature; and the Item and Stats that pass through them."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from schemas.grid import Grid
+from schemas.reject import Reason
+from schemas.song import Song
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """One path below a root, with `/` between its parts; n_bytes is None for a thing that is not a plain file."""
+
+    path: str
+    n_bytes: int | None
+
+
+class Files(Protocol):
+    """The file system a source lists: local, or any that Beam opens."""
+
+    def walk(self, root: str) -> list[FileInfo]:
+        """Everything below root, sorted by path, paths relative to root."""
+        ...
+
+    def read(self, root: str, path: str) -> bytes:
+        """The bytes of one file."""
+        ...
+
+
+@dataclass(frozen=True, order=True)
+class Item:
+    """One song to be read: its key in its source, the files that hold it (relative to the root) and their sizes.
+
+    part: which tune of a file that holds many, from 0; side: JSON of what a side file or folder name says of the song.
+    n_bytes is None where a path is not a plain file.
+    """
+
+    source: str
+    key: str
+    paths: tuple[str, ...]
+    n_bytes: int | None
+    part: int = 0
+    side: str = ""
+
+    @property
+    def song_id(self) -> str:
+        return f"{self.source}:{self.key}"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much time, memory and music a file may ask for before it is refused."""
+
+    read_seconds: float = 30.0
+    max_file_bytes: int = 64 << 20
+    max_unpacked_bytes: int = 256 << 20
+    max_ticks: int = 4_000_000
+    max_notes: int = 400_000
+
+
+@dataclass(frozen=True)
+class FilterConfig:
+    """Thresholds of one source's songs; each rule reads its own.
+
+    max_bar_sixteenths: the vocabulary has 16; drop_duplicates: keep one song of each duplicate cluster.
+    """
+
+    min_seconds: float = 0.0
+    min_bars: int = 1
+    min_notes: int = 1
+    require_piano: bool = False
+    max_bar_sixteenths: int = 16
+    drop_duplicates: bool = True
+
+
+@dataclass(frozen=True)
+class Source:
+    """A corpus: `items(files, config)` lists its songs, `parse(item, blobs, config, limits)` makes one a Song.
+
+    parse is pure: the bytes of item.paths in, a Song out; it raises BadInput and nothing else for a bad file.
+    prepare, if any, makes the corpus's files (below config.root) before they are listed.
+    """
+
+    name: str
+    config: type
+    items: Callable[[Files, Any], Iterable[Item]]
+    parse: Callable[[Item, tuple[bytes, ...], Any, Limits], Song]
+    prepare: Callable[[Any], None] | None = None
+
+
+@dataclass(frozen=True)
+class Feature:
+    """Columns computed from one song alone: `compute(song, grid, config)` gives one value or array a column."""
+
+    name: str
+    columns: tuple[str, ...]
+    compute: Callable[[Song, Grid, Any], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A rule on a song's statistics: `check(stats, config)` says in a few words what is wrong, or None to keep it."""
+
+    reason: Reason
+    check: Callable[[Mapping[str, Any], Any], str | None]

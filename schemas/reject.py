@@ -1,0 +1,51 @@
+"""Reject: what a song becomes when it leaves, with a reason from a closed list."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Every word that can stand in the `reason` column."""
+
+    # ingest: the file is bad
+    NOT_A_FILE = "not_a_file"
+    UNREADABLE = "unreadable"
+    EMPTY_FILE = "empty_file"
+    TOO_LARGE = "too_large"
+    TRUNCATED = "truncated"
+    PICKLED = "pickled"
+    MALFORMED = "malformed"
+    BAD_INFO = "bad_info"
+    BAD_TEMPO = "bad_tempo"
+    TIMEOUT = "timeout"
+    READER_DIED = "reader_died"
+    # curate: a rule says no
+    TOO_SHORT = "too_short"
+    TOO_FEW_BARS = "too_few_bars"
+    TOO_FEW_NOTES = "too_few_notes"
+    NO_PIANO = "no_piano"
+    BAR_TOO_LONG = "bar_too_long"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True)
+class Reject:
+    """One song that left: which, from where, at which stage (ingest, curate), why, and the particulars."""
+
+    song_id: str
+    source: str
+    stage: str
+    reason: Reason
+    detail: str
+
+
+class BadInput(Exception):
+    """Raised by a reader for a file that is bad; costs the build one Reject."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail
+
+
+class BuildFailed(Exception):
+    """The data or a check stopped the build; one sentence for a person, exit code 1."""
