@@ -70,7 +70,9 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, run: object, says: str) -> argparse.ArgumentParser:
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, run: object, says: str
+) -> argparse.ArgumentParser:
     command = commands.add_parser(
         name, help=says, description=f"{says[0].upper()}{says[1:]}.", epilog=f"Example: {EXAMPLES[name]}", allow_abbrev=False
     )
@@ -104,7 +106,9 @@ def run_ingest(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
 
     lock = ingest(_load(arguments), arguments.out, beam_args)
     for name in lock.read:
-        print(f"{name}: {lock.read[name]} read, {lock.kept[name]} kept, {lock.rejected[name]} rejected {lock.reasons[name] or ''}")
+        print(
+            f"{name}: {lock.read[name]} read, {lock.kept[name]} kept, {lock.rejected[name]} rejected {lock.reasons[name] or ''}"
+        )
     return DONE
 
 

@@ -62,7 +62,9 @@ def _waterfall(name: str, fall: Mapping[str, Any]) -> str:
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns as wide as their widest cell, the first and last to the left, numbers to the right."""
     widths = [max(len(line[column]) for line in [head, *rows]) for column in range(len(head))]
-    text_last = bool(rows) and not all(row[-1].replace(",", "").rstrip("%").replace(".", "").isdigit() for row in rows if row[-1])
+    text_last = bool(rows) and not all(
+        row[-1].replace(",", "").rstrip("%").replace(".", "").isdigit() for row in rows if row[-1]
+    )
     lines = []
     for line in [head, *rows]:
         cells = [

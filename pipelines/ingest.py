@@ -17,8 +17,9 @@ from pipelines.registry import FEATURES, SOURCES
 from pipelines.stages import files
 from pipelines.stages.catalog import read_columns
 from pipelines.stages.progress import Progress
+from pipelines.stages.reading import Reading
 from pipelines.stages.runner import pipeline
-from pipelines.stages.shards import READ_KEY, SPEC_KEY, Reading, Task, WriteSongs, plan_path, read_plan, shard_path
+from pipelines.stages.shards import SPEC_KEY, Task, WriteSongs, plan_path, read_plan, shard_path
 from schemas.entries import Item
 from schemas.manifest import Lock, Pin, canonical_sha256, lock_from_json, to_json
 from schemas.reject import BuildFailed
@@ -53,11 +54,15 @@ def list_items(config: BuildConfig) -> dict[str, list[Item]]:
     """The songs of each source, by name of source; raises SettingsError where a source has none."""
     found = {}
     for name, settings in sorted(config.sources.items()):
-        if SOURCES[name].prepare:
-            SOURCES[name].prepare(settings)
+        source = SOURCES[name]
+        if source.prepare:
+            source.prepare(settings)
         if not settings.root or not files.exists(settings.root):
             raise SettingsError(f"no folder at {settings.root!r}: point sources.{name}.root at the corpus")
-        found[name] = list(SOURCES[name].items(files.BeamFiles(), settings))
+        try:
+            found[name] = list(source.items(files.BeamFiles(), settings))
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"sources.{name}: {error}") from error
         if not found[name]:
             raise SettingsError(f"no {name} song below {settings.root!r}: point sources.{name}.root at the corpus")
         if len({item.key for item in found[name]}) != len(found[name]):

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.transforms.combiners import ToList
 
 from pipelines.affect.splits import SPLITS
 from pipelines.config import BuildConfig
@@ -17,8 +18,8 @@ from pipelines.stages import files
 from pipelines.stages.release import DATA, write_release
 from pipelines.stages.runner import pipeline
 from schemas.manifest import Shard, to_json
-from schemas.row import RELEASE, SCHEMA_VERSION
 from schemas.remi import vocabulary_sha256
+from schemas.row import RELEASE, SCHEMA_VERSION
 from schemas.settings import public
 
 MANIFEST = "manifest.json"
@@ -42,7 +43,9 @@ def publish(config: BuildConfig, corpus: str, out: str, beam_args: Sequence[str]
         "ingest": {name: public(getattr(lock, name)) for name in ("read", "kept", "rejected", "reasons", "pins")},
         "waterfall": curated["waterfall"],
         "splits": curated["splits"],
-        "columns": {field.name: {"type": str(field.type), "description": field.metadata[b"description"].decode()} for field in RELEASE},
+        "columns": {
+            field.name: {"type": str(field.type), "description": field.metadata[b"description"].decode()} for field in RELEASE
+        },
     }
     with pipeline(beam_args) as p:
         (
@@ -50,7 +53,7 @@ def publish(config: BuildConfig, corpus: str, out: str, beam_args: Sequence[str]
             | "Shards" >> beam.Create(range(n_shards))
             | "Spread" >> beam.Reshuffle()
             | "Write release" >> beam.FlatMap(write_release, corpus, out, release, n_shards, SPLITS)
-            | "All shards" >> beam.combiners.ToList()
+            | "All shards" >> ToList()
             | "Write manifest" >> beam.Map(write_manifest, release, manifest)
         )
     return json.loads(files.read_bytes(files.join(release, MANIFEST)))

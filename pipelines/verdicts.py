@@ -78,7 +78,7 @@ def decide(facts: pa.Table, pairs: pa.Table, rules: Rules) -> pa.Table:
         if rules.thresholds[facts["source"][song].as_py()].drop_duplicates:
             failed[song].append(Reason.DUPLICATE)
             details[song].append(f"of {ids[survivor[song]]}")
-    columns: dict[str, Sequence[Any]] = {
+    columns: dict[str, Any] = {
         "song_id": ids,
         "source": facts["source"],
         "kept": [not reasons for reasons in failed],
@@ -115,7 +115,9 @@ def waterfall(catalog: pa.Table, rules: Sequence[str]) -> dict[str, dict[str, An
     sources = catalog["source"].to_pylist()
     result = {}
     for name in [*sorted(set(sources)), "all"]:
-        mine = [reasons for source, reasons in zip(sources, catalog["failed"].to_pylist(), strict=True) if name in (source, "all")]
+        mine = [
+            reasons for source, reasons in zip(sources, catalog["failed"].to_pylist(), strict=True) if name in (source, "all")
+        ]
         result[name] = {
             "in": len(mine),
             "failed": {rule: sum(rule in reasons for reasons in mine) for rule in rules},
@@ -123,5 +125,3 @@ def waterfall(catalog: pa.Table, rules: Sequence[str]) -> dict[str, dict[str, An
             "kept": sum(not reasons for reasons in mine),
         }
     return result
-
-

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -24,8 +24,13 @@ from schemas.remi import RemiConfig, encode, vocabulary_sha256
 from schemas.row import RELEASE, SCHEMA_VERSION, from_row, rows_of
 from schemas.settings import build
 
+# Below this many songs a check is over before a second process has started.
+SONGS_WORTH_PROCESSES = 500
 # What the songs of one split alone may have: a value that stands in two splits is a leak.
 GROUPINGS = ("song_id", "group_id", "cluster_id", "content_hash", "msd_track_id")
+
+# Problems of a shard, and the grouping columns of its songs.
+Checked = tuple[list[str], dict[str, list[Any]]]
 
 
 def verify(folder: str) -> list[str]:
@@ -35,38 +40,60 @@ def verify(folder: str) -> list[str]:
     for name, ours in (("schema_version", SCHEMA_VERSION), ("vocabulary_sha256", vocabulary_sha256())):
         if manifest.get(name) != ours:
             return [f"the release has {name} {manifest.get(name)}, this moodroll reads {ours}"]
-    claimed = {shard["path"] for shard in manifest["shards"]}
-    there = {f"{DATA}/{info.path}" for info in files.BeamFiles().walk(files.join(release, DATA))}
-    problems = [f"{path} is not in the manifest" for path in sorted(there - claimed)]
+    checked = check_shards(release, manifest)
+    songs = {
+        name: [(value, shard["split"]) for shard, (_, columns) in checked for value in columns[name]] for name in GROUPINGS
+    }
+    return [
+        *foreign_files(release, manifest),
+        *(problem for _, (problems, _) in checked for problem in problems),
+        *miscounts(songs["song_id"], manifest["splits"]),
+        *(leak for name in GROUPINGS for leak in leaks(name, songs[name])),
+    ]
+
+
+def check_shards(release: str, manifest: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Checked]]:
+    """Every shard with what check_shard says of it; a process a core where there is enough to do."""
+    shards = manifest["shards"]
+    check = partial(check_shard, release, manifest["config"]["remi"])
+    if sum(shard["rows"] for shard in shards) < SONGS_WORTH_PROCESSES:
+        return [(shard, check(shard)) for shard in shards]
     # Children import Beam's filesystems, and need not say what else Beam looked for.
-    quiet = {"initializer": logging.disable, "initargs": (logging.WARNING,)}
-    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), **quiet) as pool:
-        found = pool.map(partial(check_shard, release, manifest["config"]["remi"]), manifest["shards"])
-        where: dict[str, dict[str, set[str]]] = {name: defaultdict(set) for name in GROUPINGS}
-        rows: dict[str, int] = dict.fromkeys(manifest["splits"], 0)
-        seen: set[str] = set()
-        for shard, (shard_problems, groups) in zip(manifest["shards"], found, strict=True):
-            problems += shard_problems
-            rows[shard["split"]] += len(groups["song_id"])
-            problems += [f"{song_id} stands twice" for song_id in seen.intersection(groups["song_id"])]
-            seen.update(groups["song_id"])
-            for name in GROUPINGS:
-                for value in groups[name]:
-                    if value:
-                        where[name][value].add(shard["split"])
-    problems += [f"{s} has {n} songs, the manifest says {manifest['splits'][s]}" for s, n in rows.items() if n != manifest["splits"][s]]
-    return problems + list(leaks(where))
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), logging.disable, (logging.WARNING,)) as pool:
+        return list(zip(shards, pool.map(check, shards), strict=True))
 
 
-def leaks(where: Mapping[str, Mapping[str, Iterable[str]]]) -> Iterator[str]:
-    """A sentence for every value that stands in two splits."""
-    for name, values in where.items():
-        for value, splits in sorted(values.items()):
-            if len(set(splits)) > 1:
-                yield f"{name} {value} stands in {' and '.join(sorted(set(splits)))}: a leak"
+def foreign_files(release: str, manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Files among the shards that the manifest does not name, which a glob would read along."""
+    claimed = {shard["path"] for shard in manifest["shards"]}
+    for info in files.BeamFiles().walk(files.join(release, DATA)):
+        if f"{DATA}/{info.path}" not in claimed:
+            yield f"{DATA}/{info.path} is not in the manifest"
 
 
-def check_shard(release: str, remi: Mapping[str, Any], shard: Mapping[str, Any]) -> tuple[list[str], dict[str, list[Any]]]:
+def miscounts(songs: Iterable[tuple[str, str]], splits: Mapping[str, int]) -> Iterator[str]:
+    """Songs that stand twice, and splits with another number of songs than the manifest says."""
+    ids = [song_id for song_id, _ in songs]
+    for song_id, times in Counter(ids).items():
+        if times > 1:
+            yield f"{song_id} stands {times} times"
+    there = Counter(split for _, split in songs)
+    for split, claimed in splits.items():
+        if there[split] != claimed:
+            yield f"{split} has {there[split]} songs, the manifest says {claimed}"
+
+
+def leaks(name: str, values: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """A sentence for every value of a grouping column that stands in two splits."""
+    where: dict[str, set[str]] = defaultdict(set)
+    for value, split in values:
+        where[value].add(split)
+    for value, splits in sorted((value, splits) for value, splits in where.items() if value):
+        if len(splits) > 1:
+            yield f"{name} {value} stands in {' and '.join(sorted(splits))}: a leak"
+
+
+def check_shard(release: str, remi: Mapping[str, Any], shard: Mapping[str, Any]) -> Checked:
     """What is wrong with one shard, and the grouping columns of its songs."""
     nothing: dict[str, list[Any]] = {name: [] for name in GROUPINGS}
     try:

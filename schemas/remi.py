@@ -83,7 +83,7 @@ def tempo_index(bpm: np.ndarray) -> np.ndarray:
     return np.clip(np.floor((bpm - LOWEST_BPM) / BPM_STEP + 0.5), 0, N_TEMPI - 1).astype(np.int64)
 
 
-def encode(song: Song, grid: Grid, config: RemiConfig = RemiConfig()) -> Remi:  # noqa: B008  frozen, shared safely
+def encode(song: Song, grid: Grid, config: RemiConfig = RemiConfig()) -> Remi:
     """Tokens of a song whose notes stand on `grid`; every bar has at least its Bar token."""
     notes = song.notes
     pitch_fits = (notes["pitch"] >= LOWEST_PITCH) & (notes["pitch"] <= HIGHEST_PITCH)
@@ -97,10 +97,11 @@ def encode(song: Song, grid: Grid, config: RemiConfig = RemiConfig()) -> Remi:  
     slot = grid.bar[fits] * N_BEATS + grid.position[fits]
     order = np.lexsort((notes["pitch"][fits], notes["track"][fits], slot))
     chosen = np.flatnonzero(fits)[order]
-    return Remi(*_lay_out(song, grid, config, chosen, slot[order]), losses)
+    tokens, bar_offset = _lay_out(song, grid, config, chosen, slot[order])
+    return Remi(tokens, bar_offset, losses)
 
 
-def _lay_out(song: Song, grid: Grid, config: RemiConfig, chosen: np.ndarray, slot: np.ndarray) -> tuple[np.ndarray, ...]:
+def _lay_out(song: Song, grid: Grid, config: RemiConfig, chosen: np.ndarray, slot: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Tokens and bar offsets of the notes `chosen`, which stand in the rising `slot` (bar · 16 + position)."""
     n_bars = len(song.bars)
     beat_slot, first_note, beat_of_note = np.unique(slot, return_index=True, return_inverse=True)
@@ -178,7 +179,9 @@ def _token_ticks(tokens: np.ndarray, bar: np.ndarray, bars: np.ndarray) -> tuple
 
 def _whole_notes(tokens: np.ndarray, placed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where a Pitch is followed by a Velocity and a Duration of its own track, and that track."""
-    at = np.flatnonzero((tokens[:-2] >= PITCH) & (tokens[:-2] < VELOCITY) & placed[:-2]) if len(tokens) > 2 else np.zeros(0, int)
+    at = (
+        np.flatnonzero((tokens[:-2] >= PITCH) & (tokens[:-2] < VELOCITY) & placed[:-2]) if len(tokens) > 2 else np.zeros(0, int)
+    )
     track = (tokens[at] - PITCH) // N_PITCHES
     velocity, duration = tokens[at + 1] - VELOCITY, tokens[at + 2] - DURATION
     whole = (velocity >= 0) & (velocity // N_VELOCITIES == track) & (duration >= 0) & (duration // N_DURATIONS == track)

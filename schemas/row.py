@@ -5,6 +5,7 @@ the Croissant file are made.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -116,9 +117,7 @@ REJECTS = pa.schema(
     ]
 )
 # Columns that filters, labels and reports read: no list as long as the song.
-STATISTICS = [
-    field.name for field in SONGS if not pa.types.is_list(field.type) or field.name.startswith(("track_", "folder_"))
-]
+STATISTICS = [field.name for field in SONGS if not pa.types.is_list(field.type) or field.name.startswith(("track_", "folder_"))]
 
 
 def to_row(song: Song, remi: Remi, features: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,9 +146,10 @@ def from_row(row: Mapping[str, Any]) -> Song:
         for name in names:
             array[name] = row[f"{prefix}_{name}"]
         arrays.append(array)
+    notes, bars, tempi = arrays
     return Song(
-        row["source"], row["source_key"], *arrays, row["meter_source"], row["title"], row["artist"], row["genre"],
-        row["source_sha256"], tuple(row["folder_track_ids"]),
+        row["source"], row["source_key"], notes, bars, tempi, row["meter_source"], row["title"], row["artist"],
+        row["genre"], row["source_sha256"], tuple(row["folder_track_ids"]),
     )  # fmt: skip
 
 
@@ -179,4 +179,4 @@ def _values(column: pa.Array) -> list[Any]:
     if not pa.types.is_list(column.type) or pa.types.is_string(column.type.value_type):
         return column.to_pylist()
     offsets, flat = column.offsets.to_numpy(), column.values.to_numpy()
-    return [flat[start:stop] for start, stop in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [flat[start:stop] for start, stop in pairwise(offsets)]

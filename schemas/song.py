@@ -7,6 +7,7 @@ columns of structured arrays, never objects, and read-only. Times are ticks from
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 TICKS_PER_QUARTER = 24
 TICKS_PER_SIXTEENTH = 6
@@ -28,8 +29,8 @@ class Song:
 
     notes: NOTE, sorted by (start, track, pitch); bars: BAR, contiguous from tick 0, at least one, covering every note's
     rounded onset and end; tempi: TEMPO, rising starts, the first at 0; source_sha256: of the bytes it was read from;
-    folder_track_ids: MSD tracks under which the corpus's own folders file it. Raises ValueError where one of these does not hold,
-    which is always a reader's mistake: bad files are refused before a Song is made.
+    folder_track_ids: MSD tracks under which the corpus's own folders file it. Raises ValueError where one of these does
+    not hold, which is always a reader's mistake: bad files are refused before a Song is made.
     """
 
     source: str
@@ -95,17 +96,19 @@ def sort_keys(notes: np.ndarray) -> np.ndarray:
     return (notes["start"].astype(np.int64) << 16) | (notes["track"].astype(np.int64) << 8) | notes["pitch"]
 
 
-def make_notes(start, duration, pitch, velocity, track) -> np.ndarray:
+def make_notes(
+    start: ArrayLike, duration: ArrayLike, pitch: ArrayLike, velocity: ArrayLike, track: ArrayLike
+) -> np.ndarray:
     """NOTE array from columns (ticks, MIDI numbers), sorted; equal keys keep the order they came in."""
-    notes = np.empty(len(start), NOTE)
-    for name, column in zip(NOTE.names, (start, duration, pitch, velocity, track), strict=True):
+    notes = np.empty(len(np.asarray(start)), NOTE)
+    for name, column in zip(NOTE.names or (), (start, duration, pitch, velocity, track), strict=True):
         notes[name] = column
     return notes[np.argsort(sort_keys(notes), kind="stable")]
 
 
-def make_tempi(start, bpm) -> np.ndarray:
+def make_tempi(start: ArrayLike, bpm: ArrayLike) -> np.ndarray:
     """TEMPO array from columns, keeping only the points where the tempo changes."""
-    tempi = np.empty(len(start), TEMPO)
+    tempi = np.empty(len(np.asarray(start)), TEMPO)
     tempi["start"], tempi["bpm"] = start, bpm
     changes = np.ones(len(tempi), bool)
     changes[1:] = tempi["bpm"][1:] != tempi["bpm"][:-1]

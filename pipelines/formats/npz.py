@@ -18,7 +18,7 @@ import numpy as np
 
 from schemas.entries import Limits
 from schemas.reject import BadInput, Reason
-from schemas.song import NOTE, TICKS_PER_QUARTER, TRACKS, make_notes, make_tempi
+from schemas.song import BAR, NOTE, TICKS_PER_QUARTER, TICKS_PER_SIXTEENTH, TRACKS, make_notes, make_tempi
 
 N_PITCHES = 128
 PROGRAMS = (0, 0, 24, 32, 48)
@@ -95,7 +95,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     if dtype.hasobject:
         raise BadInput(Reason.PICKLED, f"{name} holds pickled objects, which are never loaded")
     count = int(np.prod([int(side) for side in shape], dtype=object))
-    if fortran and len(shape) > 1 or count * dtype.itemsize != len(data) - stream.tell():
+    if (fortran and len(shape) > 1) or count * dtype.itemsize != len(data) - stream.tell():
         raise BadInput(Reason.MALFORMED, f"{name} claims {count} values, {len(data) - stream.tell()} bytes follow")
     return np.frombuffer(data, dtype, count, stream.tell()).reshape(shape)
 
@@ -106,8 +106,10 @@ def _track_runs(archive: zipfile.ZipFile, track: int, max_steps: int) -> tuple[n
         _member(archive, f"pianoroll_{track}_csc_{part}") for part in ("data", "indices", "indptr", "shape")
     )
     if shape.shape != (2,) or shape[1] != N_PITCHES or not 0 <= shape[0] <= max_steps:
-        raise BadInput(Reason.TOO_LARGE if shape.shape == (2,) and shape[0] > max_steps else Reason.MALFORMED,
-                       f"track {track} claims shape {shape.tolist()[:4]}, at most {max_steps} steps of {N_PITCHES} pitches")
+        raise BadInput(
+            Reason.TOO_LARGE if shape.shape == (2,) and shape[0] > max_steps else Reason.MALFORMED,
+            f"track {track} claims shape {shape.tolist()[:4]}, at most {max_steps} steps of {N_PITCHES} pitches",
+        )
     _check_columns(track, data, steps, indptr, int(shape[0]))
     pitch = np.repeat(np.arange(N_PITCHES, dtype=np.int64), np.diff(indptr))
     sounding = data != 0
@@ -126,9 +128,15 @@ def _track_runs(archive: zipfile.ZipFile, track: int, max_steps: int) -> tuple[n
 
 def _check_columns(track: int, data: np.ndarray, steps: np.ndarray, indptr: np.ndarray, n_steps: int) -> None:
     sound = (
-        data.dtype.kind in "bu" and steps.dtype.kind in "iu" and indptr.dtype.kind in "iu"
-        and data.ndim == steps.ndim == indptr.ndim == 1 and len(data) == len(steps) and len(indptr) == N_PITCHES + 1
-        and indptr[0] == 0 and indptr[-1] == len(steps) and (np.diff(indptr.astype(np.int64)) >= 0).all()
+        data.dtype.kind in "bu"
+        and steps.dtype.kind in "iu"
+        and indptr.dtype.kind in "iu"
+        and data.ndim == steps.ndim == indptr.ndim == 1
+        and len(data) == len(steps)
+        and len(indptr) == N_PITCHES + 1
+        and indptr[0] == 0
+        and indptr[-1] == len(steps)
+        and (np.diff(indptr.astype(np.int64)) >= 0).all()
         and (not len(steps) or (steps.min() >= 0 and steps.max() < n_steps and data.max() <= 127))
     )
     if not sound:
@@ -147,6 +155,23 @@ def _tempi(tempo: np.ndarray, resolution: int) -> np.ndarray:
     # Where two changes fall on one tick the later holds.
     last = np.append(ticks[1:] != ticks[:-1], True)
     return make_tempi(ticks[last], bpm[changes[last]])
+
+
+def downbeat_bars(downbeats: np.ndarray, end: int) -> np.ndarray:
+    """BAR array from one downbeat (tick) to the next; the last is as long as the one before, again and again until `end`."""
+    usual = int(downbeats[-1] - downbeats[-2])
+    more = np.arange(downbeats[-1] + usual, end, usual)
+    starts = np.unique(np.concatenate([[0], downbeats, more]))
+    bars = np.empty(len(starts), BAR)
+    bars["start"] = starts
+    bars["length"] = np.diff(np.append(starts, max(starts[-1] + usual, end)))
+    # Ticks tell how long a bar is, not how it is counted: quarters where it is whole in them, else sixteenths.
+    whole = bars["length"] % TICKS_PER_QUARTER == 0
+    bars["numerator"] = np.minimum(
+        np.where(whole, bars["length"] // TICKS_PER_QUARTER, -(-bars["length"] // TICKS_PER_SIXTEENTH)), 255
+    )
+    bars["denominator"] = np.where(whole, 4, 16)
+    return bars
 
 
 def write_npz(notes: np.ndarray, tempi: np.ndarray, n_ticks: int, name: str, downbeats: np.ndarray | None = None) -> bytes:

@@ -8,15 +8,16 @@ there is one, else from LPD's side file `midi_info.json`, else they are taken fo
 import hashlib
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from pipelines.formats.npz import Roll, read_npz
+from pipelines.formats.npz import Roll, downbeat_bars, read_npz
 from schemas.entries import Files, Item, Limits
-from schemas.song import BAR, TICKS_PER_QUARTER, Song, covered_ticks, regular_bars
+from schemas.settings import PATH
+from schemas.song import TICKS_PER_QUARTER, Song, covered_ticks, regular_bars
 
 _MD5_NPZ = re.compile(r"[0-9a-f]{32}\.npz")
 _TRACK_ID = re.compile(r"TR[A-Z]{5}[0-9A-F]{11}")
@@ -26,8 +27,8 @@ _TRACK_ID = re.compile(r"TR[A-Z]{5}[0-9A-F]{11}")
 class Lpd5Config:
     """root: folder or URL that holds the npz; midi_info: path of LPD's midi_info.json, "" for none."""
 
-    root: str = ""
-    midi_info: str = ""
+    root: str = field(default="", metadata=PATH)
+    midi_info: str = field(default="", metadata=PATH)
 
 
 def items(files: Files, config: Lpd5Config) -> list[Item]:
@@ -94,27 +95,13 @@ def _bars(roll: Roll, side: dict[str, Any]) -> tuple[np.ndarray, str]:
     """BAR array and the word for where it comes from."""
     end = covered_ticks(roll.notes)
     if len(roll.downbeats) > 1:
-        return _downbeat_bars(roll.downbeats, end), "downbeats"
+        return downbeat_bars(roll.downbeats, end), "downbeats"
     if "meter" in side:
+        numerator, denominator = side["meter"]
         first = _tick_at(roll.tempi, side["first_beat"])
         # A first beat past the music says nothing; a bar's length of ticks is the least that a meter can be laid on.
-        return regular_bars(end, *side["meter"], first=first if first < end else 0), "midi_info"
+        return regular_bars(end, numerator, denominator, first if first < end else 0), "midi_info"
     return regular_bars(end), "assumed_4_4"
-
-
-def _downbeat_bars(downbeats: np.ndarray, end: int) -> np.ndarray:
-    """Bars from one downbeat to the next; the last is as long as the one before, again and again until `end`."""
-    usual = int(downbeats[-1] - downbeats[-2])
-    more = np.arange(downbeats[-1] + usual, end, usual)
-    starts = np.unique(np.concatenate([[0], downbeats, more]))
-    bars = np.empty(len(starts), BAR)
-    bars["start"] = starts
-    bars["length"] = np.diff(np.append(starts, max(starts[-1] + usual, end)))
-    # Ticks tell how long a bar is, not how it is counted: quarters where it is whole in them, else sixteenths.
-    whole = bars["length"] % TICKS_PER_QUARTER == 0
-    bars["numerator"] = np.minimum(np.where(whole, bars["length"] // TICKS_PER_QUARTER, -(-bars["length"] // 6)), 255)
-    bars["denominator"] = np.where(whole, 4, 16)
-    return bars
 
 
 def _tick_at(tempi: np.ndarray, seconds: float) -> int:

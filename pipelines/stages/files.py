@@ -42,8 +42,13 @@ class BeamFiles:
 
 
 def _walk_local(root: Path) -> Iterator[FileInfo]:
-    for folder, folders, names in os.walk(root):
-        below = Path(folder).relative_to(root)
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        below, real = Path(folder).relative_to(root), os.path.realpath(folder)
+        if real in seen:  # a link back up, or a second way to the same folder
+            folders.clear()
+            continue
+        seen.add(real)
         for name in names:
             path = Path(folder) / name
             size = path.stat().st_size if path.is_file() else None

@@ -68,7 +68,9 @@ class SplitWriter:
         return Shard(self._path, self._split, self._rows, self._stream.n_bytes, self._stream.sha256)
 
 
-def write_release(index: int, corpus: str, catalog_at: str, release: str, n_shards: int, splits: tuple[str, ...]) -> list[Shard]:
+def write_release(
+    index: int, corpus: str, catalog_at: str, release: str, n_shards: int, splits: tuple[str, ...]
+) -> list[Shard]:
     """The kept songs of one shard, with their verdicts, as one file a split; gives what was written."""
     catalog = read_columns(shard_path(catalog_at, "catalog", index, n_shards))
     with ExitStack() as stack:

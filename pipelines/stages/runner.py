@@ -22,5 +22,5 @@ def pipeline(beam_args: Sequence[str]) -> beam.Pipeline:
         return beam.Pipeline(options=PipelineOptions(list(beam_args)))
     workers = [] if "--direct_num_workers" in names else [f"--direct_num_workers={os.cpu_count() or 1}"]
     # What direct_running_mode=multi_processing would start, but for the logs of its workers.
-    processes = SubprocessSDKEnvironment.from_command_string(f"{sys.executable} -m {worker.__name__}")
+    processes = SubprocessSDKEnvironment.from_command_string(f"exec {sys.executable} -m {worker.__name__}")
     return beam.Pipeline(FnApiRunner(default_environment=processes), PipelineOptions([*workers, *beam_args]))

@@ -34,7 +34,7 @@ class Sandbox:
 
     def close(self) -> None:
         """End the child."""
-        self._pool.stop()
+        self._pool.stop()  # type: ignore[no-untyped-call]  # the one method that pebble leaves bare
         self._pool.join()
 
 

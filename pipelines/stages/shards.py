@@ -35,7 +35,7 @@ class Task:
     spec_sha256: str
 
 
-class WriteSongs(beam.DoFn):
+class WriteSongs(beam.DoFn):  # type: ignore[misc]  # Beam is untyped here
     """Task → Task, once songs, signatures and rejects of that shard stand below `out`."""
 
     def __init__(self, out: str, reading: Reading) -> None:

@@ -1,0 +1,56 @@
+# Everything needs Python 3.11 or newer and make; each target sets up .venv for itself.
+PYTHON ?= python3
+BIN := .venv/bin
+OUT ?= out
+DATA ?= ../shared/data
+
+.PHONY: help dataset test lint format bench real clean
+help:
+	@echo "make dataset            build the embedded sample into $(OUT)/sample"
+	@echo "make test               run the tests"
+	@echo "make lint               ruff, format check, mypy"
+	@echo "make bench DATA=FOLDER  speed on real LPD-5, with ratios to the plain way"
+	@echo "make real DATA=FOLDER   build LPD-5 and Nottingham (lpd_5/lpd_5_full and nottingham in FOLDER) into $(OUT)/real"
+
+$(BIN)/python:
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'moodroll needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)')"
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+
+.venv/pipelines: $(BIN)/python pyproject.toml
+	$(BIN)/pip install --quiet --editable ".[pipelines]"
+	@touch $@
+
+.venv/dev: .venv/pipelines
+	$(BIN)/pip install --quiet --editable ".[pipelines,training,dev]"
+	@touch $@
+
+dataset: .venv/pipelines
+	$(BIN)/moodroll-data build manifests/builds/sample.toml --out $(OUT)/sample
+	@echo
+	@echo "The release stands in $(OUT)/sample/release. Try next:"
+	@echo "  $(BIN)/moodroll-data verify $(OUT)/sample"
+	@echo "  $(BIN)/moodroll-data describe $(OUT)/sample"
+	@echo "  $(BIN)/python -c \"import pyarrow.dataset as d; print(d.dataset('$(OUT)/sample/release/data').head(3, columns=['song_id', 'title', 'split']).to_pandas())\""
+
+test: .venv/dev
+	$(BIN)/pytest
+
+lint: .venv/dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: .venv/dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: .venv/dev
+	$(BIN)/python tests/bench/ingest_speed.py --data $(DATA)
+
+real: .venv/pipelines
+	$(BIN)/moodroll-data build manifests/builds/lpd5-nottingham.toml --out $(OUT)/real \
+		--set sources.lpd5.root=$(DATA)/lpd_5/lpd_5_full --set sources.nottingham.root=$(DATA)/nottingham
+
+clean:
+	rm -rf .venv $(OUT)

@@ -1,0 +1,176 @@
+"""npz: what pypianoroll's rolls hold, and nothing from a hostile file."""
+
+import io
+import json
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.formats.npz import read_npz, to_ticks, write_npz
+from schemas import mock
+from schemas.entries import Limits
+from schemas.reject import BadInput, Reason
+from schemas.song import make_notes, make_tempi
+
+
+def notes_of_rolls(path: Path) -> list[tuple[int, ...]]:
+    """The plain loop over the rolls that pypianoroll loads: (start, track, pitch, duration, velocity)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pypianoroll warns of LPD's own empty tracks
+        import pypianoroll
+
+        rolls = pypianoroll.load(path).tracks
+    found = []
+    for track, roll in enumerate(rolls):
+        for pitch in range(128) if roll.pianoroll.shape[0] else ():
+            column = roll.pianoroll[:, pitch].astype(int).tolist()
+            start = 0
+            for step in range(1, len(column) + 1):
+                if step == len(column) or column[step] != column[start]:
+                    if column[start]:
+                        found.append((start, track, pitch, step - start, column[start]))
+                    start = step
+    return sorted(found)
+
+
+def plain(notes: np.ndarray) -> list[tuple[int, ...]]:
+    return [tuple(int(note[name]) for name in ("start", "track", "pitch", "duration", "velocity")) for note in notes]
+
+
+def test_notes_of_200_real_songs_are_those_of_their_rolls(lpd_root: Path) -> None:
+    paths = sorted(lpd_root.rglob("*.npz"))
+    sizes = {path: path.stat().st_size for path in paths}
+    chosen = [paths[index] for index in np.random.default_rng(0).permutation(len(paths)) if sizes[paths[index]] < 200_000][:200]
+    for path in chosen:
+        assert plain(read_npz(path.read_bytes(), Limits()).notes) == notes_of_rolls(path)
+
+
+def test_what_is_written_is_read_back_and_by_pypianoroll_too(tmp_path: Path) -> None:
+    song = mock.song("Drums: C2 C2 - C2\nPiano: C4+E4 _ G4 -\nStrings: - - - A5")
+    blob = write_npz(song.notes, song.tempi, 96, "made")
+    assert blob == write_npz(song.notes, song.tempi, 96, "made")
+    roll = read_npz(blob, Limits())
+    # Drums play C2 twice in touching notes of one velocity: one run, as the format has it.
+    assert plain(roll.notes) == [(0, 0, 36, 48, 80), *plain(song.notes)[1:3], *plain(song.notes)[4:]]
+    assert roll.n_ticks == 96
+    assert roll.downbeats.tolist() == [0]
+    assert roll.tempi.tolist() == [(0, 120.0)]
+    (tmp_path / "made.npz").write_bytes(blob)
+    assert notes_of_rolls(tmp_path / "made.npz") == plain(roll.notes)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_any_rolls_come_back(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    n_notes = int(random.integers(0, 60))
+    # One note a pitch and track: touching or overlapping ones are not told apart by the format.
+    cells = random.permutation(5 * 128)[:n_notes]
+    notes = make_notes(
+        random.integers(0, 90, n_notes),
+        random.integers(1, 10, n_notes),
+        cells % 128,
+        random.integers(1, 128, n_notes),
+        cells // 128,
+    )
+    tempi = make_tempi([0, 40], random.uniform(30, 250, 2).astype(np.float32))
+    roll = read_npz(write_npz(notes, tempi, 100, "any", downbeats=np.array([0, 50])), Limits())
+    assert np.array_equal(roll.notes, notes)
+    assert np.array_equal(roll.tempi, tempi)
+    assert roll.downbeats.tolist() == [0, 50]
+
+
+@given(st.integers(1, 960), st.lists(st.integers(0, 10**6), min_size=1))
+def test_any_resolution_becomes_ticks(resolution: int, steps: list[int]) -> None:
+    exact = [np.floor(step * 24 / resolution + 0.5) for step in steps]
+    assert np.abs(to_ticks(np.array(steps), resolution) - exact).max() <= (0 if 24 % resolution == 0 else 1)
+
+
+def archive(changes: dict[str, bytes | np.ndarray | None]) -> bytes:
+    """A sound archive with some members replaced, or left out."""
+    song = mock.song("Piano: C4 D4 E4 F4")
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(write_npz(song.notes, song.tempi, 96, "x"))) as sound, zipfile.ZipFile(stream, "w") as made:
+        for name in sound.namelist():
+            content = changes.get(name, sound.read(name))
+            if isinstance(content, np.ndarray):
+                member = io.BytesIO()
+                np.lib.format.write_array(member, content, allow_pickle=True)
+                content = member.getvalue()
+            if content is not None:
+                made.writestr(name, content)
+    return stream.getvalue()
+
+
+def header_alone(shape: tuple[int, ...]) -> bytes:
+    """An array that claims a shape and has no bytes."""
+    member = io.BytesIO()
+    np.lib.format.write_array_header_1_0(member, {"descr": "|b1", "fortran_order": False, "shape": shape})
+    return member.getvalue()
+
+
+def nan_tempo() -> np.ndarray:
+    return np.full(96, np.nan)
+
+
+def bomb() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("info.json", "{}")
+        made.writestr("tempo.npy", b"\0" * (300 << 20))
+    return stream.getvalue()
+
+
+def far_step() -> dict[str, bytes | np.ndarray | None]:
+    return {"pianoroll_1_csc_shape.npy": np.array([10**9, 128])}
+
+
+BAD: dict[str, tuple[Callable[[], bytes], Reason]] = {
+    "nothing": (lambda: b"", Reason.TRUNCATED),
+    "half": (lambda: archive({})[:900], Reason.TRUNCATED),
+    "a zip bomb": (bomb, Reason.TOO_LARGE),
+    "a pickled object": (lambda: archive({"tempo.npy": np.array([{}], object)}), Reason.PICKLED),
+    "10^9 steps of tempo": (lambda: archive({"tempo.npy": header_alone((10**9,))}), Reason.MALFORMED),
+    "10^9 steps of roll": (lambda: archive(far_step()), Reason.TOO_LARGE),
+    "a negative shape": (lambda: archive({"pianoroll_1_csc_shape.npy": np.array([-1, 128])}), Reason.MALFORMED),
+    "NaN tempo": (lambda: archive({"tempo.npy": nan_tempo()}), Reason.BAD_TEMPO),
+    "zero tempo": (lambda: archive({"tempo.npy": np.zeros(96)}), Reason.BAD_TEMPO),
+    "text tempo": (lambda: archive({"tempo.npy": np.array(["fast"] * 96)}), Reason.MALFORMED),
+    "info that is not JSON": (lambda: archive({"info.json": b"<html>"}), Reason.BAD_INFO),
+    "info that is a list": (lambda: archive({"info.json": b"[1]"}), Reason.BAD_INFO),
+    "no resolution": (lambda: archive({"info.json": b"{}"}), Reason.BAD_INFO),
+    "no info": (lambda: archive({"info.json": None}), Reason.MALFORMED),
+    "no third track": (lambda: archive({"pianoroll_3_csc_data.npy": None}), Reason.MALFORMED),
+    "a step outside": (lambda: archive({"pianoroll_1_csc_indices.npy": np.full(96, 96)}), Reason.MALFORMED),
+    "columns that go back": (lambda: archive({"pianoroll_1_csc_indptr.npy": np.arange(128, -1, -1)}), Reason.MALFORMED),
+    "a velocity of 200": (lambda: archive({"pianoroll_1_csc_data.npy": np.full(96, 200, np.uint8)}), Reason.MALFORMED),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_file_is_refused_with_its_reason(case: str) -> None:
+    make, reason = BAD[case]
+    with pytest.raises(BadInput) as refused:
+        read_npz(make(), Limits())
+    assert refused.value.reason == reason
+
+
+def test_limits_are_the_caller_s() -> None:
+    song = mock.song("Piano: C4 D4 E4 F4")
+    blob = write_npz(song.notes, song.tempi, 96, "x")
+    with pytest.raises(BadInput, match="max_notes 3"):
+        read_npz(blob, Limits(max_notes=3))
+    with pytest.raises(BadInput, match="95 steps"):
+        read_npz(blob, Limits(max_ticks=95))
+
+
+def test_another_resolution_is_brought_to_ticks() -> None:
+    info = json.dumps({"resolution": 12}).encode()
+    roll = read_npz(archive({"info.json": info}), Limits())
+    assert roll.notes["start"].tolist() == [0, 48, 96, 144]
+    assert roll.n_ticks == 192

@@ -1,0 +1,264 @@
+"""The main path, as a user runs it: same bytes whatever happens, nothing lost, and one sentence where it cannot be."""
+
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.cli import main
+from pipelines.formats.npz import write_npz
+from schemas import mock
+
+IN_PROCESS = ["--", "--runner=FnApiRunner"]
+TUNE = "X:{x}\nT:Tune {x}\nM:6/8\nL:1/8\nK:G\n|:G2G BAB|d2d G3|GAB A2A|BAG F2D|\nG2G BAB|d2d G3|GAB A2c|BGF G3:|\n"
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two corpora of made-up music: 90 npz in LPD's layout, 6 tunes of ABC."""
+    root = tmp_path_factory.mktemp("corpus")
+    for song in mock.songs(90, n_bars=16):
+        path = root / "lpd" / song.key[-1] / f"{song.key}.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(write_npz(song.notes, song.tempi, int(song.bars["start"][-1]) + 96, song.key))
+    (root / "abc").mkdir()
+    (root / "abc" / "tunes.abc").write_text(
+        "\n".join(TUNE.format(x=x).replace("d2d", "d2d" if x % 2 else "e2e") for x in range(6))
+    )
+    return root
+
+
+def settings(folder: Path, corpus: Path, extra: str = "") -> str:
+    """A build file over the corpus."""
+    path = folder / "build.toml"
+    path.write_text(
+        f'name = "test"\nshards = 12\n{extra}\n[sources.lpd5]\nroot = "{corpus}/lpd"\n[sources.nottingham]\nroot = "{corpus}/abc"\n'
+        "[filters.lpd5]\nmin_seconds = 10.0\nmin_notes = 100\n"
+    )
+    return str(path)
+
+
+def run(*arguments: str) -> int:
+    return main([*arguments])
+
+
+def hashes(out: Path) -> dict[str, str]:
+    """sha256 of every file of a build."""
+    return {
+        str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(out.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def built(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The build that the others are compared with."""
+    folder = tmp_path_factory.mktemp("built")
+    assert run("build", settings(folder, corpus), "--out", str(folder / "out"), *IN_PROCESS) == 0
+    return folder / "out"
+
+
+def test_counts_add_up_and_the_release_is_sound(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lock = json.loads((built / "ingest.lock.json").read_text())
+    assert lock["read"] == {"lpd5": 90, "nottingham": 6}
+    assert lock["rejected"] == {"lpd5": 0, "nottingham": 0}
+    manifest = json.loads((built / "release" / "manifest.json").read_text())
+    fall = manifest["waterfall"]["all"]
+    assert fall["in"] == 96
+    assert sum(manifest["splits"].values()) == fall["kept"]
+    # Six tunes, but two different ones: the others are duplicates.
+    assert manifest["waterfall"]["nottingham"]["failed"]["duplicate"] == 4
+    left = [row for path in (built / "rejects").glob("curate-*") for row in pq.read_table(path).to_pylist()]
+    assert len(left) == fall["in"] - fall["kept"]
+    assert {row["stage"] for row in left} == {"curate"}
+    assert run("verify", str(built)) == 0
+    assert capsys.readouterr().out.strip().endswith("ok")
+    assert run("describe", str(built), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["splits"] == manifest["splits"]
+
+
+def test_no_output_says_where_or_when_it_was_made(built: Path, corpus: Path) -> None:
+    for path in built.rglob("*"):
+        if path.is_file():
+            assert str(corpus).encode() not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_any_number_of_workers_gives_the_same_bytes(built: Path, corpus: Path, tmp_path: Path, workers: int) -> None:
+    assert (
+        run("build", settings(tmp_path, corpus), "--out", str(tmp_path / "out"), "--", f"--direct_num_workers={workers}") == 0
+    )
+    assert hashes(tmp_path / "out") == hashes(built)
+
+
+def test_the_portable_job_api_gives_the_same_bytes(built: Path, corpus: Path, tmp_path: Path) -> None:
+    flags = ["--", "--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=LOOPBACK"]
+    assert run("build", settings(tmp_path, corpus), "--out", str(tmp_path / "out"), *flags) == 0
+    assert hashes(tmp_path / "out") == hashes(built)
+
+
+def test_a_second_run_reads_nothing_and_changes_nothing(built: Path, corpus: Path, tmp_path: Path) -> None:
+    before, times = hashes(built), {path: path.stat().st_mtime_ns for path in (built / "songs").iterdir()}
+    assert run("build", settings(tmp_path, corpus), "--out", str(built), *IN_PROCESS) == 0
+    assert hashes(built) == before
+    assert {path: path.stat().st_mtime_ns for path in (built / "songs").iterdir()} == times
+
+
+def test_killed_and_run_again_gives_the_same_bytes(built: Path, corpus: Path, tmp_path: Path) -> None:
+    out, songs = tmp_path / "out", tmp_path / "out" / "songs"
+    arguments = ["build", settings(tmp_path, corpus), "--out", str(out), "--", "--direct_num_workers=1"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import sys; from pipelines.cli import main; main(sys.argv[1:])", *arguments]
+    )
+    wait_for(lambda: sorted(songs.glob("*.parquet")))
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    time.sleep(0.5)
+    done = sorted(songs.glob("*.parquet"))
+    assert 0 < len(done) < 12, "the build was to be killed in the middle"
+    times = {path: path.stat().st_mtime_ns for path in done}
+    assert run(*arguments) == 0
+    assert {path: path.stat().st_mtime_ns for path in done} == times
+    assert hashes(out) == hashes(built)
+
+
+def wait_for(look: Callable[[], list[Path]], seconds: float = 60) -> list[Path]:
+    """What `look` finds once it finds something."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := look():
+            return found
+        time.sleep(0.005)
+    raise TimeoutError("nothing came")
+
+
+def test_changed_filters_read_no_song_again(built: Path, corpus: Path, tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    assert run("build", settings(tmp_path, corpus), "--out", out, *IN_PROCESS) == 0
+    times = {path: path.stat().st_mtime_ns for path in Path(out, "songs").iterdir()}
+    assert run("build", settings(tmp_path, corpus), "--out", out, "--set", "filters.lpd5.min_notes=180", *IN_PROCESS) == 0
+    manifest = json.loads(Path(out, "release", "manifest.json").read_text())
+    assert manifest["waterfall"]["lpd5"]["failed"]["too_few_notes"] > 0
+    assert {path: path.stat().st_mtime_ns for path in Path(out, "songs").iterdir()} == times
+    assert run("verify", out) == 0
+
+
+@pytest.fixture
+def hostile(corpus: Path, tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    """The corpus with bad files among the good, and the reason each is to be given."""
+    root = tmp_path / "hostile"
+    (root / "lpd").mkdir(parents=True)
+    for path in (corpus / "lpd").iterdir():
+        (root / "lpd" / path.name).symlink_to(path)
+    sound = next((corpus / "lpd").rglob("*.npz")).read_bytes()
+    bad = root / "lpd" / "bad"
+    bad.mkdir()
+    (bad / f"{'d' * 32}.npz").mkdir()
+    (bad / f"{'e' * 32}.npz").write_bytes(b"")
+    (bad / f"{'f' * 32}.npz").write_bytes(sound[: len(sound) // 2])
+    (bad / f"{'9' * 32}.npz").write_bytes(b"<html>not here</html>")
+    abc = root / "abc"
+    abc.mkdir()
+    (abc / "tunes.abc").write_bytes((corpus / "abc" / "tunes.abc").read_bytes())
+    (abc / "noise.abc").write_bytes(b"X:1\nT:Noise\nM:4/4\nL:1/0\nK:C\nCCCC|\n")
+    return (
+        root,
+        {
+            f"lpd5:{'d' * 32}": "not_a_file",
+            f"lpd5:{'e' * 32}": "empty_file",
+            f"lpd5:{'f' * 32}": "truncated",
+            f"lpd5:{'9' * 32}": "truncated",
+            "nottingham:noise-1": "malformed",
+        },
+    )
+
+
+def songs_of(out: Path) -> dict[str, dict[str, object]]:
+    return {
+        row["song_id"]: row for path in sorted((out / "songs").glob("*.parquet")) for row in pq.read_table(path).to_pylist()
+    }
+
+
+def test_bad_files_cost_one_reject_each(built: Path, hostile: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    root, reasons = hostile
+    arguments = ["build", settings(tmp_path, root, "max_reject_share = 0.5"), "--out", str(tmp_path / "out")]
+    assert run(*arguments, *IN_PROCESS) == 0
+    rejects = [row for path in (tmp_path / "out" / "rejects").glob("ingest-*") for row in pq.read_table(path).to_pylist()]
+    assert {row["song_id"]: row["reason"] for row in rejects} == reasons
+    assert all(row["stage"] == "ingest" and row["detail"] for row in rejects)
+    assert songs_of(tmp_path / "out") == songs_of(built)
+
+
+def test_too_many_bad_files_fail_the_build(
+    hostile: tuple[Path, dict[str, str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert run("build", settings(tmp_path, hostile[0]), "--out", str(out), *IN_PROCESS) == 1
+    assert "could not be read, max_reject_share is 5%" in capsys.readouterr().err
+    assert not (out / "release").exists()
+
+
+WRONG = {
+    "unknown key": (["--set", "filters.lpd5.min_secs=3"], r"unknown key filters\.lpd5\.min_secs: did you mean min_seconds\?"),
+    "unknown source": (["--set", "sources.lpd.root=x"], r"unknown key sources\.lpd: did you mean lpd5\?"),
+    "wrong kind": (["--set", "shards=many"], r"shards must be int, not 'many'"),
+    "missing root": (["--set", "sources.lpd5.root=/nowhere"], r"no folder at '/nowhere': point sources\.lpd5\.root"),
+    "no song": (["--set", "sources.lpd5.root=EMPTY"], r"no lpd5 song below"),
+    "bad shares": (["--set", "splits.train=0.9"], r"sum to 1"),
+    "bad key method": (["--set", "key.method=ear"], r"key"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_settings_are_one_sentence_and_nothing_is_written(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str
+) -> None:
+    flags, says = WRONG[case]
+    (tmp_path / "empty").mkdir()
+    flags = [flag.replace("EMPTY", str(tmp_path / "empty")) for flag in flags]
+    assert run("build", settings(tmp_path, corpus), "--out", str(tmp_path / "out"), *flags, *IN_PROCESS) == 2
+    error = capsys.readouterr().err.strip()
+    assert len(error.splitlines()) == 1 and re.search(says, error), error
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unwritable_or_taken_out_folder_is_refused(
+    built: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build = settings(tmp_path, corpus)
+    (tmp_path / "file").write_text("here")
+    assert run("build", build, "--out", str(tmp_path / "file" / "out"), *IN_PROCESS) == 2
+    assert "cannot write to" in capsys.readouterr().err
+    before = hashes(built)
+    assert run("build", build, "--out", str(built), "--set", "shards=7", *IN_PROCESS) == 2
+    assert "holds another build, it differs in shards" in capsys.readouterr().err
+    assert hashes(built) == before
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    assert run("build", build, "--out", str(tmp_path / "mine"), *IN_PROCESS) == 2
+    assert "is not empty and holds no build" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]
+
+
+def test_every_song_reads_back_from_its_row(built: Path) -> None:
+    from schemas.row import from_row, rows_of
+
+    originals = {song.key: song for song in mock.songs(90, n_bars=16)}
+    for path in sorted((built / "songs").glob("*.parquet")):
+        for row in rows_of(pq.read_table(path)):
+            song = from_row(row)
+            assert song.song_id == row["song_id"]
+            assert len(song.bars) == row["n_bars"]
+            if row["source"] == "lpd5":
+                assert set(np.unique(song.notes["track"])) <= set(np.unique(originals[song.key].notes["track"]))

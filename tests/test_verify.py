@@ -1,0 +1,136 @@
+"""verify: a sound release is ok, and every way of changing one is told."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.cli import main
+from pipelines.formats.npz import write_npz
+from pipelines.verify import verify
+from schemas import mock
+from schemas.row import RELEASE
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A release of 30 made-up songs in two shards a split."""
+    folder = tmp_path_factory.mktemp("sound")
+    for song in mock.songs(30, n_bars=8):
+        (folder / f"{song.key}.npz").write_bytes(write_npz(song.notes, song.tempi, 96 * len(song.bars), song.key))
+    build = folder / "build.toml"
+    build.write_text(
+        f'name = "t"\nshards = 2\n[sources.lpd5]\nroot = "{folder}"\n[splits]\ntrain = 0.6\nvalidation = 0.2\ntest = 0.2\n'
+    )
+    assert main(["build", str(build), "--out", str(folder / "out"), "--", "--runner=FnApiRunner"]) == 0
+    return folder / "out" / "release"
+
+
+@pytest.fixture
+def release(sound: Path, tmp_path: Path) -> Path:
+    """A copy to spoil."""
+    return Path(shutil.copytree(sound, tmp_path / "release"))
+
+
+def shard(release: Path, split: str) -> Path:
+    return next(path for path in sorted((release / "data").glob(f"{split}-*")) if pq.read_metadata(path).num_rows)
+
+
+def rewrite(release: Path, path: Path, change: Callable[[list[dict[str, Any]]], object]) -> None:
+    """Change a shard's rows and make the manifest's hash fit, as somebody might who edits a release by hand."""
+    rows = pq.read_table(path).to_pylist()
+    change(rows)
+    pq.write_table(pa.Table.from_pylist(rows, RELEASE), path)
+    manifest = json.loads((release / "manifest.json").read_text())
+    for one in manifest["shards"]:
+        if one["path"] == f"data/{path.name}":
+            data = path.read_bytes()
+            one.update(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+    (release / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_sound_release_is_ok(sound: Path) -> None:
+    assert verify(str(sound)) == [] and verify(str(sound.parent)) == []
+
+
+def test_a_flipped_byte(release: Path) -> None:
+    path = shard(release, "train")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert any("are not those the manifest hashes" in problem for problem in verify(str(release)))
+
+
+def test_a_missing_and_a_foreign_shard(release: Path) -> None:
+    shard(release, "test").rename(release / "data" / "more.parquet")
+    problems = verify(str(release))
+    assert any("cannot be read: No such file" in problem for problem in problems)
+    assert "data/more.parquet is not in the manifest" in problems
+
+
+def note_changed(rows: list[dict[str, Any]]) -> None:
+    rows[0]["note_pitch"][0] = (rows[0]["note_pitch"][0] + 1) % 108
+
+
+def row_lost(rows: list[dict[str, Any]]) -> None:
+    rows.pop()
+
+
+def note_moved_out(rows: list[dict[str, Any]]) -> None:
+    rows[0]["note_start"][-1] = 10**6
+
+
+def rhythm_changed(rows: list[dict[str, Any]]) -> None:
+    rows[0]["rhythm_onsets"][0] += 1
+
+
+def split_renamed(rows: list[dict[str, Any]]) -> None:
+    rows[0]["split"] = "validation"
+
+
+def key_cut(rows: list[dict[str, Any]]) -> None:
+    rows[0]["key"].pop()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (note_changed, "is not what its notes give"),
+        (row_lost, "rows, the manifest says"),
+        (note_moved_out, "its notes break the record"),
+        (rhythm_changed, "rhythm_onsets is not what its notes give"),
+        (split_renamed, "it says split validation in a shard of train"),
+        (key_cut, "key has"),
+    ],
+)
+def test_an_edited_row_is_found_though_the_hash_fits(release: Path, change: Callable[[Any], None], says: str) -> None:
+    rewrite(release, shard(release, "train"), change)
+    assert any(says in problem for problem in verify(str(release)))
+
+
+def test_a_song_in_two_splits_is_a_leak(release: Path) -> None:
+    leaked = pq.read_table(shard(release, "train")).to_pylist()[0]
+    rewrite(release, shard(release, "test"), lambda rows: rows.append({**leaked, "split": "test", "song_id": "lpd5:other"}))
+    problems = verify(str(release))
+    assert any(problem.startswith("content_hash") and "stands in test and train: a leak" in problem for problem in problems)
+    assert any(problem.startswith("group_id") for problem in problems)
+
+
+def test_another_version_is_said_and_no_more(release: Path) -> None:
+    manifest = json.loads((release / "manifest.json").read_text())
+    (release / "manifest.json").write_text(json.dumps({**manifest, "schema_version": 0}))
+    assert verify(str(release)) == ["the release has schema_version 0, this moodroll reads 1"]
+
+
+def test_exit_codes(release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(release)]) == 0
+    shard(release, "test").unlink()
+    assert main(["verify", str(release)]) == 1
+    assert main(["verify", str(tmp_path / "none")]) == 2
+    assert "no release at" in capsys.readouterr().err
