@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from pipelines.stages import files
 from pipelines.stages.catalog import read_columns
-from pipelines.stages.shards import ROWS_PER_GROUP, shard_path
+from pipelines.stages.shards import PARQUET, ROWS_PER_GROUP, shard_path
 from schemas.manifest import Shard
 from schemas.row import RELEASE, VERDICTS
 
@@ -47,7 +47,7 @@ class SplitWriter:
     def __init__(self, path: str, split: str, stream: IO[bytes]) -> None:
         self._path, self._split = path, split
         self._stream = HashedStream(stream)
-        self._writer = pq.ParquetWriter(self._stream, RELEASE, compression="zstd")
+        self._writer = pq.ParquetWriter(self._stream, RELEASE, **PARQUET)
         self._waiting = RELEASE.empty_table()
         self._rows = 0
 

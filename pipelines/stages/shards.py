@@ -23,6 +23,8 @@ from schemas.reject import BadInput, Reason, Reject
 from schemas.row import REJECTS, SIGNATURES, SONGS, to_table
 
 ROWS_PER_GROUP = 256
+# Without dictionaries real songs take a fifth less room and half the time: their columns are long lists of numbers.
+PARQUET: dict[str, Any] = {"compression": "zstd", "use_dictionary": False}
 SPEC_KEY, READ_KEY = b"moodroll.spec_sha256", b"moodroll.read"
 
 
@@ -106,7 +108,7 @@ class TableWriter:
 
     def __init__(self, stream: IO[bytes], schema: pa.Schema) -> None:
         self._schema, self._rows = schema, list[Mapping[str, Any]]()
-        self._writer = pq.ParquetWriter(stream, schema, compression="zstd")
+        self._writer = pq.ParquetWriter(stream, schema, **PARQUET)
 
     def add(self, row: Mapping[str, Any]) -> None:
         self._rows.append(row)
