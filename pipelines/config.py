@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.affect.splits import Shares
+from pipelines.dedupe.candidates import DedupeConfig
 from pipelines.dedupe.shingles import ShingleConfig
 from pipelines.features.key import KeyConfig
 from schemas.entries import FilterConfig, Limits, Source
@@ -31,6 +32,7 @@ class BuildConfig:
     remi: RemiConfig = field(default_factory=RemiConfig)
     key: KeyConfig = field(default_factory=KeyConfig)
     shingles: ShingleConfig = field(default_factory=ShingleConfig)
+    dedupe: DedupeConfig = field(default_factory=DedupeConfig)
     splits: Shares = field(default_factory=Shares)
 
     def __post_init__(self) -> None:

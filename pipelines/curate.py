@@ -15,6 +15,7 @@ from pipelines.ingest import read_lock
 from pipelines.registry import FILTERS
 from pipelines.stages import files
 from pipelines.stages.catalog import by_bucket, read_columns, read_facts, together, write_catalog
+from pipelines.stages.pairs import NearPairs, corpus_of
 from pipelines.stages.runner import pipeline
 from pipelines.stages.shards import shard_path
 from pipelines.verdicts import FACTS, PAIRS, Rules, decide, exact_pairs, judge_songs, waterfall
@@ -36,18 +37,16 @@ def curate(config: BuildConfig, corpus: str, out: str, beam_args: Sequence[str])
     for folder in ("catalog", "rejects"):
         files.make_folder(files.join(out, folder))
     with pipeline(beam_args) as p:
-        facts = (
-            p
-            | "Shards" >> beam.Create(range(n_shards))
-            | "Spread" >> beam.Reshuffle()
-            | "Judge" >> beam.Map(read_facts, corpus, n_shards, partial(judge_songs, rules=rules))
-        )
-        pairs = (
+        shards = p | "Shards" >> beam.Create(range(n_shards)) | "Spread" >> beam.Reshuffle()
+        facts = shards | "Judge" >> beam.Map(read_facts, corpus, n_shards, partial(judge_songs, rules=rules))
+        near = shards | "Near" >> NearPairs(corpus_of(corpus, n_shards), config.dedupe)
+        exact = (
             facts
             | "By content" >> beam.FlatMap(by_bucket, "content_hash", ["song_id", "content_hash"])
             | "Same content" >> beam.GroupByKey()
             | "Exact pairs" >> beam.Map(pairs_in_bucket)
         )
+        pairs = (exact, near) | "All pairs" >> beam.Flatten()
         (
             {"facts": facts | "Facts" >> beam.WithKeys(0), "pairs": pairs | "Pairs" >> beam.WithKeys(0)}
             | "Bring together" >> beam.CoGroupByKey()
@@ -79,7 +78,7 @@ def close(config: BuildConfig, out: str, n_shards: int, n_songs: int) -> dict[st
         raise ValueError(f"{n_songs} songs were ingested, the catalog has {catalog.num_rows}")
     kept = catalog.filter(catalog["kept"])
     lock = {
-        "config": {name: public(getattr(config, name)) for name in ("name", "seed", "filters", "splits")},
+        "config": {name: public(getattr(config, name)) for name in ("name", "seed", "filters", "dedupe", "splits")},
         "waterfall": waterfall(catalog, [*(rule.reason for rule in FILTERS), Reason.DUPLICATE]),
         "splits": {split: kept["split"].to_pylist().count(split) for split in SPLITS},
     }

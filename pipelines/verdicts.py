@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.affect.splits import Shares, label_rank, split_of
-from pipelines.dedupe.clusters import components
+from pipelines.dedupe.candidates import run_begins
+from pipelines.dedupe.clusters import components, survivors
 from schemas.entries import Filter, FilterConfig
 from schemas.reject import Reason
 from schemas.row import CATALOG, SONGS, STATISTICS, to_table
@@ -24,7 +26,15 @@ FACTS = pa.schema(
         ("details", pa.list_(pa.string())),
     ]
 )
-PAIRS = pa.schema([("a", pa.string()), ("b", pa.string()), ("similarity", pa.float32()), ("duplicate", pa.bool_())])
+PAIRS = pa.schema(
+    [
+        ("a", pa.string()),
+        ("b", pa.string()),
+        ("jaccard", pa.float32()),
+        ("containment", pa.float32()),
+        ("duplicate", pa.bool_()),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -56,28 +66,28 @@ def exact_pairs(facts: pa.Table) -> pa.Table:
     first = np.append(True, hashes[1:] != hashes[:-1])[: len(hashes)]
     leader = ids[np.maximum.accumulate(np.where(first, np.arange(len(ids)), 0))]
     pair = ~first & (hashes != "")
-    n_pairs = int(pair.sum())
-    return pa.table([leader[pair], ids[pair], np.ones(n_pairs, np.float32), np.ones(n_pairs, bool)], schema=PAIRS)
+    ones = np.ones(int(pair.sum()), np.float32)
+    return pa.table([leader[pair], ids[pair], ones, ones, ones > 0], schema=PAIRS)
 
 
 def decide(facts: pa.Table, pairs: pa.Table, rules: Rules) -> pa.Table:
     """CATALOG of all songs, with their shard as a last column, sorted by song_id."""
     facts = facts.sort_by("song_id")
-    ids = np.array(facts["song_id"].to_pylist(), dtype=object)
+    ids = facts["song_id"].to_pylist()
     if len(set(ids)) != len(ids):
         raise ValueError("a song_id stands twice among the facts")
-    left, right = (np.searchsorted(ids, np.array(pairs[name].to_pylist(), dtype=object)) for name in ("a", "b"))
+    left, right = rows_named(ids, pairs["a"]), rows_named(ids, pairs["b"])
     duplicate = pairs["duplicate"].to_numpy(zero_copy_only=False).astype(bool)
     cluster = components(len(ids), left[duplicate], right[duplicate])
     group = components(len(ids), left, right)
-    survivor = survivors(facts, cluster)
+    survivor = surviving(facts, cluster)
     failed, details = facts["failed"].to_pylist(), facts["details"].to_pylist()
     removed: dict[int, list[str]] = {}
-    for song in np.flatnonzero(survivor != np.arange(len(ids))):
-        removed.setdefault(survivor[song], []).append(ids[song])
+    for song, says in why_duplicate(ids, survivor, left, right, pairs).items():
+        removed.setdefault(int(survivor[song]), []).append(ids[song])
         if rules.thresholds[facts["source"][song].as_py()].drop_duplicates:
             failed[song].append(Reason.DUPLICATE)
-            details[song].append(f"of {ids[survivor[song]]}")
+            details[song].append(says)
     columns: dict[str, Any] = {
         "song_id": ids,
         "source": facts["source"],
@@ -85,8 +95,8 @@ def decide(facts: pa.Table, pairs: pa.Table, rules: Rules) -> pa.Table:
         "failed": failed,
         "detail": ["; ".join(says) for says in details],
         "split": [split_of(ids[first], rules.seed, rules.shares) for first in group],
-        "group_id": ids[group],
-        "cluster_id": ids[cluster],
+        "group_id": [ids[first] for first in group],
+        "cluster_id": [ids[first] for first in cluster],
         "duplicates": [removed.get(song, []) for song in range(len(ids))],
         "label_rank": [label_rank(song_id, rules.seed) for song_id in ids],
         "judge": np.zeros(len(ids), bool),
@@ -95,19 +105,43 @@ def decide(facts: pa.Table, pairs: pa.Table, rules: Rules) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=CATALOG).append_column("shard", facts["shard"])
 
 
-def survivors(facts: pa.Table, cluster: np.ndarray) -> np.ndarray:
+def rows_named(ids: Sequence[str], names: pa.ChunkedArray) -> np.ndarray:
+    """The rows of names among sorted ids; raises ValueError for one that is not there."""
+    rows = pc.index_in(names, pa.array(ids, pa.string()))
+    if rows.null_count:
+        raise ValueError("a pair names a song that is not among the facts")
+    return rows.to_numpy().astype(np.int64)
+
+
+def surviving(facts: pa.Table, cluster: np.ndarray) -> np.ndarray:
     """For every song the one its cluster keeps: passing all rules, then with more tracks, longer, then by song_id.
 
     facts stand in the order of song_id; a song alone in its cluster survives itself.
     """
-    fails = np.array([bool(reasons) for reasons in facts["failed"].to_pylist()])
-    n_tracks = np.array([sum(count > 0 for count in counts) for counts in facts["track_notes"].to_pylist()])
-    seconds = facts["seconds"].to_numpy()
-    order = np.lexsort((np.arange(len(cluster)), -seconds, -n_tracks, fails, cluster))
-    first = np.append(True, np.diff(cluster[order]) != 0)[: len(order)]
-    best = np.empty(len(cluster), np.int64)
-    best[cluster[order][first]] = order[first]
-    return best[cluster]
+    passes = np.array([not reasons for reasons in facts["failed"].to_pylist()], bool)
+    n_tracks = np.array([sum(count > 0 for count in counts) for counts in facts["track_notes"].to_pylist()], np.int64)
+    return survivors(cluster, [passes, n_tracks, facts["seconds"].to_numpy()], np.arange(len(cluster)))
+
+
+def why_duplicate(
+    ids: Sequence[str], survivor: np.ndarray, left: np.ndarray, right: np.ndarray, pairs: pa.Table
+) -> dict[int, str]:
+    """For each song that does not survive, which one does and how alike they are, by row, in order.
+
+    Where the two are one cluster only through others, the song's nearest neighbour is named too.
+    """
+    both = np.concatenate([left, right]), np.concatenate([right, left])
+    alike = {name: np.tile(pairs[name].to_numpy(), 2) for name in ("jaccard", "containment")}
+    # The survivor itself before any other neighbour, then the most alike.
+    order = np.lexsort((both[1], -alike["containment"], -alike["jaccard"], both[1] != survivor[both[0]], both[0]))
+    nearest = order[run_begins(both[0][order])]
+    says = {}
+    for at in nearest[survivor[both[0][nearest]] != both[0][nearest]].tolist():
+        song, other = int(both[0][at]), int(both[1][at])
+        through = "" if other == survivor[song] else f" through {ids[other]}"
+        likeness = f"Jaccard {alike['jaccard'][at]:.2f}, containment {alike['containment'][at]:.2f}"
+        says[song] = f"of {ids[survivor[song]]}{through}, {likeness}"
+    return says
 
 
 def waterfall(catalog: pa.Table, rules: Sequence[str]) -> dict[str, dict[str, Any]]:

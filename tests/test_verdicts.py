@@ -64,7 +64,7 @@ def test_the_survivor_passes_the_rules_then_has_more_tracks_then_is_longer() -> 
     catalog = catalog_of(table)
     assert {name for name, row in catalog.items() if row["kept"]} == {"d", "e"}
     assert catalog["d"]["duplicates"] == ["mock:a", "mock:b", "mock:c"]
-    assert catalog["a"]["failed"] == ["too_short", "duplicate"] and catalog["a"]["detail"] == "10.0 s; of mock:d"
+    assert catalog["a"]["failed"] == ["too_short", "duplicate"] and catalog["a"]["detail"] == "10.0 s; of mock:d, Jaccard 1.00, containment 1.00"
     assert {row["cluster_id"] for name, row in catalog.items() if name != "e"} == {"mock:a"}
     assert len({row["split"] for name, row in catalog.items() if name != "e"}) == 1
 
@@ -80,7 +80,7 @@ def test_empty_hashes_match_nothing() -> None:
 
 
 def test_a_group_stands_in_one_split_but_only_duplicates_leave() -> None:
-    pairs = pa.table([["mock:a", "mock:b"], ["mock:b", "mock:c"], [0.2, 0.9], [False, True]], schema=PAIRS)
+    pairs = pa.table([["mock:a", "mock:b"], ["mock:b", "mock:c"], [0.2, 0.9], [0.3, 0.9], [False, True]], schema=PAIRS)
     catalog = catalog_of(facts(a={}, b={}, c={}), pairs)
     assert {row["group_id"] for row in catalog.values()} == {"mock:a"}
     assert [catalog[name]["cluster_id"] for name in "abc"] == ["mock:a", "mock:b", "mock:b"]

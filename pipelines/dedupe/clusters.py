@@ -1,0 +1,114 @@
+"""From candidate pairs to clusters: exact similarity, verdicts, what hangs together, and the song that stays.
+
+The steps of curate, each a pure function on columns, in their order:
+
+    join_keys, shared_keys   a shard's keys; one bucket of the key space: who holds each, keys of one song dropped
+    candidate_pairs          all buckets: the pairs that share so many keys that they may be similar
+    by_block                 the pairs by the blocks of songs whose signatures they need, to bound memory
+    shared_shingles, judge   exact overlap; Jaccard, containment, one group or not, duplicates or not
+    components, survivors    the clusters, and the song that each keeps
+
+`similar_pairs` runs those up to judge in memory.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from pipelines.dedupe.candidates import (
+    DedupeConfig,
+    Pairs,
+    candidate_pairs,
+    join_keys,
+    key_shares,
+    run_begins,
+    shared_keys,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Verdicts:
+    """What a pair's overlap means, one value a pair: float64 similarities, bool verdicts."""
+
+    jaccard: np.ndarray
+    containment: np.ndarray
+    same_group: np.ndarray
+    duplicate: np.ndarray
+
+
+def similar_pairs(signatures: Sequence[np.ndarray], config: DedupeConfig) -> tuple[Pairs, Verdicts]:
+    """All pairs of songs over the group thresholds, sorted, with the shingles they share, and what that makes them."""
+    sizes = np.array([len(signature) for signature in signatures], np.int64)
+    values = np.concatenate([np.zeros(0, np.uint64), *signatures])
+    keys, songs = join_keys(values, np.append(0, np.cumsum(sizes)), config)
+    likely = candidate_pairs(*shared_keys(keys, songs), sizes, key_shares(sizes, config), config)
+    pairs = Pairs(likely.first, likely.second, shared_shingles(likely.first, likely.second, signatures))
+    pairs = pairs.take(judge(pairs, sizes, config).same_group)
+    return pairs, judge(pairs, sizes, config)
+
+
+def by_block(pairs: Pairs, block: np.ndarray) -> Iterator[tuple[int, int, Pairs]]:
+    """The pairs of each two blocks, as (block, block, pairs); block: number of every song's block.
+
+    Whoever counts what a part's pairs share needs the signatures of two blocks and no more, whatever the corpus.
+    """
+    low, high = np.sort([block[pairs.first], block[pairs.second]], axis=0).astype(np.int64)
+    codes = (low << 32) | high
+    order = np.argsort(codes, kind="stable")
+    codes = codes[order]
+    for begin, end in pairwise([*run_begins(codes).tolist(), len(codes)]):
+        yield int(codes[begin]) >> 32, int(codes[begin]) & 0xFFFFFFFF, pairs.take(order[begin:end])
+
+
+def shared_shingles(
+    first: np.ndarray, second: np.ndarray, signatures: Sequence[np.ndarray] | Mapping[int, np.ndarray]
+) -> np.ndarray:
+    """How many shingles each pair of songs has in common, int32; signatures[song]: sorted distinct hashes."""
+    shared = np.zeros(len(first), np.int32)
+    # One pair at a time: two signatures sort in the first-level cache, which no batch of pairs does.
+    for i, (a, b) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
+        both = np.concatenate([signatures[a], signatures[b]])
+        both.sort()
+        shared[i] = np.count_nonzero(both[1:] == both[:-1])
+    return shared
+
+
+def judge(pairs: Pairs, sizes: np.ndarray, config: DedupeConfig) -> Verdicts:
+    """Jaccard, containment and verdicts of pairs with their shared shingles; sizes: shingles of every song."""
+    size_first, size_second = sizes[pairs.first].astype(np.float64), sizes[pairs.second]
+    jaccard = pairs.shared / np.maximum(size_first + size_second - pairs.shared, 1)
+    containment = pairs.shared / np.maximum(np.minimum(size_first, size_second), 1)
+    enough = pairs.shared >= config.min_shared
+    return Verdicts(
+        jaccard,
+        containment,
+        enough & ((jaccard >= config.group_jaccard) | (containment >= config.group_containment)),
+        enough & ((jaccard >= config.duplicate_jaccard) | (containment >= config.duplicate_containment)),
+    )
+
+
+def components(n_songs: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The cluster of every song, int32: the smallest song number that pairs connect it with (its own, if none does)."""
+    label = np.arange(n_songs, dtype=np.int32)
+    while True:
+        low, high = np.minimum(label[first], label[second]), np.maximum(label[first], label[second])
+        if (low == high).all():
+            return label
+        np.minimum.at(label, high, low)
+        while (label[label] != label).any():
+            label = label[label]
+
+
+def survivors(cluster: np.ndarray, quality: Sequence[np.ndarray], rank: np.ndarray) -> np.ndarray:
+    """The song each song's cluster keeps, int: best by the first quality column, then by the next, then least rank.
+
+    cluster: label of every song; quality: columns in which more is better (passes the other filters, has a label match,
+    tracks, seconds); rank: distinct, the place of each song_id in sorted order.
+    """
+    order = np.lexsort((rank, *(-column.astype(np.float64) for column in reversed(quality)), cluster))
+    kept = order[run_begins(cluster[order])]
+    best = np.empty(cluster.max(initial=-1) + 1, np.int64)
+    best[cluster[kept]] = kept
+    return best[cluster]

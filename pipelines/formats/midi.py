@@ -1,0 +1,180 @@
+"""Standard MIDI Files, read with symusic: notes by track, meter, tempo and key changes, in ticks of 1/24 quarter."""
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from symusic import Score
+
+from schemas.entries import Limits
+from schemas.reject import BadInput, Reason
+from schemas.song import BAR, TICKS_PER_QUARTER, make_tempi
+
+DEFAULT_TEMPO_BPM = 120.0  # what the standard plays a file at until its first tempo event
+_HEADER = struct.Struct(">4sIHHH")
+_CHUNK = struct.Struct(">4sI")
+
+
+@dataclass(frozen=True, eq=False)
+class MidiTrack:
+    """The notes of one track and channel, sorted by (start, pitch); int64 columns, start and duration in ticks."""
+
+    name: str
+    program: int
+    is_drum: bool
+    start: np.ndarray
+    duration: np.ndarray
+    pitch: np.ndarray
+    velocity: np.ndarray
+
+
+@dataclass(frozen=True)
+class MidiFile:
+    """One file; tracks without notes are left out.
+
+    time_signatures: (tick, numerator, denominator), tempi: (tick, quarters a minute), key_signatures: (tick, sharps
+    from -7 to 7, minor), each as the file has them: rising ticks, of several at one tick the last; empty for none.
+    """
+
+    tracks: tuple[MidiTrack, ...]
+    time_signatures: tuple[tuple[int, int, int], ...]
+    tempi: tuple[tuple[int, float], ...]
+    key_signatures: tuple[tuple[int, int, bool], ...]
+
+    @property
+    def end(self) -> int:
+        """Tick at which the last note ends."""
+        return max((int((track.start + track.duration).max()) for track in self.tracks), default=0)
+
+
+def read_midi(blob: bytes, limits: Limits) -> MidiFile:
+    """Notes and signatures of a Standard MIDI File, each time rounded to the nearest tick of 1/24 quarter, halves up.
+
+    Notes shorter than a tick get one. Raises BadInput: EMPTY_FILE, TRUNCATED where the file ends before its chunks do,
+    MALFORMED where it is not MIDI in quarters or has no notes, TOO_LARGE beyond limits.max_ticks or max_notes.
+    """
+    ticks_per_quarter = _check_chunks(blob, limits)
+    try:
+        score: Any = Score.from_midi(blob)
+    except Exception as error:  # symusic reports a bad file by several exceptions of the C++ library
+        raise BadInput(Reason.MALFORMED, f"symusic: {error}"[:200]) from error
+    n_notes = score.note_num()
+    if n_notes > limits.max_notes:
+        raise BadInput(Reason.TOO_LARGE, f"{n_notes} notes, the limit is {limits.max_notes}")
+    midi = MidiFile(
+        tracks=tuple(_track(track, ticks_per_quarter) for track in score.tracks if len(track.notes)),
+        time_signatures=_time_signatures(score, ticks_per_quarter),
+        tempi=_tempi(score, ticks_per_quarter),
+        key_signatures=_key_signatures(score, ticks_per_quarter),
+    )
+    _check_times(midi, limits)
+    return midi
+
+
+def _check_chunks(blob: bytes, limits: Limits) -> int:
+    """Ticks a quarter of the file, after walking its chunks: those announced must be there, and whole."""
+    if not blob:
+        raise BadInput(Reason.EMPTY_FILE, "no bytes")
+    if len(blob) > limits.max_file_bytes:
+        raise BadInput(Reason.TOO_LARGE, f"{len(blob)} bytes, the limit is {limits.max_file_bytes}")
+    if not blob.startswith(b"MThd"):
+        raise BadInput(Reason.MALFORMED, "not a MIDI file: no MThd at its start")
+    if len(blob) < _HEADER.size:
+        raise BadInput(Reason.TRUNCATED, "ends within its header")
+    _, length, _, n_tracks, division = _HEADER.unpack_from(blob)
+    if division >= 0x8000 or not division:
+        raise BadInput(Reason.MALFORMED, "times are not in parts of a quarter note")
+    at, n_found = _CHUNK.size + length, 0
+    while at + _CHUNK.size <= len(blob) and n_found < n_tracks:
+        kind, length = _CHUNK.unpack_from(blob, at)
+        at += _CHUNK.size + length
+        n_found += kind == b"MTrk"
+    if at > len(blob) or n_found < n_tracks:
+        raise BadInput(Reason.TRUNCATED, f"{n_found} of {n_tracks} tracks in {len(blob)} bytes")
+    return division
+
+
+def _ticks(times: np.ndarray, ticks_per_quarter: int) -> np.ndarray:
+    return (2 * TICKS_PER_QUARTER * times.astype(np.int64) + ticks_per_quarter) // (2 * ticks_per_quarter)
+
+
+def _track(track: Any, ticks_per_quarter: int) -> MidiTrack:
+    columns = track.notes.numpy()
+    times, durations, pitch, velocity = (
+        columns[name].astype(np.int64) for name in ("time", "duration", "pitch", "velocity")
+    )
+    start = _ticks(times, ticks_per_quarter)
+    end = _ticks(_first_ends(times, times + durations, pitch), ticks_per_quarter)
+    order = np.lexsort((pitch, start))
+    notes = (start, np.maximum(end - start, 1), pitch, velocity)
+    return MidiTrack(track.name, track.program, track.is_drum, *(column[order] for column in notes))
+
+
+def _first_ends(start: np.ndarray, end: np.ndarray, pitch: np.ndarray) -> np.ndarray:
+    """The end of each note where a note-off ends every sounding note of its pitch, as in pretty_midi and so in LPD.
+
+    symusic gives each note-off to the longest sounding note alone, which draws overlapping notes out.
+    """
+    keys = np.sort((pitch << 40) + end)
+    after = np.minimum(np.searchsorted(keys, (pitch << 40) + start, side="right"), max(len(keys) - 1, 0))
+    return np.where(end > start, np.minimum(keys[after] & ((1 << 40) - 1), end), end)
+
+
+def _last_at_each_tick(events: list[Any]) -> tuple[Any, ...]:
+    """Events in order of time, of several at one tick the last."""
+    return tuple({event[0]: event for event in sorted(events, key=lambda event: event[0])}.values())
+
+
+def _time_signatures(score: Any, ticks_per_quarter: int) -> tuple[tuple[int, int, int], ...]:
+    columns = score.time_signatures.numpy()
+    ticks = _ticks(columns["time"], ticks_per_quarter).tolist()
+    events = zip(ticks, columns["numerator"].tolist(), columns["denominator"].tolist(), strict=True)
+    return _last_at_each_tick([event for event in events if event[1] and event[2] in (1, 2, 4, 8, 16, 32)])
+
+
+def _tempi(score: Any, ticks_per_quarter: int) -> tuple[tuple[int, float], ...]:
+    columns = score.tempos.numpy()
+    microseconds = columns["mspq"].astype(np.float64)
+    ticks = _ticks(columns["time"], ticks_per_quarter)[microseconds > 0]
+    return _last_at_each_tick(list(zip(ticks.tolist(), (60e6 / microseconds[microseconds > 0]).tolist(), strict=True)))
+
+
+def _key_signatures(score: Any, ticks_per_quarter: int) -> tuple[tuple[int, int, bool], ...]:
+    columns = score.key_signatures.numpy()
+    ticks = _ticks(columns["time"], ticks_per_quarter).tolist()
+    events = zip(ticks, columns["key"].tolist(), columns["tonality"].astype(bool).tolist(), strict=True)
+    return _last_at_each_tick([event for event in events if abs(event[1]) <= 7])
+
+
+def _check_times(midi: MidiFile, limits: Limits) -> None:
+    if not midi.tracks:
+        raise BadInput(Reason.MALFORMED, "no notes")
+    first = min(int(track.start.min()) for track in midi.tracks)
+    if first < 0 or midi.end > limits.max_ticks:
+        raise BadInput(Reason.TOO_LARGE, f"notes from tick {first} to {midi.end}, the limit is {limits.max_ticks}")
+
+
+def midi_bars(midi: MidiFile, end: int) -> np.ndarray:
+    """BAR array from tick 0 until `end` is covered, as the time signatures run; 4/4 until the first of them.
+
+    A signature always starts a bar, so the bar before it may be short, as a pick-up bar with a signature of its own is.
+    """
+    changes = {0: (0, 4, 4)} | {event[0]: event for event in midi.time_signatures if 0 <= event[0] < end}
+    stops = [*list(changes)[1:], end]
+    pieces = []
+    for (start, numerator, denominator), stop in zip(changes.values(), stops, strict=True):
+        length = TICKS_PER_QUARTER * 4 * numerator // denominator
+        bars = np.zeros(-(-(stop - start) // length), BAR)
+        bars["start"], bars["length"] = start + length * np.arange(len(bars)), length
+        bars["numerator"], bars["denominator"] = numerator, denominator
+        if stop != end:
+            bars["length"][-1] = stop - bars["start"][-1]
+        pieces.append(bars)
+    return np.concatenate(pieces)
+
+
+def midi_tempi(midi: MidiFile) -> np.ndarray:
+    """TEMPO array from tick 0; what the standard assumes until the first tempo event."""
+    tempi = {0: DEFAULT_TEMPO_BPM} | dict(midi.tempi)
+    return make_tempi(list(tempi), list(tempi.values()))

@@ -1,0 +1,203 @@
+"""Source nottingham: folk tunes of the Nottingham Music Database, in any of the three forms in which they go round.
+
+jukedeck  `MIDI/jigs12.mid` (melody track, chord track) and `ABC_cleaned/jigs.abc`, whose tune `X: 12` gives the title
+lisa      `train|valid|test/*.mid` (Boulanger-Lewandowski, Bengio, Vincent, ICML 2012), of two tracks as well
+abc       `*.abc` anywhere, each of any number of tunes
+
+What jukedeck's MIDI files are like (1,034, each compared with the ABC tune of its number): music21 made them from the
+ABC. The time signature stands from tick 0 and a pick-up is at the end of a first bar that is silent up to it. No
+tempo. Accidentals hold for their note alone; ties are lost where a chord symbol or a space stands between; a repeat
+sign without a start sign goes back to the beginning, so that a tune of six parts may be played out five times over.
+"""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Literal
+
+import numpy as np
+
+from pipelines.formats.abc import AbcHeader, read_header, read_tune, split_tunes
+from pipelines.formats.midi import MidiFile, midi_bars, midi_tempi, read_midi
+from schemas.entries import FileInfo, Files, Item, Limits
+from schemas.reject import BadInput, Reason
+from schemas.settings import PATH
+from schemas.song import GUITAR, PIANO, Song, covered_ticks, make_notes, make_tempi
+
+NAME = "nottingham"
+_GENRES = {
+    "ashover": "ashover", "hpps": "hornpipe", "jigs": "jig", "morris": "morris", "playford": "playford",
+    "reels": "reel", "slip": "slip jig", "waltzes": "waltz", "xmas": "christmas",
+}  # fmt: skip
+_NUMBERED = re.compile(r"(.*?)(\d+)")
+_NUMBER = re.compile(r"^X:[ \t]*(\d+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class NottinghamConfig:
+    """root: folder of the tunes; layout: auto takes the first of jukedeck, lisa, abc that root has files of.
+
+    carry_accidentals: whether ABC's accidentals hold to the end of their bars (formats.abc.read_tune).
+    """
+
+    root: str = field(default="", metadata=PATH)
+    layout: Literal["auto", "jukedeck", "lisa", "abc"] = "auto"
+    carry_accidentals: bool = True
+
+
+def items(files: Files, config: NottinghamConfig) -> list[Item]:
+    """The tunes below config.root, sorted by key: `jigs12`, `ashover_simple_chords_1` or `<file>-<X: number>`."""
+    infos = files.walk(config.root)
+    layout = _layout(infos) if config.layout == "auto" else config.layout
+    if layout == "abc":
+        found = _abc_items(files, config.root, infos)
+    else:
+        found = _jukedeck_items(infos) if layout == "jukedeck" else _lisa_items(infos)
+    return sorted(_with_unique_keys(found), key=lambda item: item.key)
+
+
+def _layout(infos: list[FileInfo]) -> str:
+    if any(_is_jukedeck(info.path) for info in infos):
+        return "jukedeck"
+    return "lisa" if any(_is_lisa(info.path) for info in infos) else "abc"
+
+
+def _is_jukedeck(path: str) -> bool:
+    return PurePosixPath(path).match("MIDI/*.mid")
+
+
+def _is_lisa(path: str) -> bool:
+    return any(PurePosixPath(path).match(f"{split}/*.mid") for split in ("train", "valid", "test"))
+
+
+def _jukedeck_items(infos: list[FileInfo]) -> Iterator[Item]:
+    """One a MIDI file; its second path is the ABC file of its tune, if there is one."""
+    sizes = {info.path: info.n_bytes for info in infos}
+    for info in filter(lambda info: _is_jukedeck(info.path), infos):
+        path = PurePosixPath(info.path)
+        match = _NUMBERED.fullmatch(path.stem)
+        abc_path = str(path.parent.parent / "ABC_cleaned" / f"{match[1] if match else path.stem}.abc")
+        paths: tuple[str, ...] = (info.path,)
+        n_bytes = info.n_bytes
+        abc_bytes = sizes.get(abc_path)
+        if n_bytes is not None and abc_bytes is not None:
+            paths, n_bytes = (info.path, abc_path), n_bytes + abc_bytes
+        yield Item(NAME, path.stem, paths, n_bytes)
+
+
+def _lisa_items(infos: list[FileInfo]) -> Iterator[Item]:
+    for info in infos:
+        if _is_lisa(info.path):
+            yield Item(NAME, PurePosixPath(info.path).stem, (info.path,), info.n_bytes)
+
+
+def _abc_items(files: Files, root: str, infos: list[FileInfo]) -> Iterator[Item]:
+    """One a tune; a file that has none, is too large or cannot be read is one item, which its reading then rejects."""
+    for info in infos:
+        path = PurePosixPath(info.path)
+        if path.suffix.lower() == ".abc":
+            numbers = _tune_numbers(files, root, info) or ["0"]
+            for part, number in enumerate(numbers):
+                yield Item(NAME, f"{path.stem}-{number}", (info.path,), info.n_bytes, part)
+
+
+def _tune_numbers(files: Files, root: str, info: FileInfo) -> list[str]:
+    if info.n_bytes is None or info.n_bytes > Limits.max_file_bytes:
+        return []
+    try:
+        tunes = split_tunes(files.read(root, info.path))
+    except OSError:
+        return []
+    numbers = [_NUMBER.match(tune) for tune in tunes]
+    return [match[1] if match else f"part{part}" for part, match in enumerate(numbers)]
+
+
+def _with_unique_keys(found: Iterable[Item]) -> Iterator[Item]:
+    """The items, a key that came before (the same number or file name twice) followed by `.2`, `.3`, ..."""
+    seen: Counter[str] = Counter()
+    for item in found:
+        seen[item.key] += 1
+        key = item.key if seen[item.key] == 1 else f"{item.key}.{seen[item.key]}"
+        yield Item(item.source, key, item.paths, item.n_bytes, item.part)
+
+
+def parse(item: Item, blobs: tuple[bytes, ...], config: NottinghamConfig, limits: Limits) -> Song:
+    """One tune: melody on the piano track, chords on the guitar track, bars as its file has them.
+
+    Jukedeck's and LISA's MIDI files start with the whole bar in which a pick-up stands, silent up to it; ABC's pick-up
+    bars are as short as they are. Raises BadInput for a bad file.
+    """
+    if PurePosixPath(item.paths[0]).suffix.lower() == ".abc":
+        return _song_of_abc(item, blobs[0], config, limits)
+    return _song_of_midi(item, blobs, limits)
+
+
+def _song_of_abc(item: Item, blob: bytes, config: NottinghamConfig, limits: Limits) -> Song:
+    if not blob.strip():
+        raise BadInput(Reason.EMPTY_FILE, "no text")
+    tunes = split_tunes(blob)
+    if item.part >= len(tunes):
+        raise BadInput(Reason.MALFORMED, f"{len(tunes)} tunes (X: fields), number {item.part} from 0 is asked for")
+    text = tunes[item.part]
+    tune = read_tune(text, limits, config.carry_accidentals)
+    return Song(
+        source=NAME,
+        key=item.key,
+        notes=tune.notes,
+        bars=tune.bars,
+        tempi=tune.tempi,
+        meter_source="score",
+        title=tune.header.title or None,
+        artist=tune.header.composer or None,
+        genre=_genre(item, tune.header),
+        source_sha256=hashlib.sha256(text.encode()).hexdigest(),
+    )
+
+
+def _song_of_midi(item: Item, blobs: tuple[bytes, ...], limits: Limits) -> Song:
+    midi = read_midi(blobs[0], limits)
+    text = _tune_of_number(item, blobs[1]) if len(blobs) > 1 else ""
+    header = read_header(text) if text else None
+    notes = _notes(midi)
+    tempo_bpm = header.tempo_bpm if header else None
+    return Song(
+        source=NAME,
+        key=item.key,
+        notes=notes,
+        bars=midi_bars(midi, covered_ticks(notes)),
+        # No file of jukedeck's has a tempo event; a Q: in the tune's header is the nearest thing.
+        tempi=make_tempi([0], [tempo_bpm]) if tempo_bpm and not midi.tempi else midi_tempi(midi),
+        meter_source="score" if midi.time_signatures else "assumed_4_4",
+        title=(header.title or None) if header else None,
+        artist=(header.composer or None) if header else None,
+        genre=_genre(item, header),
+        source_sha256=hashlib.sha256(blobs[0] + text.encode()).hexdigest(),
+    )
+
+
+def _tune_of_number(item: Item, blob: bytes) -> str:
+    """The tune with the X: number that ends the MIDI file's name; numbers skip where a tune was taken out."""
+    match = _NUMBERED.fullmatch(PurePosixPath(item.paths[0]).stem)
+    tunes = {found[1]: tune for tune in split_tunes(blob) if (found := _NUMBER.match(tune))}
+    return tunes.get(match[2], "") if match else ""
+
+
+def _notes(midi: MidiFile) -> np.ndarray:
+    """NOTE array: the first track that has notes is the melody, the others are chords."""
+    tracks = midi.tracks
+    track = np.repeat([PIANO if i == 0 else GUITAR for i in range(len(tracks))], [len(t.start) for t in tracks])
+    start, duration, pitch, velocity = (
+        np.concatenate([getattr(t, name) for t in tracks]) for name in ("start", "duration", "pitch", "velocity")
+    )
+    return make_notes(start, duration, pitch, velocity, track)
+
+
+def _genre(item: Item, header: AbcHeader | None) -> str | None:
+    """R: of the tune, else the family that its file is named after."""
+    if header and header.rhythm:
+        return header.rhythm.lower()
+    stem = PurePosixPath(item.paths[0]).stem.lower()
+    return next((genre for family, genre in _GENRES.items() if stem.startswith(family)), None)
