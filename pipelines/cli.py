@@ -23,6 +23,7 @@ EXAMPLES = {
     "publish": "moodroll-data publish manifests/builds/sample.toml --out out/sample",
     "verify": "moodroll-data verify out/sample/release",
     "describe": "moodroll-data describe out/sample/release --json",
+    "duplicates": "moodroll-data duplicates out/real nottingham:hpps24",
 }
 
 
@@ -67,6 +68,9 @@ def parser() -> argparse.ArgumentParser:
         command = _command(commands, name, run, says)
         command.add_argument("release", metavar="DIR", help="a release, or the folder of a build")
     command.add_argument("--json", action="store_true", help="as JSON")
+    command = _command(commands, "duplicates", run_duplicates, "what a song is taken to be a copy of")
+    command.add_argument("build", metavar="DIR", help="the folder of a build")
+    command.add_argument("song_id", metavar="SONG_ID", help="source:key, as in the catalog")
     return top
 
 
@@ -147,4 +151,11 @@ def run_describe(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int
 
     facts = describe(arguments.release)
     print(json.dumps(facts, indent=2) if arguments.json else describe_text(facts))
+    return DONE
+
+
+def run_duplicates(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
+    from pipelines.duplicates import duplicates, duplicates_text
+
+    print(duplicates_text(duplicates(arguments.build, arguments.song_id), arguments.song_id))
     return DONE

@@ -1,6 +1,7 @@
 """curate: every verdict on every song, from small tables alone, into the catalog. Minutes, and no note is read."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -72,7 +73,7 @@ def decide_all(
 
 def close(config: BuildConfig, out: str, n_shards: int, n_songs: int) -> dict[str, Any]:
     """Count the catalog, check that every ingested song is in it, and write the lock."""
-    columns = ["song_id", "source", "failed", "kept", "split"]
+    columns = ["song_id", "source", "failed", "kept", "split", "cluster_id"]
     catalog = pa.concat_tables(read_columns(shard_path(out, "catalog", i, n_shards), columns) for i in range(n_shards))
     if catalog.num_rows != n_songs:
         raise ValueError(f"{n_songs} songs were ingested, the catalog has {catalog.num_rows}")
@@ -80,10 +81,18 @@ def close(config: BuildConfig, out: str, n_shards: int, n_songs: int) -> dict[st
     lock = {
         "config": {name: public(getattr(config, name)) for name in ("name", "seed", "filters", "dedupe", "splits")},
         "waterfall": waterfall(catalog, [*(rule.reason for rule in FILTERS), Reason.DUPLICATE]),
+        "clusters": cluster_sizes(catalog),
         "splits": {split: kept["split"].to_pylist().count(split) for split in SPLITS},
     }
     files.write_text(files.join(out, LOCK), to_json(lock))
     return lock
+
+
+def cluster_sizes(catalog: pa.Table) -> dict[str, int]:
+    """How many duplicate clusters there are of each size, by size; a song alone is none."""
+    members = Counter(catalog["cluster_id"].to_pylist())
+    sizes = Counter(size for size in members.values() if size > 1)
+    return {str(size): sizes[size] for size in sorted(sizes)}
 
 
 def read_curated(out: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def read_manifest(release: str) -> dict[str, Any]:
 def describe(folder: str) -> dict[str, Any]:
     """The manifest's facts that a person asks for first."""
     manifest = read_manifest(find_release(folder))
-    names = ("name", "schema_version", "splits", "ingest", "waterfall", "totals", "versions")
+    names = ("name", "schema_version", "splits", "ingest", "waterfall", "clusters", "versions")
     facts = {name: manifest[name] for name in names if name in manifest}
     return {**facts, "shards": len(manifest["shards"]), "bytes": sum(shard["bytes"] for shard in manifest["shards"])}
 
@@ -49,8 +49,16 @@ def describe_text(facts: Mapping[str, Any]) -> str:
             ],
         ),
         *(_waterfall(name, fall) for name, fall in facts["waterfall"].items() if name != "all" or len(facts["waterfall"]) > 2),
+        _clusters(facts["clusters"]),
     ]  # fmt: skip
     return "\n\n".join(blocks)
+
+
+def _clusters(sizes: Mapping[str, int]) -> str:
+    songs = sum(int(size) * count for size, count in sizes.items())
+    if not sizes:
+        return "duplicate clusters: none"
+    return f"duplicate clusters: {sum(sizes.values()):,} of {songs:,} songs, the largest of {max(map(int, sizes))}"
 
 
 def _waterfall(name: str, fall: Mapping[str, Any]) -> str:

@@ -38,15 +38,15 @@ def ingest(config: BuildConfig, out: str, beam_args: Sequence[str]) -> Lock:
     tasks = write_plan(out, config, spec, items)
     todo = [task for task in tasks if not _is_done(out, task)]
     total = sum(map(len, items.values()))
-    with Progress(out, "ingest", total, skipped=total - sum(len(read_plan(out, t.index, t.n_shards)) for t in todo)):
-        if todo:
-            with pipeline(beam_args) as p:
-                (
-                    p
-                    | "Shards" >> beam.Create(todo)
-                    | "Spread" >> beam.Reshuffle()
-                    | "Write songs" >> beam.ParDo(WriteSongs(out, reading(config)))
-                )
+    if todo:
+        left = sum(len(read_plan(out, task.index, task.n_shards)) for task in todo)
+        with Progress(out, "ingest", total, skipped=total - left), pipeline(beam_args) as p:
+            (
+                p
+                | "Shards" >> beam.Create(todo)
+                | "Spread" >> beam.Reshuffle()
+                | "Write songs" >> beam.ParDo(WriteSongs(out, reading(config)))
+            )
     return close(out, config, spec)
 
 

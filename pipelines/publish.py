@@ -42,6 +42,7 @@ def publish(config: BuildConfig, corpus: str, out: str, beam_args: Sequence[str]
         "config": {**lock.spec, **curated["config"]},
         "ingest": {name: public(getattr(lock, name)) for name in ("read", "kept", "rejected", "reasons", "pins")},
         "waterfall": curated["waterfall"],
+        "clusters": curated["clusters"],
         "splits": curated["splits"],
         "columns": {
             field.name: {"type": str(field.type), "description": field.metadata[b"description"].decode()} for field in RELEASE

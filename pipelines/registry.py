@@ -13,7 +13,9 @@ from schemas.reject import Reason
 SOURCES = {
     "lpd5": Source("lpd5", lpd5.Lpd5Config, lpd5.items, lpd5.parse),
     "nottingham": Source("nottingham", nottingham.NottinghamConfig, nottingham.items, nottingham.parse),
-    "sample": Source("sample", sample.SampleConfig, sample.items, sample.parse, partial(sample.prepare, write_track=msd.write_track)),
+    "sample": Source(
+        "sample", sample.SampleConfig, sample.items, sample.parse, partial(sample.prepare, write_track=msd.write_track)
+    ),
 }
 
 # The name of a feature is the name of its settings in a build file, "" where it has none.

@@ -14,22 +14,26 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from pipelines.dedupe.candidates import DedupeConfig
+from pipelines.dedupe.clusters import similar_pairs
 from pipelines.dedupe.fingerprint import content_hash
+from pipelines.dedupe.shingles import ShingleConfig, shingles
 from pipelines.describe import find_release, read_manifest
 from pipelines.features import rhythm
 from pipelines.stages import files
 from pipelines.stages.release import DATA
 from schemas.grid import quantise
 from schemas.remi import RemiConfig, encode, vocabulary_sha256
-from schemas.row import RELEASE, SCHEMA_VERSION, from_row, rows_of
+from schemas.row import RELEASE, SCHEMA_VERSION, from_row, notes_of, rows_of
 from schemas.settings import build
 
 # Below this many songs a check is over before a second process has started.
 SONGS_WORTH_PROCESSES = 500
 # What the songs of one split alone may have: a value that stands in two splits is a leak.
 GROUPINGS = ("song_id", "group_id", "cluster_id", "content_hash", "msd_track_id")
+SHINGLES = "shingles"
 
-# Problems of a shard, and the grouping columns of its songs.
+# Problems of a shard; the grouping columns of its songs and their shingles.
 Checked = tuple[list[str], dict[str, list[Any]]]
 
 
@@ -49,13 +53,14 @@ def verify(folder: str) -> list[str]:
         *(problem for _, (problems, _) in checked for problem in problems),
         *miscounts(songs["song_id"], manifest["splits"]),
         *(leak for name in GROUPINGS for leak in leaks(name, songs[name])),
+        *near_leaks(checked, build(DedupeConfig, manifest["config"]["dedupe"])),
     ]
 
 
 def check_shards(release: str, manifest: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Checked]]:
     """Every shard with what check_shard says of it; a process a core where there is enough to do."""
     shards = manifest["shards"]
-    check = partial(check_shard, release, manifest["config"]["remi"])
+    check = partial(check_shard, release, manifest["config"])
     if sum(shard["rows"] for shard in shards) < SONGS_WORTH_PROCESSES:
         return [(shard, check(shard)) for shard in shards]
     # Children import Beam's filesystems, and need not say what else Beam looked for.
@@ -93,9 +98,26 @@ def leaks(name: str, values: Iterable[tuple[str, str]]) -> Iterator[str]:
             yield f"{name} {value} stands in {' and '.join(sorted(splits))}: a leak"
 
 
-def check_shard(release: str, remi: Mapping[str, Any], shard: Mapping[str, Any]) -> Checked:
+def near_leaks(checked: Iterable[tuple[Mapping[str, Any], Checked]], config: DedupeConfig) -> Iterator[str]:
+    """A sentence for every two songs of different splits that are alike enough to be one group."""
+    songs = [
+        (song_id, shard["split"], signature)
+        for shard, (_, columns) in checked
+        for song_id, signature in zip(columns["song_id"], columns[SHINGLES], strict=True)
+    ]
+    songs.sort(key=lambda song: song[0])
+    pairs, verdicts = similar_pairs([signature for _, _, signature in songs], config)
+    for first, second, jaccard, containment in zip(
+        pairs.first.tolist(), pairs.second.tolist(), verdicts.jaccard, verdicts.containment, strict=True
+    ):
+        (a, split_a, _), (b, split_b, _) = songs[first], songs[second]
+        if split_a != split_b:
+            yield f"{a} in {split_a} and {b} in {split_b} have Jaccard {jaccard:.2f}, containment {containment:.2f}: a leak"
+
+
+def check_shard(release: str, config: Mapping[str, Any], shard: Mapping[str, Any]) -> Checked:
     """What is wrong with one shard, and the grouping columns of its songs."""
-    nothing: dict[str, list[Any]] = {name: [] for name in GROUPINGS}
+    nothing: dict[str, list[Any]] = {name: [] for name in (*GROUPINGS, SHINGLES)}
     try:
         data = files.read_bytes(files.join(release, *shard["path"].split("/")))
     except OSError as error:
@@ -108,10 +130,12 @@ def check_shard(release: str, remi: Mapping[str, Any], shard: Mapping[str, Any])
     problems = []
     if table.num_rows != shard["rows"]:
         problems.append(f"{shard['path']} has {table.num_rows} rows, the manifest says {shard['rows']}")
-    config = build(RemiConfig, remi)
+    remi, grams = build(RemiConfig, config["remi"]), build(ShingleConfig, config["shingles"])
+    signatures = []
     for row in rows_of(table):
-        problems += [f"{shard['path']} {row['song_id']}: {wrong}" for wrong in check_row(row, shard["split"], config)]
-    return problems, {name: table[name].to_pylist() for name in GROUPINGS}
+        problems += [f"{shard['path']} {row['song_id']}: {wrong}" for wrong in check_row(row, shard["split"], remi)]
+        signatures.append(shingles(notes_of(row), grams))
+    return problems, {**{name: table[name].to_pylist() for name in GROUPINGS}, SHINGLES: signatures}
 
 
 def check_row(row: Mapping[str, Any], split: str, config: RemiConfig) -> Iterator[str]:

@@ -139,18 +139,24 @@ def to_row(song: Song, remi: Remi, features: Mapping[str, Any]) -> dict[str, Any
 
 def from_row(row: Mapping[str, Any]) -> Song:
     """The Song in a row of SONGS or RELEASE (lists as Python lists or NumPy arrays)."""
-    arrays = []
-    for prefix, dtype in (("note", NOTE), ("bar", BAR), ("tempo", TEMPO)):
-        names = dtype.names or ()
-        array = np.empty(len(row[f"{prefix}_{names[0]}"]), dtype)
-        for name in names:
-            array[name] = row[f"{prefix}_{name}"]
-        arrays.append(array)
-    notes, bars, tempi = arrays
+    notes, bars, tempi = notes_of(row), _structured(row, "bar", BAR), _structured(row, "tempo", TEMPO)
     return Song(
         row["source"], row["source_key"], notes, bars, tempi, row["meter_source"], row["title"], row["artist"],
         row["genre"], row["source_sha256"], tuple(row["folder_track_ids"]),
     )  # fmt: skip
+
+
+def notes_of(row: Mapping[str, Any]) -> np.ndarray:
+    """The NOTE array in a row, unchecked."""
+    return _structured(row, "note", NOTE)
+
+
+def _structured(row: Mapping[str, Any], prefix: str, dtype: np.dtype) -> np.ndarray:
+    names = dtype.names or ()
+    array = np.empty(len(row[f"{prefix}_{names[0]}"]), dtype)
+    for name in names:
+        array[name] = row[f"{prefix}_{name}"]
+    return array
 
 
 def to_table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:

@@ -96,9 +96,7 @@ def sort_keys(notes: np.ndarray) -> np.ndarray:
     return (notes["start"].astype(np.int64) << 16) | (notes["track"].astype(np.int64) << 8) | notes["pitch"]
 
 
-def make_notes(
-    start: ArrayLike, duration: ArrayLike, pitch: ArrayLike, velocity: ArrayLike, track: ArrayLike
-) -> np.ndarray:
+def make_notes(start: ArrayLike, duration: ArrayLike, pitch: ArrayLike, velocity: ArrayLike, track: ArrayLike) -> np.ndarray:
     """NOTE array from columns (ticks, MIDI numbers), sorted; equal keys keep the order they came in."""
     notes = np.empty(len(np.asarray(start)), NOTE)
     for name, column in zip(NOTE.names or (), (start, duration, pitch, velocity, track), strict=True):

@@ -75,7 +75,7 @@ class NearPairs(beam.PTransform):  # type: ignore[misc]  # Beam is untyped here
         )
 
 
-def read_keys(index: int, corpus: Corpus, config: DedupeConfig) -> Iterator[object]:
+def read_keys(index: int, corpus: Corpus, config: DedupeConfig) -> Iterator[Any]:
     """(bucket of the key space, (keys, songs)) of one shard, and its songs' numbers of shingles on the side."""
     shingles = corpus.signatures(index)["shingles"].combine_chunks()
     offsets = shingles.offsets.to_numpy()
