@@ -21,6 +21,7 @@ EXAMPLES = {
     "ingest": "moodroll-data ingest manifests/builds/sample.toml --out out/sample",
     "curate": "moodroll-data curate manifests/builds/sample.toml --out out/sample --set filters.sample.min_bars=16",
     "publish": "moodroll-data publish manifests/builds/sample.toml --out out/sample",
+    "split": "moodroll-data split manifests/splits/half.toml --corpus out/sample --out out/half",
     "verify": "moodroll-data verify out/sample/release",
     "describe": "moodroll-data describe out/sample/release --json",
     "duplicates": "moodroll-data duplicates out/real nottingham:hpps24",
@@ -61,6 +62,11 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("build", metavar="BUILD.toml", help="settings, see manifests/builds")
         command.add_argument("--out", required=True, metavar="DIR", help="folder of the build")
         command.add_argument("--set", action="append", default=[], metavar="a.b=v", help="override one setting; repeatable")
+    command = _command(commands, "split", run_split, "a new labelled release of songs that are ingested already")
+    command.add_argument("split", metavar="SPLIT.toml", help="settings, see manifests/splits")
+    command.add_argument("--corpus", required=True, metavar="DIR", help="folder of the build whose songs are taken")
+    command.add_argument("--out", required=True, metavar="DIR", help="folder of the new release")
+    command.add_argument("--set", action="append", default=[], metavar="a.b=v", help="override one setting; repeatable")
     for name, run, says in (
         ("verify", run_verify, "check a release byte by byte and song by song"),
         ("describe", run_describe, "what a release holds"),
@@ -100,7 +106,7 @@ def run_build(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
     config = _load(arguments)
     ingest(config, arguments.out, beam_args)
     curate(config, arguments.out, arguments.out, beam_args)
-    publish(config, arguments.out, arguments.out, beam_args)
+    publish(arguments.out, arguments.out, beam_args)
     print(describe_text(describe(arguments.out)))
     return DONE
 
@@ -128,7 +134,24 @@ def run_publish(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
     from pipelines.describe import describe, describe_text
     from pipelines.publish import publish
 
-    publish(_load(arguments), arguments.out, arguments.out, beam_args)
+    _load(arguments)
+    publish(arguments.out, arguments.out, beam_args)
+    print(describe_text(describe(arguments.out)))
+    return DONE
+
+
+def run_split(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
+    from pipelines.config import load_split
+    from pipelines.curate import claim_split, curate
+    from pipelines.describe import describe, describe_text
+    from pipelines.ingest import read_lock
+    from pipelines.publish import publish
+    from pipelines.registry import SOURCES
+
+    config = load_split(arguments.split, arguments.set, list(read_lock(arguments.corpus).read), list(SOURCES))
+    claim_split(arguments.out, arguments.corpus)
+    curate(config, arguments.corpus, arguments.out, beam_args)
+    publish(arguments.corpus, arguments.out, beam_args)
     print(describe_text(describe(arguments.out)))
     return DONE
 

@@ -1,9 +1,10 @@
 """A build's settings: frozen, from a TOML file and `--set`, every key with its default."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
+from pipelines.affect.settings import AffectConfig
 from pipelines.affect.splits import Shares
 from pipelines.dedupe.candidates import DedupeConfig
 from pipelines.dedupe.shingles import ShingleConfig
@@ -14,26 +15,39 @@ from schemas.settings import SettingsError, build, override, public, read_toml, 
 
 
 @dataclass(frozen=True)
-class BuildConfig:
-    """All that a build is asked.
+class CurateConfig:
+    """What is asked of songs once they are read: all that `split` can change.
 
-    name: of the dataset; shards: files a split is written in, and tasks that workers share; seed: of splits and label
-    ranks; max_reject_share: of a source's files that may be unreadable before the build fails. sources and filters hold
-    one entry a source.
+    name: of the dataset; filters: one entry a source; seed: of splits, label ranks and judges.
     """
 
     name: str
-    sources: Mapping[str, Any]
     filters: Mapping[str, FilterConfig]
-    shards: int = 64
     seed: int = 0
+    dedupe: DedupeConfig = field(default_factory=DedupeConfig)
+    affect: AffectConfig = field(default_factory=AffectConfig)
+    splits: Shares = field(default_factory=Shares)
+
+    def curate_spec(self) -> dict[str, Any]:
+        """These settings as JSON values, without paths."""
+        return {name.name: public(getattr(self, name.name)) for name in fields(CurateConfig)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildConfig(CurateConfig):
+    """All that a build is asked.
+
+    sources: one entry a source; shards: files a split is written in, and tasks that workers share; max_reject_share: of
+    a source's files that may be unreadable before the build fails.
+    """
+
+    sources: Mapping[str, Any]
+    shards: int = 64
     max_reject_share: float = 0.05
     limits: Limits = field(default_factory=Limits)
     remi: RemiConfig = field(default_factory=RemiConfig)
     key: KeyConfig = field(default_factory=KeyConfig)
     shingles: ShingleConfig = field(default_factory=ShingleConfig)
-    dedupe: DedupeConfig = field(default_factory=DedupeConfig)
-    splits: Shares = field(default_factory=Shares)
 
     def __post_init__(self) -> None:
         if not 1 <= self.shards <= 99_999:
@@ -48,17 +62,34 @@ class BuildConfig:
 def load(path: str, assignments: Sequence[str], sources: Mapping[str, Source]) -> BuildConfig:
     """The settings of a build file with `--set` laid over; raises SettingsError, in one sentence with its mend."""
     tables = override(read_toml(path), assignments)
-    per_source = {name: tables.pop(name, {}) for name in ("sources", "filters")}
-    for name, table in per_source.items():
-        if not isinstance(table, Mapping):
-            raise SettingsError(f"{name} must be a table with one table a source, not {table!r}")
-        refuse_unknown(table, list(sources), name)
-    if not per_source["sources"]:
+    given = _tables_of(tables, "sources", list(sources))
+    if not given:
         raise SettingsError(f"no source is given: add one of {', '.join(f'[sources.{name}]' for name in sorted(sources))}")
-    chosen = sorted(per_source["sources"])
-    refuse_unknown(per_source["filters"], chosen, "filters")
-    typed = {
-        "sources": {name: build(sources[name].config, per_source["sources"][name], f"sources.{name}") for name in chosen},
-        "filters": {name: build(FilterConfig, per_source["filters"].get(name, {}), f"filters.{name}") for name in chosen},
-    }
-    return build(BuildConfig, {**tables, **typed})
+    chosen = sorted(given)
+    typed: dict[str, Any] = {name: build(sources[name].config, given[name], f"sources.{name}") for name in chosen}
+    return build(BuildConfig, {**tables, "sources": typed, "filters": _filters(tables, chosen)})
+
+
+def load_split(path: str, assignments: Sequence[str], sources: Sequence[str], known: Sequence[str]) -> CurateConfig:
+    """The settings of a split file for a corpus that holds `sources`, of those that are known; raises SettingsError.
+
+    Filters of a source that the corpus lacks are left aside, so that one file serves several corpora.
+    """
+    tables = override(read_toml(path), assignments)
+    _tables_of(tables, "filters", known)
+    here = {name: table for name, table in tables.get("filters", {}).items() if name in sources}
+    return build(CurateConfig, {**tables, "filters": _filters({"filters": here}, sorted(sources))})
+
+
+def _filters(tables: Mapping[str, Any], sources: Sequence[str]) -> dict[str, FilterConfig]:
+    given = _tables_of(tables, "filters", sources)
+    return {name: build(FilterConfig, given.get(name, {}), f"filters.{name}") for name in sources}
+
+
+def _tables_of(tables: Mapping[str, Any], name: str, known: Sequence[str]) -> Mapping[str, Any]:
+    """The tables below one name, one a source."""
+    table = tables.get(name, {})
+    if not isinstance(table, Mapping):
+        raise SettingsError(f"{name} must be a table with one table a source, not {table!r}")
+    refuse_unknown(table, known, name)
+    return table

@@ -1,8 +1,9 @@
-"""curate: every verdict on every song, from small tables alone, into the catalog. Minutes, and no note is read."""
+"""curate: every verdict on every song, from small tables alone, into the catalog. Minutes, and no song is read again."""
 
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -10,51 +11,80 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.affect.groups import KEYS
 from pipelines.affect.splits import SPLITS
-from pipelines.config import BuildConfig
+from pipelines.affect.tables import REFUSED
+from pipelines.config import CurateConfig
+from pipelines.ingest import LOCK as INGEST_LOCK
 from pipelines.ingest import read_lock
+from pipelines.metadata import prepare_metadata
 from pipelines.registry import FILTERS
 from pipelines.stages import files
-from pipelines.stages.catalog import by_bucket, read_columns, read_facts, together, write_catalog
+from pipelines.stages.catalog import read_columns, read_facts, together, write_catalog, write_table
+from pipelines.stages.labels import NAMED, Labelling, LabelSongs, by_bucket, metadata_path
 from pipelines.stages.pairs import NearPairs, corpus_of
 from pipelines.stages.runner import pipeline
 from pipelines.stages.shards import shard_path
-from pipelines.verdicts import FACTS, PAIRS, Rules, decide, exact_pairs, judge_songs, waterfall
+from pipelines.verdicts import FACTS, PAIRS, Rules, decide, exact_pairs, judge_songs, thresholds_of, waterfall
+from schemas.labels import QUADRANT_CLASSES
 from schemas.manifest import to_json
-from schemas.reject import Reason
+from schemas.reject import BuildFailed, Reason
 from schemas.row import CATALOG
-from schemas.settings import SettingsError, public
+from schemas.settings import SettingsError
 
 LOCK = "curate.lock.json"
 
 
-def curate(config: BuildConfig, corpus: str, out: str, beam_args: Sequence[str]) -> dict[str, Any]:
+def curate(config: CurateConfig, corpus: str, out: str, beam_args: Sequence[str]) -> dict[str, Any]:
     """Judge the songs ingested at `corpus` and write the catalog below `out`; gives what stands in the lock."""
     lock = read_lock(corpus)
     unknown = sorted(set(lock.read) - set(config.filters))
     if unknown:
         raise SettingsError(f"{corpus} holds songs of {unknown[0]}: add [sources.{unknown[0]}] to the build")
-    n_shards, rules = lock.spec["shards"], Rules(FILTERS, config.filters, config.splits, config.seed)
-    for folder in ("catalog", "rejects"):
+    n_shards = lock.spec["shards"]
+    rules = Rules(FILTERS, config.filters, config.affect, config.splits, config.seed)
+    for folder in ("catalog", "rejects", "metadata"):
         files.make_folder(files.join(out, folder))
+    pins = prepare_metadata(config.affect, out)
+    labelling = Labelling(out, corpus, n_shards, config.affect, config.splits.by_artist)
     with pipeline(beam_args) as p:
         shards = p | "Shards" >> beam.Create(range(n_shards)) | "Spread" >> beam.Reshuffle()
         facts = shards | "Judge" >> beam.Map(read_facts, corpus, n_shards, partial(judge_songs, rules=rules))
         near = shards | "Near" >> NearPairs(corpus_of(corpus, n_shards), config.dedupe)
         exact = (
             facts
-            | "By content" >> beam.FlatMap(by_bucket, "content_hash", ["song_id", "content_hash"])
+            | "Content" >> beam.Map(pa.Table.select, ["song_id", "content_hash"])
+            | "By content" >> beam.FlatMap(by_bucket, "content_hash")
             | "Same content" >> beam.GroupByKey()
             | "Exact pairs" >> beam.Map(pairs_in_bucket)
         )
-        pairs = (exact, near) | "All pairs" >> beam.Flatten()
+        labelled, keys, refused = facts | "Label" >> LabelSongs(labelling)
         (
-            {"facts": facts | "Facts" >> beam.WithKeys(0), "pairs": pairs | "Pairs" >> beam.WithKeys(0)}
+            {
+                "facts": facts | "Facts" >> beam.WithKeys(0),
+                "pairs": (exact, near) | "All pairs" >> beam.Flatten() | "Pairs" >> beam.WithKeys(0),
+                "labelled": labelled | "Labelled" >> beam.WithKeys(0),
+                "keys": keys | "Keys" >> beam.WithKeys(0),
+            }
             | "Bring together" >> beam.CoGroupByKey()
             | "Decide" >> beam.FlatMap(decide_all, rules, n_shards)
             | "Write catalog" >> beam.Map(write_catalog, out, n_shards)
         )
-    return close(config, out, n_shards, sum(lock.kept.values()))
+        _ = refused | "Refused" >> beam.WithKeys(0) | beam.GroupByKey() | "Write refused" >> beam.Map(write_refused, out)
+    return close(config, out, n_shards, sum(lock.kept.values()), pins)
+
+
+def claim_split(out: str, corpus: str) -> None:
+    """Make `out` a split's folder; raises SettingsError where it is something else's, or the corpus itself."""
+    if files.exists(files.join(out, INGEST_LOCK)):
+        raise SettingsError(f"{out} holds an ingest, and a split of {corpus} would replace its release: choose another --out")
+    if not files.exists(files.join(out, LOCK)) and files.exists(out) and files.BeamFiles().walk(out):
+        raise SettingsError(f"{out} is not empty and holds no split: choose another --out")
+    try:
+        files.make_folder(out)
+        files.write_text(files.join(out, LOCK), to_json({}))
+    except OSError as error:
+        raise SettingsError(f"cannot write to {out} ({error.strerror}): choose another --out") from error
 
 
 def pairs_in_bucket(bucket: tuple[int, Iterable[pa.Table]]) -> pa.Table:
@@ -66,23 +96,34 @@ def decide_all(
     keyed: tuple[int, Mapping[str, Iterable[pa.Table]]], rules: Rules, n_shards: int
 ) -> Iterator[tuple[int, pa.Table]]:
     """(shard, catalog rows) of every shard."""
-    catalog = decide(together(keyed[1]["facts"], FACTS), together(keyed[1]["pairs"], PAIRS), rules)
+    facts, pairs = together(keyed[1]["facts"], FACTS), together(keyed[1]["pairs"], PAIRS)
+    catalog = decide(facts, pairs, together(keyed[1]["labelled"], NAMED), together(keyed[1]["keys"], KEYS), rules)
     for shard in range(n_shards):
         yield shard, catalog.filter(pc.equal(catalog["shard"], shard)).select(CATALOG.names)
 
 
-def close(config: BuildConfig, out: str, n_shards: int, n_songs: int) -> dict[str, Any]:
+def write_refused(keyed: tuple[int, Iterable[pa.Table]], out: str) -> None:
+    """The MSD files that are none, beside the refused rows of label tables."""
+    table = together([read_columns(metadata_path(out, "refused")), *keyed[1]], REFUSED)
+    write_table(metadata_path(out, "refused"), table.sort_by([("file", "ascending"), ("row", "ascending")]))
+
+
+def close(config: CurateConfig, out: str, n_shards: int, n_songs: int, pins: Sequence[Any]) -> dict[str, Any]:
     """Count the catalog, check that every ingested song is in it, and write the lock."""
-    columns = ["song_id", "source", "failed", "kept", "split", "cluster_id"]
-    catalog = pa.concat_tables(read_columns(shard_path(out, "catalog", i, n_shards), columns) for i in range(n_shards))
+    catalog = pa.concat_tables(read_columns(shard_path(out, "catalog", i, n_shards)) for i in range(n_shards))
     if catalog.num_rows != n_songs:
         raise ValueError(f"{n_songs} songs were ingested, the catalog has {catalog.num_rows}")
-    kept = catalog.filter(catalog["kept"])
+    kept, thresholds = catalog.filter(catalog["kept"]), thresholds_of(catalog, config.affect)
+    if config.affect.labels and thresholds is None:
+        raise BuildFailed("no training song has a label: check that affect.matches and affect.labels are of this corpus")
     lock = {
-        "config": {name: public(getattr(config, name)) for name in ("name", "seed", "filters", "dedupe", "splits")},
+        "config": config.curate_spec(),
         "waterfall": waterfall(catalog, [*(rule.reason for rule in FILTERS), Reason.DUPLICATE]),
         "clusters": cluster_sizes(catalog),
         "splits": {split: kept["split"].to_pylist().count(split) for split in SPLITS},
+        "thresholds": asdict(thresholds) if thresholds else None,
+        "labels": label_counts(catalog),
+        "metadata": {"pins": [asdict(pin) for pin in pins], "refused": refused_counts(out)},
     }
     files.write_text(files.join(out, LOCK), to_json(lock))
     return lock
@@ -95,9 +136,38 @@ def cluster_sizes(catalog: pa.Table) -> dict[str, int]:
     return {str(size): sizes[size] for size in sorted(sizes)}
 
 
+def label_counts(catalog: pa.Table) -> dict[str, Any]:
+    """Kept songs by source of label and by reason for none, by quadrant and split, and where matches disagree."""
+    kept = catalog.filter(catalog["kept"])
+    rows = kept.select(
+        ["split", "quadrant", "label_source", "label_spread", "trusted", "judge", "unlabelled", "valence"]
+    ).to_pylist()
+    labelled = [row for row in rows if row["valence"] is not None]
+    sources = Counter(row["label_source"].split(" lent by ")[0] for row in labelled)
+    quadrants = Counter((row["split"], row["quadrant"] or "none") for row in labelled)
+    return {
+        "labelled": len(labelled),
+        "trusted": sum(row["trusted"] for row in labelled),
+        "lent": sum(" lent by " in row["label_source"] for row in labelled),
+        "sources": dict(sorted(sources.items())),
+        "unlabelled": dict(sorted(Counter(row["unlabelled"] for row in rows if row["valence"] is None).items())),
+        "disagreeing": {str(over): sum((row["label_spread"] or 0) > over for row in labelled) for over in (0.0, 0.1, 0.2)},
+        "judge": sum(row["judge"] for row in rows),
+        "quadrants": {split: {name: quadrants[split, name] for name in (*QUADRANT_CLASSES, "none")} for split in SPLITS},
+    }
+
+
+def refused_counts(out: str) -> dict[str, int]:
+    """Refused rows of label tables and refused MSD files, by why."""
+    return dict(sorted(Counter(read_columns(metadata_path(out, "refused"))["why"].to_pylist()).items()))
+
+
 def read_curated(out: str) -> dict[str, Any]:
     """The lock of a finished curate; raises SettingsError where there is none."""
     path = files.join(out, LOCK)
     if not files.exists(path):
         raise SettingsError(f"no catalog at {out}: run moodroll-data curate first")
-    return json.loads(files.read_bytes(path))
+    curated: dict[str, Any] = json.loads(files.read_bytes(path))
+    if not curated:
+        raise SettingsError(f"the catalog at {out} is not finished: run the same command again")
+    return curated

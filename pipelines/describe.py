@@ -28,7 +28,18 @@ def read_manifest(release: str) -> dict[str, Any]:
 def describe(folder: str) -> dict[str, Any]:
     """The manifest's facts that a person asks for first."""
     manifest = read_manifest(find_release(folder))
-    names = ("name", "schema_version", "splits", "ingest", "waterfall", "clusters", "versions")
+    names = (
+        "name",
+        "schema_version",
+        "splits",
+        "ingest",
+        "waterfall",
+        "clusters",
+        "thresholds",
+        "labels",
+        "metadata",
+        "versions",
+    )
     facts = {name: manifest[name] for name in names if name in manifest}
     return {**facts, "shards": len(manifest["shards"]), "bytes": sum(shard["bytes"] for shard in manifest["shards"])}
 
@@ -50,6 +61,7 @@ def describe_text(facts: Mapping[str, Any]) -> str:
         ),
         *(_waterfall(name, fall) for name, fall in facts["waterfall"].items() if name != "all" or len(facts["waterfall"]) > 2),
         _clusters(facts["clusters"]),
+        *_labels(facts),
     ]  # fmt: skip
     return "\n\n".join(blocks)
 
@@ -59,6 +71,30 @@ def _clusters(sizes: Mapping[str, int]) -> str:
     if not sizes:
         return "duplicate clusters: none"
     return f"duplicate clusters: {sum(sizes.values()):,} of {songs:,} songs, the largest of {max(map(int, sizes))}"
+
+
+def _labels(facts: Mapping[str, Any]) -> list[str]:
+    """Where labels are from, where the threshold lies, and classes by split; nothing where there are none."""
+    labels, thresholds = facts["labels"], facts["thresholds"]
+    if not labels["labelled"] or not thresholds:
+        return ["labels: none"]
+    over = labels["disagreeing"]
+    lines = [
+        f"labels: {labels['labelled']:,} songs, {labels['trusted']:,} trusted, {labels['lent']:,} lent by duplicates, "
+        f"{labels['judge']:,} songs for judges",
+        f"thresholds ({thresholds['rule']}, margin {thresholds['margin']:g}): valence {thresholds['valence']:.3f}, "
+        f"arousal {thresholds['arousal']:.3f}, from {thresholds['n_train']:,} training songs",
+        f"matches of one song disagree: {over['0.0']:,} at all, {over['0.1']:,} by over .1, {over['0.2']:,} by over .2",
+    ]
+    names = list(next(iter(labels["quadrants"].values())))
+    tables = [
+        _table(["split", *names], [[s, *(f"{n:,}" for n in by.values())] for s, by in labels["quadrants"].items()]),
+        _table(["label source", "songs"], [[name, f"{n:,}"] for name, n in labels["sources"].items()]),
+        _table(["no label because", "songs"], [[name, f"{n:,}"] for name, n in labels["unlabelled"].items()]),
+    ]
+    if facts["metadata"]["refused"]:
+        tables.append(_table(["refused rows", "rows"], [[why, f"{n:,}"] for why, n in facts["metadata"]["refused"].items()]))
+    return ["\n".join(lines), *tables]
 
 
 def _waterfall(name: str, fall: Mapping[str, Any]) -> str:

@@ -28,9 +28,7 @@ def duplicates(folder: str, song_id: str) -> list[dict[str, Any]]:
     catalog = pa.concat_tables(read_columns(shard_path(folder, "catalog", i, n_shards), COLUMNS) for i in range(n_shards))
     mine = catalog.filter(pc.equal(catalog["song_id"], song_id)).to_pylist()
     if not mine:
-        raise SettingsError(
-            f"no song {song_id} in the catalog of {folder}: give a song_id as it stands there"
-        )
+        raise SettingsError(f"no song {song_id} in the catalog of {folder}: give a song_id as it stands there")
     members = catalog.filter(pc.equal(catalog["group_id"], mine[0]["group_id"])).sort_by("song_id")
     rows = members.append_column("same_cluster", pc.equal(members["cluster_id"], mine[0]["cluster_id"])).to_pylist()
     ids = [row["song_id"] for row in rows]

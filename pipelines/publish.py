@@ -11,7 +11,6 @@ import apache_beam as beam
 from apache_beam.transforms.combiners import ToList
 
 from pipelines.affect.splits import SPLITS
-from pipelines.config import BuildConfig
 from pipelines.curate import read_curated
 from pipelines.ingest import read_lock
 from pipelines.stages import files
@@ -25,7 +24,7 @@ from schemas.settings import public
 MANIFEST = "manifest.json"
 
 
-def publish(config: BuildConfig, corpus: str, out: str, beam_args: Sequence[str]) -> dict[str, Any]:
+def publish(corpus: str, out: str, beam_args: Sequence[str]) -> dict[str, Any]:
     """Write the release of a curated corpus below `out`/release; gives its manifest."""
     lock, curated = read_lock(corpus), read_curated(out)
     n_shards, release = lock.spec["shards"], files.join(out, "release")
@@ -35,15 +34,13 @@ def publish(config: BuildConfig, corpus: str, out: str, beam_args: Sequence[str]
     names = {f"{DATA}/{files.shard_name(split, i, n_shards)}" for split in SPLITS for i in range(n_shards)}
     files.remove_where(files.join(release, DATA), lambda path: f"{DATA}/{path}" not in names)
     manifest = {
-        "name": config.name,
+        "name": curated["config"]["name"],
         "schema_version": SCHEMA_VERSION,
         "vocabulary_sha256": vocabulary_sha256(),
         "versions": {name: version(name) for name in ("moodroll", "apache-beam", "numpy", "pyarrow", "music21", "symusic")},
         "config": {**lock.spec, **curated["config"]},
         "ingest": {name: public(getattr(lock, name)) for name in ("read", "kept", "rejected", "reasons", "pins")},
-        "waterfall": curated["waterfall"],
-        "clusters": curated["clusters"],
-        "splits": curated["splits"],
+        **{name: value for name, value in curated.items() if name != "config"},
         "columns": {
             field.name: {"type": str(field.type), "description": field.metadata[b"description"].decode()} for field in RELEASE
         },

@@ -6,14 +6,19 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
 from functools import partial
 from io import BytesIO
 from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.affect.names import ARTIST, TITLE, normalise
+from pipelines.affect.rule import Thresholds, apply_rule, fit_thresholds
+from pipelines.affect.settings import AffectConfig
 from pipelines.dedupe.candidates import DedupeConfig
 from pipelines.dedupe.clusters import similar_pairs
 from pipelines.dedupe.fingerprint import content_hash
@@ -29,8 +34,11 @@ from schemas.settings import build
 
 # Below this many songs a check is over before a second process has started.
 SONGS_WORTH_PROCESSES = 500
+# Artist and title in normal form, as the corpus and as the matched track have them.
+NAMES = {"artist and title": ("artist", "title"), "matched artist and title": ("msd_artist", "msd_title")}
+LABELS = ("valence", "arousal", "valence_class", "arousal_class", "quadrant", "judge")
 # What the songs of one split alone may have: a value that stands in two splits is a leak.
-GROUPINGS = ("song_id", "group_id", "cluster_id", "content_hash", "msd_track_id")
+GROUPINGS = ("song_id", "group_id", "cluster_id", "content_hash", "msd_track_id", *NAMES)
 SHINGLES = "shingles"
 
 # Problems of a shard; the grouping columns of its songs and their shingles.
@@ -54,6 +62,7 @@ def verify(folder: str) -> list[str]:
         *miscounts(songs["song_id"], manifest["splits"]),
         *(leak for name in GROUPINGS for leak in leaks(name, songs[name])),
         *near_leaks(checked, build(DedupeConfig, manifest["config"]["dedupe"])),
+        *label_faults(checked, manifest),
     ]
 
 
@@ -117,7 +126,7 @@ def near_leaks(checked: Iterable[tuple[Mapping[str, Any], Checked]], config: Ded
 
 def check_shard(release: str, config: Mapping[str, Any], shard: Mapping[str, Any]) -> Checked:
     """What is wrong with one shard, and the grouping columns of its songs."""
-    nothing: dict[str, list[Any]] = {name: [] for name in (*GROUPINGS, SHINGLES)}
+    nothing: dict[str, list[Any]] = {name: [] for name in (*GROUPINGS, *LABELS, SHINGLES)}
     try:
         data = files.read_bytes(files.join(release, *shard["path"].split("/")))
     except OSError as error:
@@ -135,7 +144,40 @@ def check_shard(release: str, config: Mapping[str, Any], shard: Mapping[str, Any
     for row in rows_of(table):
         problems += [f"{shard['path']} {row['song_id']}: {wrong}" for wrong in check_row(row, shard["split"], remi)]
         signatures.append(shingles(notes_of(row), grams))
-    return problems, {**{name: table[name].to_pylist() for name in GROUPINGS}, SHINGLES: signatures}
+    columns = {name: table[name].to_pylist() for name in (*GROUPINGS, *LABELS) if name not in NAMES}
+    return problems, {**columns, **{name: name_keys(table, *parts) for name, parts in NAMES.items()}, SHINGLES: signatures}
+
+
+def name_keys(table: pa.Table, artist: str, title: str) -> list[str]:
+    """What a song is called, in normal form; empty where either part says nothing."""
+    parts = normalise(table[artist], ARTIST).to_pylist(), normalise(table[title], TITLE).to_pylist()
+    return [f"{one}|{other}" if one and other else "" for one, other in zip(*parts, strict=True)]
+
+
+def label_faults(checked: Iterable[tuple[Mapping[str, Any], Checked]], manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Thresholds that the training rows do not give, classes that the thresholds do not, judges outside training."""
+    claimed = manifest["thresholds"]
+    rows = {name: [value for _, (_, columns) in checked for value in columns[name]] for name in (*LABELS, "song_id")}
+    splits = np.array([shard["split"] for shard, (_, columns) in checked for _ in columns["song_id"]])
+    if any(judge for judge, split in zip(rows["judge"], splits, strict=True) if split != "train"):
+        yield "a song is set aside for judges outside the training split"
+    values = {name: pa.array(rows[name], pa.float64()) for name in ("valence", "arousal")}
+    if claimed is None:
+        if any(rows["valence_class"]):
+            yield "songs have classes and the manifest has no thresholds"
+        return
+    config = build(AffectConfig, manifest["config"]["affect"])
+    train = {name: column.to_numpy(zero_copy_only=False)[splits == "train"] for name, column in values.items()}
+    thresholds = fit_thresholds(config.threshold, config.margin, **train)
+    if asdict(thresholds) != claimed:
+        yield f"the training rows give the thresholds {asdict(thresholds)}, the manifest says {claimed}"
+    again = apply_rule(pa.table(values), Thresholds(**claimed))
+    for name in ("valence_class", "arousal_class", "quadrant"):
+        wrong = [
+            song for song, has, gives in zip(rows["song_id"], rows[name], again[name].to_pylist(), strict=True) if has != gives
+        ]
+        if wrong:
+            yield f"{name} of {wrong[0]} and {len(wrong) - 1} others is not what its values and the thresholds give"
 
 
 def check_row(row: Mapping[str, Any], split: str, config: RemiConfig) -> Iterator[str]:
@@ -157,5 +199,3 @@ def check_row(row: Mapping[str, Any], split: str, config: RemiConfig) -> Iterato
     for name in ("key", "key_confidence"):
         if len(row[name]) != len(song.bars):
             yield f"{name} has {len(row[name])} values for {len(song.bars)} bars"
-    if (row["valence_class"] is None) != (row["arousal_class"] is None):
-        yield "it has one of the two classes"

@@ -79,7 +79,10 @@ VERDICTS = [
     _field("label_rank", pa.float64(), "in [0, 1) by hash: labels with rank under p are a share p, nested"),
     _field("judge", pa.bool_(), "set aside for training evaluation classifiers, not generators"),
     _field("msd_track_id", pa.string(), "matched Million Song Dataset track", nullable=True),
+    _field("msd_title", pa.string(), "title of the matched track", nullable=True),
+    _field("msd_artist", pa.string(), "artist of the matched track", nullable=True),
     _field("match_score", pa.float32(), "how well the match fits, where the match list says", nullable=True),
+    _field("match_margin", pa.float32(), "its lead over the best match of another title", nullable=True),
     _field("valence", pa.float32(), "0-1, from the label table", nullable=True),
     _field("arousal", pa.float32(), "0-1, Spotify's energy, from the label table", nullable=True),
     _field("valence_class", pa.int8(), "1 above the threshold, 0 below, null unlabelled", nullable=True),
@@ -88,6 +91,9 @@ VERDICTS = [
     _field("label_source", pa.string(), "table and rule the label is from", nullable=True),
     _field("label_spread", pa.float32(), "largest range of valence or energy among the song's matches", nullable=True),
     _field("label_trust", pa.float32(), "0-1, how likely the match names the right song", nullable=True),
+    _field("label_evidence", _list(pa.string()), "what label_trust is made of"),
+    _field("trusted", pa.bool_(), "labelled, and label_trust is at least affect.trusted_from"),
+    _field("unlabelled", pa.string(), "why the song has no label", nullable=True),
 ]
 
 CATALOG = pa.schema(

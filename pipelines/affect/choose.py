@@ -3,7 +3,7 @@
 Three rules:
 
 * agree (the default): the largest group of matches with the same normalised title, and of its labels the medoid, the
-  one nearest to the rest. A match whose title a list of true names confirms goes before any majority. Where titles
+  one nearest to the rest. Matches that a list of true names confirms go before any majority. Where titles
   differ and valence or energy ranges over `max_title_spread`, nobody knows which song it is: no label.
 * best_score: the label of the best-scored match; the mean where no match has a score.
 * mean: the mean of all labels.
@@ -20,8 +20,8 @@ import pyarrow as pa
 from pipelines.affect.settings import AGREE, BEST_SCORE, MEAN, AffectConfig
 
 TEXT, NUMBER, COUNT, FLAG = pa.string(), pa.float64(), pa.int32(), pa.bool_()
-# One row a match. title: normalised; named: whether a list of true names confirms it, null where it does not know the
-# md5; margin: of matches.margin_to_runner_up; valence and arousal: both or neither; source: their table's name.
+# One row a match. title: normalised; named: whether a list of true names confirms it (label._named), null where it does
+# not know the md5; margin: of matches.margin_to_runner_up; valence and arousal: both or neither; source: their table's name.
 CANDIDATES = pa.schema(
     [
         ("md5", TEXT), ("track_id", TEXT), ("score", NUMBER), ("margin", NUMBER), ("title", TEXT), ("named", FLAG),
@@ -99,7 +99,10 @@ def _columns(candidates: pa.Table) -> _Rows:
 
 
 def _leading_title(rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
-    """For each row, whether its title is the one its md5 goes by, and how many rows of the md5 have its title."""
+    """For each row, whether its label may be its md5's, and how many rows of the md5 have its title.
+
+    It may where its title is the one the md5 goes by; of a title that is named, where the row is.
+    """
     order = np.lexsort((rows.title, rows.md5))
     md5, title = rows.md5[order], rows.title[order]
     starts = np.flatnonzero((np.diff(md5, prepend=-1) != 0) | (np.diff(title, prepend=-1) != 0))
@@ -111,7 +114,7 @@ def _leading_title(rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
     np.minimum.at(score, group, _descending(rows.score))
     leading = np.zeros(len(starts), bool)
     leading[_first(md5[starts], [named == 0, -size, score, -labelled, order[starts]])] = True
-    return leading[group], size[group]
+    return leading[group] & (rows.named | (named[group] == 0)), size[group]
 
 
 def _first(group: np.ndarray, keys: Sequence[np.ndarray]) -> np.ndarray:

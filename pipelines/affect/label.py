@@ -81,7 +81,7 @@ def label_songs(
     # One chunk: a table put together from many costs each pattern of the names anew for every piece.
     joined = joined.filter(pc.is_in(joined["md5"], known.combine_chunks())).combine_chunks()
     likeness = _likeness(joined, names)
-    candidates = _candidates(joined, likeness["title_likeness"])
+    candidates = _candidates(joined, _named(joined["md5"], **likeness))
     choices = choose(candidates, config)
     at = pc.index_in(songs["md5"], choices["md5"].combine_chunks())
     chosen = choices.take(at)
@@ -101,7 +101,15 @@ def _likeness(joined: pa.Table, names: pa.Table) -> dict[str, pa.Array]:
     }
 
 
-def _candidates(joined: pa.Table, title_likeness: pa.Array) -> pa.Table:
+def _named(md5: pa.ChunkedArray, title_likeness: pa.Array, artist_likeness: pa.Array) -> pa.Array:
+    """Whether each match is of the true title, and by its artist where one of its md5 is; null where it is not known."""
+    title = pc.greater_equal(title_likeness, SAME_NAME)
+    both = pc.and_(title, pc.fill_null(pc.greater_equal(artist_likeness, SAME_NAME), False))
+    by_artist = pc.is_in(md5, md5.filter(pc.fill_null(both, False)).combine_chunks())
+    return pc.if_else(by_artist, both, title)
+
+
+def _candidates(joined: pa.Table, named: pa.Array) -> pa.Table:
     """CANDIDATES of JOINED: titles in their normal form, and the margin of each match over other titles."""
     title = normalise(joined["title"], TITLE)
     rows = np.arange(len(joined))
@@ -110,7 +118,7 @@ def _candidates(joined: pa.Table, title_likeness: pa.Array) -> pa.Table:
     margin = margin_to_runner_up(md5.to_numpy(), codes, joined["score"].to_numpy())
     columns = {
         **_columns(joined), "margin": pa.array(margin, NUMBER, from_pandas=True), "title": title,
-        "named": pc.greater_equal(title_likeness, SAME_NAME),
+        "named": named,
     }  # fmt: skip
     return pa.table([columns[name] for name in CANDIDATES.names], CANDIDATES)
 

@@ -1,33 +1,31 @@
-"""Labels lent within a duplicate cluster: copies of one piece share what is known of any of them."""
-
-from collections.abc import Sequence
+"""Lending: a kept song without a label takes that of a removed duplicate, and its label_source says from whom."""
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-LENT = ("msd_track_id", "match_score", "match_margin", "valence", "arousal", "label_spread", "label_trust", "trusted", "evidence")
+# What goes with a label: the values, and why they are believed.
+LENT = (
+    "valence", "arousal", "label_source", "label_spread", "label_trust", "trusted", "evidence", "msd_track_id", "match_score",
+    "match_margin", "msd_title", "msd_artist", "unlabelled",
+)  # fmt: skip
 
 
-def lend(labelled: pa.Table, cluster: Sequence[str] | np.ndarray) -> pa.Table:
-    """labelled (label.LABELLED) with the songs that have no label given the most trusted one of their cluster.
+def lend(labelled: pa.Table, cluster: np.ndarray, borrows: np.ndarray) -> pa.Table:
+    """labelled (a row a song) with each unlabelled borrower given the most trusted label of its cluster.
 
-    cluster: the cluster of each row; on equal trust the smallest song_id lends. A lent label's source reads
-    `table:rule lent by <song_id>`; a song with a label of its own keeps it.
+    cluster: one number a song; borrows: bool, the songs that clusters keep. Of equally trusted labels the first song's.
     """
-    if not len(labelled):
-        return labelled
-    song_id, trust = np.array(labelled["song_id"].to_pylist(), object), labelled["label_trust"].to_numpy()
     has = pc.is_valid(labelled["valence"]).to_numpy()
-    code = pa.array(cluster, pa.string()).dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    rank = np.argsort(np.argsort(song_id, kind="stable"), kind="stable")
-    order = np.lexsort((rank, -trust, ~has, code))
-    starts = np.flatnonzero(np.diff(code[order], prepend=-1))
-    lender = order[starts][np.searchsorted(code[order][starts], code)]
-    borrows = ~has & has[lender]
-    source = np.where(borrows, lender, np.arange(len(has)))
-    columns = {name: labelled[name].take(source) if name in LENT else labelled[name] for name in labelled.column_names}
-    said = pc.binary_join_element_wise(labelled["label_source"].take(lender), "lent by", pa.array(song_id[lender]), " ")
-    columns["label_source"] = pc.if_else(pa.array(borrows), said, labelled["label_source"])
-    columns["unlabelled"] = pc.if_else(pa.array(borrows), pa.scalar(None, pa.string()), labelled["unlabelled"])
-    return pa.table(columns, labelled.schema)
+    trust = pc.fill_null(labelled["label_trust"], 0.0).to_numpy()
+    lenders = np.flatnonzero(has)
+    lenders = lenders[np.lexsort((lenders, -trust[lenders], cluster[lenders]))]
+    first = np.append(True, np.diff(cluster[lenders]) != 0)[: len(lenders)]
+    lender_of = np.full(len(labelled), -1)
+    lender_of[cluster[lenders[first]]] = lenders[first]
+    lender = np.where(borrows & ~has, lender_of[cluster], -1)
+    at = pa.array(lender, mask=lender < 0)
+    lent = labelled.take(pc.coalesce(at, pa.array(np.arange(len(labelled)))))
+    says = pc.binary_join_element_wise(lent["label_source"], labelled["song_id"].take(at), " lent by ")
+    lent = lent.set_column(lent.column_names.index("label_source"), "label_source", pc.coalesce(says, lent["label_source"]))
+    return pa.table([lent[name] if name in LENT else labelled[name] for name in labelled.column_names], labelled.schema)

@@ -13,16 +13,24 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Shares:
-    """The share of groups that each split is to get; they sum to 1."""
+    """The share of groups that each split is to get; they sum to 1.
+
+    judge: of the labelled training groups, the share set aside for training evaluation classifiers; by_artist: whether
+    all songs of an artist stand in one split.
+    """
 
     train: float = 0.8
     validation: float = 0.1
     test: float = 0.1
+    judge: float = 0.2
+    by_artist: bool = False
 
     def __post_init__(self) -> None:
         shares = (self.train, self.validation, self.test)
         if min(shares) < 0 or abs(sum(shares) - 1) > 1e-9:
             raise ValueError(f"split shares must be 0 or more and sum to 1, not {shares}: change [splits]")
+        if not 0 <= self.judge <= 1:
+            raise ValueError(f"the share of judge must lie in [0, 1], not {self.judge}")
 
 
 def draw(purpose: str, seed: int, name: str) -> float:

@@ -6,6 +6,7 @@ Many pieces have no tempo; each then gets one within the usual range of its genr
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain, zip_longest
@@ -56,7 +57,7 @@ TUNE_FOLDERS = {"airdsAirs": "airds", "oneills1850": "oneills", "ryansMammoth": 
 
 _BACH, _BEETHOVEN, _MOZART = "Johann Sebastian Bach", "Ludwig van Beethoven", "Wolfgang Amadeus Mozart"
 _COLLECTIONS = (
-    _Collection("chorale", 60, 100, 160, (("bach/bwv*.*.mxl", _BACH), ("bach/bwv[234]??.mxl", _BACH))),
+    _Collection("chorale", 60, 100, 160, (("bach/bwv*.*.mxl", _BACH), ("bach/bwv[234]??.*", _BACH))),
     _Collection("quartet", 70, 144, 16, (
         ("beethoven/opus18no1/*.mxl", _BEETHOVEN), ("beethoven/opus18no1/movement[23].krn", _BEETHOVEN),
         ("haydn/*/*.mxl", "Joseph Haydn"),
@@ -165,7 +166,14 @@ def _pieces_of(collection: _Collection, seed: int) -> list[Piece]:
             share = _fraction(seed, name.rpartition(".")[0])
             bpm = collection.slowest_bpm + round(share * (collection.fastest_bpm - collection.slowest_bpm))
             found[name] = Piece(name, title_of(name), composer, collection.genre, float(bpm))
-    return sorted(found.values(), key=lambda piece: _fraction(seed, piece.path))[: collection.most]
+    # Pieces in two encodings come first: they are near-duplicates that nobody had to make up.
+    encodings = Counter(name.rpartition(".")[0] for name in found)
+
+    def place(piece: Piece) -> tuple[int, float, str]:
+        name = piece.path.rpartition(".")[0]
+        return -encodings[name], _fraction(seed, name), piece.path
+
+    return sorted(found.values(), key=place)[: collection.most]
 
 
 def title_of(path: str) -> str:

@@ -1,17 +1,15 @@
 """The coats around verdicts: statistics in, keyed tables between, catalog shards out."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.stages import files
-from pipelines.stages.shards import shard_path, write_rows
+from pipelines.stages.shards import PARQUET, shard_path, write_rows
 from schemas.reject import Reject
 from schemas.row import CATALOG, REJECTS, STATISTICS
-
-N_BUCKETS = 16
 
 
 def read_columns(path: str, columns: list[str] | None = None) -> pa.Table:
@@ -25,11 +23,10 @@ def read_facts(index: int, corpus: str, n_shards: int, judge: Callable[[pa.Table
     return judge(read_columns(shard_path(corpus, "songs", index, n_shards), STATISTICS), index)
 
 
-def by_bucket(table: pa.Table, column: str, columns: list[str]) -> Iterator[tuple[int, pa.Table]]:
-    """(bucket, rows) for the rows whose hex digits in `column` fall there; equal values meet in one bucket."""
-    buckets = [int(value[:4], 16) % N_BUCKETS if value else -1 for value in table[column].to_pylist()]
-    for bucket in sorted(set(buckets) - {-1}):
-        yield bucket, table.select(columns).take([row for row, its in enumerate(buckets) if its == bucket])
+def write_table(path: str, table: pa.Table) -> None:
+    """A small table as one file."""
+    with files.atomic(path) as stream:
+        pq.write_table(table, stream, **PARQUET)
 
 
 def together(tables: Iterable[pa.Table], empty: pa.Schema) -> pa.Table:

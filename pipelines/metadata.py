@@ -1,0 +1,66 @@
+"""metadata: the side files of [affect], read and checked once, as small Parquet tables that workers join."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.affect.label import NAMES
+from pipelines.affect.matches import MATCHES, merge_matches, read_matches
+from pipelines.affect.msd import read_tracks
+from pipelines.affect.names import read_names
+from pipelines.affect.settings import AffectConfig
+from pipelines.affect.tables import LABELS, REFUSED, prefer, read_labels
+from pipelines.affect.tracks import TRACKS, merge_tracks, read_unique_tracks
+from pipelines.stages import files
+from pipelines.stages.catalog import write_table
+from pipelines.stages.labels import metadata_path
+from schemas.manifest import Pin
+from schemas.reject import BadInput
+from schemas.settings import SettingsError
+
+
+def prepare_metadata(config: AffectConfig, out: str) -> list[Pin]:
+    """Write matches, tracks, labels, names and refused rows below `out`/metadata; gives the files' hashes.
+
+    Raises SettingsError, with nothing written, where a file is missing or is not what it is given for.
+    """
+    pins: list[Pin] = []
+
+    def read(path: str, how: Callable[[bytes, str], Any]) -> Any:
+        try:
+            data = files.read_bytes(path)
+            name = PurePosixPath(path).name
+            pins.append(Pin(name, len(data), hashlib.sha256(data).hexdigest()))
+            return how(data, name)
+        except OSError as error:
+            raise SettingsError(f"affect: cannot read {path}: {error.strerror or error}") from error
+        except ValueError as error:
+            raise SettingsError(f"affect: {error}") from error
+        except BadInput as error:
+            raise SettingsError(f"affect: {path} is not MSD's summary file: {error.detail}") from error
+
+    matches = merge_matches([read(path, read_matches) for path in config.matches], config.min_score)
+    tables = [read(path, lambda data, name: read_labels(data, name, config.zero_is_missing)) for path in config.labels]
+    tracks = [read(config.msd, lambda data, name: read_tracks(data))] if is_summary(config.msd) else []
+    if config.msd and not tracks and not files.exists(config.msd):
+        raise SettingsError(f"affect: no folder of MSD files at {config.msd}")
+    tracks += [read(config.unique_tracks, read_unique_tracks)] if config.unique_tracks else []
+    names = read(config.names, read_names) if config.names else NAMES.empty_table()
+    known = merge_tracks([*tracks, *(table.tracks for table in tables)])
+    for kind, table, schema in (
+        ("matches", matches, MATCHES),
+        ("labels", prefer(tables), LABELS),
+        ("tracks", known, TRACKS),
+        ("names", names, NAMES),
+        ("refused", pa.concat_tables([REFUSED.empty_table(), *(table.refused for table in tables)]), REFUSED),
+    ):
+        write_table(metadata_path(out, kind), table.cast(schema).combine_chunks())
+    return pins
+
+
+def is_summary(msd: str) -> bool:
+    """Whether msd names MSD's summary file and not a folder of one file a track."""
+    return msd.endswith(".h5")
