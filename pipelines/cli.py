@@ -24,6 +24,7 @@ EXAMPLES = {
     "split": "moodroll-data split manifests/splits/half.toml --corpus out/sample --out out/half",
     "verify": "moodroll-data verify out/sample/release",
     "describe": "moodroll-data describe out/sample/release --json",
+    "freeze-spotify": "moodroll-data freeze-spotify unique_tracks.txt --matches lpd_matched_ids.txt --out spotify.parquet",
     "duplicates": "moodroll-data duplicates out/real nottingham:hpps24",
 }
 
@@ -74,6 +75,17 @@ def parser() -> argparse.ArgumentParser:
         command = _command(commands, name, run, says)
         command.add_argument("release", metavar="DIR", help="a release, or the folder of a build")
     command.add_argument("--json", action="store_true", help="as JSON")
+    command = _command(commands, "freeze-spotify", run_freeze, "MSD tracks to a frozen table of Spotify's valence and energy")
+    command.add_argument("tracks", metavar="TRACKS", help="unique_tracks.txt, summary .h5, folder of .h5, or CSV of tracks")
+    command.add_argument(
+        "--out", required=True, metavar="TABLE.parquet", help="the table; TABLE.parquet.journal keeps the place"
+    )
+    command.add_argument(
+        "--matches", action="append", default=[], metavar="FILE", help="fetch the tracks of a match list alone"
+    )
+    command.add_argument("--given", default="", metavar="CSV", help="track_id,spotify_id pairs that need no search")
+    command.add_argument("--min-similarity", type=float, default=0.8, metavar="S", help="likeness of title and artist (0.8)")
+    command.add_argument("--budget", type=int, default=200_000, metavar="N", help="requests at most (200000)")
     command = _command(commands, "duplicates", run_duplicates, "what a song is taken to be a copy of")
     command.add_argument("build", metavar="DIR", help="the folder of a build")
     command.add_argument("song_id", metavar="SONG_ID", help="source:key, as in the catalog")
@@ -181,4 +193,14 @@ def run_duplicates(arguments: argparse.Namespace, beam_args: Sequence[str]) -> i
     from pipelines.duplicates import duplicates, duplicates_text
 
     print(duplicates_text(duplicates(arguments.build, arguments.song_id), arguments.song_id))
+    return DONE
+
+
+def run_freeze(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
+    from pipelines.freeze import freeze_spotify
+
+    table = freeze_spotify(
+        arguments.tracks, arguments.matches, arguments.given, arguments.out, arguments.min_similarity, arguments.budget
+    )
+    print(f"{arguments.out}: {table.num_rows:,} tracks, {table.num_rows - table['valence'].null_count:,} with values")
     return DONE

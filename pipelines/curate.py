@@ -15,6 +15,7 @@ from pipelines.affect.groups import KEYS
 from pipelines.affect.splits import SPLITS
 from pipelines.affect.tables import REFUSED
 from pipelines.config import CurateConfig
+from pipelines.dedupe.clusters import PAIRS
 from pipelines.ingest import LOCK as INGEST_LOCK
 from pipelines.ingest import read_lock
 from pipelines.metadata import prepare_metadata
@@ -25,7 +26,7 @@ from pipelines.stages.labels import NAMED, Labelling, LabelSongs, by_bucket, met
 from pipelines.stages.pairs import NearPairs, corpus_of
 from pipelines.stages.runner import pipeline
 from pipelines.stages.shards import shard_path
-from pipelines.verdicts import FACTS, PAIRS, Rules, decide, exact_pairs, judge_songs, thresholds_of, waterfall
+from pipelines.verdicts import FACTS, Rules, decide, exact_pairs, judge_songs, thresholds_of, waterfall
 from schemas.labels import QUADRANT_CLASSES
 from schemas.manifest import to_json
 from schemas.reject import BuildFailed, Reason

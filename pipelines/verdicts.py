@@ -17,7 +17,7 @@ from pipelines.affect.rule import Thresholds, apply_rule, fit_thresholds
 from pipelines.affect.settings import TRAIN_MEDIAN, AffectConfig
 from pipelines.affect.splits import Shares, judge, label_rank, split_of
 from pipelines.dedupe.candidates import run_begins
-from pipelines.dedupe.clusters import components, survivors
+from pipelines.dedupe.clusters import PAIRS, components, survivors
 from schemas.entries import Filter, FilterConfig
 from schemas.reject import Reason
 from schemas.row import CATALOG, SONGS, STATISTICS, to_table
@@ -28,15 +28,6 @@ FACTS = pa.schema(
         ("shard", pa.int32()),
         ("failed", pa.list_(pa.string())),
         ("details", pa.list_(pa.string())),
-    ]
-)
-PAIRS = pa.schema(
-    [
-        ("a", pa.string()),
-        ("b", pa.string()),
-        ("jaccard", pa.float32()),
-        ("containment", pa.float32()),
-        ("duplicate", pa.bool_()),
     ]
 )
 

@@ -9,9 +9,10 @@ import pytest
 from pipelines.affect.groups import KEYS
 from pipelines.affect.settings import AffectConfig
 from pipelines.affect.splits import Shares, split_of
+from pipelines.dedupe.clusters import PAIRS
 from pipelines.registry import FILTERS
 from pipelines.stages.labels import NAMED
-from pipelines.verdicts import FACTS, PAIRS, Rules, decide, exact_pairs, judge_songs, waterfall
+from pipelines.verdicts import FACTS, Rules, decide, exact_pairs, judge_songs, waterfall
 from schemas.entries import FilterConfig
 from schemas.row import SONGS, STATISTICS
 

@@ -179,11 +179,13 @@ def _refusals(rows: _Rows, chosen: np.ndarray, config: AffectConfig) -> tuple[np
 def _sources(rows: _Rows, chosen: np.ndarray, by_mean: np.ndarray, rule: str) -> np.ndarray:
     """`table:rule` for each md5; a mean names all its tables, with `+` between them."""
     table = np.array(rows.table["source"].to_pylist(), object)
-    said = np.array([f"{name}:{rule}" for name in table[chosen]], object)
-    for md5 in np.flatnonzero(by_mean):
-        first, last = np.searchsorted(rows.md5, [md5, md5 + 1])
-        said[md5] = "+".join(sorted({name for name in table[first:last] if name})) + f":{MEAN}"
-    return said
+    named: list[set[str]] = [set() for _ in range(rows.n_md5)]
+    for row in np.flatnonzero(rows.labelled & by_mean[rows.md5]):
+        named[rows.md5[row]].add(table[row])
+    tables = [
+        ("+".join(sorted(names)), MEAN) if names else (table[row], rule) for names, row in zip(named, chosen, strict=True)
+    ]
+    return np.array([f"{name}:{how}" for name, how in tables], object)
 
 
 def _descending(values: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
 
 from pipelines.dedupe.candidates import (
     DedupeConfig,
@@ -25,6 +26,17 @@ from pipelines.dedupe.candidates import (
     key_shares,
     run_begins,
     shared_keys,
+)
+
+# Pairs by song_id as they come out of verification: what curate gathers.
+PAIRS = pa.schema(
+    [
+        ("a", pa.string()),
+        ("b", pa.string()),
+        ("jaccard", pa.float32()),
+        ("containment", pa.float32()),
+        ("duplicate", pa.bool_()),
+    ]
 )
 
 

@@ -101,9 +101,7 @@ def _ticks(times: np.ndarray, ticks_per_quarter: int) -> np.ndarray:
 
 def _track(track: Any, ticks_per_quarter: int) -> MidiTrack:
     columns = track.notes.numpy()
-    times, durations, pitch, velocity = (
-        columns[name].astype(np.int64) for name in ("time", "duration", "pitch", "velocity")
-    )
+    times, durations, pitch, velocity = (columns[name].astype(np.int64) for name in ("time", "duration", "pitch", "velocity"))
     start = _ticks(times, ticks_per_quarter)
     end = _ticks(_first_ends(times, times + durations, pitch), ticks_per_quarter)
     order = np.lexsort((pitch, start))

@@ -14,11 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.dedupe.candidates import DedupeConfig, Pairs, candidate_pairs, join_keys, key_shares, shared_keys
-from pipelines.dedupe.clusters import by_block, judge, shared_shingles
+from pipelines.dedupe.clusters import PAIRS, by_block, judge, shared_shingles
 from pipelines.stages import files
 from pipelines.stages.catalog import read_columns
 from pipelines.stages.shards import shard_path
-from pipelines.verdicts import PAIRS
 
 N_BUCKETS = 16
 SONGS_PER_BLOCK = 50_000

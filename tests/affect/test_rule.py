@@ -30,6 +30,13 @@ def test_margin_is_the_same_on_both_sides():
     assert classify(values, 0.5, 0.05).to_pylist() == [0, 0, None, None, 1, 1]
 
 
+def test_values_stored_as_float32_fall_on_the_same_side():
+    values = np.arange(0, 1001) / 1000
+    for threshold, margin in ((0.5, 0.05), (0.496, 0.0), (0.4, 0.1)):
+        stored = values.astype(np.float32).astype(np.float64)
+        assert classify(stored, threshold, margin).equals(classify(values, threshold, margin))
+
+
 def test_quadrants_by_name():
     songs = pa.table({"valence": [0.9, 0.1, 0.1, 0.9, None, 0.9], "arousal": [0.9, 0.9, 0.1, 0.1, 0.9, None]})
     told = apply_rule(songs, Thresholds(0.5, 0.5, 0.0, "fixed", 0))

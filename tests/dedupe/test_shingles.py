@@ -170,6 +170,18 @@ def test_the_top_line_counts_and_of_the_bass_the_bottom_line():
         assert len(together) > 100
 
 
+def test_chords_are_pitch_classes_over_the_lowest_note():
+    chords = band(5)[band(5)["track"] == PIANO]
+    lowest = np.repeat(chords["pitch"][::3], 3)
+    config = ShingleConfig(line_intervals=10_000)
+    found = shingles(chords, config)
+    opened = changed(chords, pitch=columns(chords)["pitch"] + 12 * (chords["pitch"] != lowest))
+    assert len(found) > 300
+    assert np.array_equal(shingles(opened, config), found)
+    sharpened = changed(chords, pitch=columns(chords)["pitch"] + (chords["pitch"] != lowest))
+    assert not len(np.intersect1d(shingles(sharpened, config), found))
+
+
 def test_notes_of_a_chord_need_not_begin_together():
     notes = band(4)
     late = changed(notes, start=columns(notes)["start"] + 2 * (notes["pitch"] % 2))

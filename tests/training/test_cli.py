@@ -1,0 +1,90 @@
+"""Every command through its door: what it writes, what it says of wrong input, and its exit code."""
+
+import json
+
+import pytest
+
+from schemas import mock
+from training.cli import main
+from training.config import from_tables
+from training.train import Trainer
+from training.views import write_midi
+
+
+@pytest.fixture(scope="module")
+def run(release, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    tables = {
+        "name": "cli", "kind": "semg_gmvae", "model": {"layers": 1, "heads": 2, "width": 16, "feed_forward": 32, "latent": 4, "kl_warmup": 0},
+        "data": {"bars": 3, "tokens_per_bar": 48},
+        "train": {"steps": 2, "batch": 4, "log_every": 1, "validate_every": 2, "validation_batches": 1, "threads": 1, "tensorboard": False},
+    }  # fmt: skip
+    Trainer(from_tables(tables), release, str(folder), str(folder / "cache")).run()
+    return str(folder)
+
+
+@pytest.fixture
+def midi(tmp_path):
+    for index, song in enumerate(mock.songs(2, seed=8, n_bars=6)):
+        write_midi(song, str(tmp_path / f"{index}.mid"))
+    return [str(tmp_path / f"{index}.mid") for index in range(2)]
+
+
+def fails(capsys, code, says, *argv):
+    assert main(list(argv)) == code
+    printed = capsys.readouterr().err.strip()
+    assert says in printed and "\n" not in printed, printed
+
+
+def test_sample_transfer_swap_and_reconstruct_write_midi(run, release, midi, tmp_path, capsys):
+    commands = {
+        "sample": (["sample", run, "--emotion", "sad", "--n", "2"], 2),
+        "one axis": (["sample", run, "--arousal", "1", "--bars", "2"], 1),
+        "transfer": (["transfer", run, midi[0], "--emotion", "calm", "--strength", "0.5"], 1),
+        "transfer of a song": (["transfer", run, mock.songs(20)[17].song_id, "--data", release, "--valence", "0"], 1),
+        "swap": (["swap", run, *midi, "--part", "key"], 2),
+        "reconstruct": (["reconstruct", run, midi[1], "--start", "2", "--temperature", "0"], 1),
+    }
+    for name, (command, count) in commands.items():
+        assert main([*command, "--out", str(tmp_path / name)]) == 0
+        assert len(list((tmp_path / name).glob("*.mid"))) == count == len(capsys.readouterr().out.splitlines())
+
+
+def test_evaluate_reports_everything(run, release, tmp_path, capsys):
+    sets = [x for one in ("pieces=1", "pairs=1", "probe_steps=5") for x in ("--set", one)]
+    assert main(["evaluate", run, "--data", release, "--out", str(tmp_path), "--cache", str(tmp_path / "c"), *sets]) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report == json.loads(capsys.readouterr().out)
+    assert set(report) == {"run", "tokens", "features", "classes", "latent", "leakage", "writing", "emotion"}
+    assert set(report["tokens"]["by_type"]) == {"bar", "beat", "tempo", "pitch", "velocity", "duration"}
+    assert report["classes"]["arousal"]["n"] == 4 and report["run"]["same_release"] is True
+    assert {path.name for path in tmp_path.glob("*.png")} >= {"latent.png", "curves.png", "reconstruction.png", "exchange_z_r.png"}
+    assert len(list((tmp_path / "midi").glob("*.mid"))) == 4
+
+
+def test_wrong_usage_is_2_and_wrong_data_1(run, release, midi, tmp_path, capsys):
+    out = ["--out", str(tmp_path / "out")]
+    (tmp_path / "bad.toml").write_text('name = "x"\nkind = "semg_gmvae"\n[train]\nstep = 3\n')
+    fails(capsys, 2, "unknown key train.step", "train", str(tmp_path / "bad.toml"), "--data", release, *out)
+    fails(capsys, 2, "cannot read", "train", str(tmp_path / "none.toml"), "--data", release, *out)
+    fails(capsys, 2, "say which emotion", "sample", run, *out)
+    fails(capsys, 2, "not both", "sample", run, "--emotion", "sad", "--arousal", "1", *out)
+    fails(capsys, 2, "--temperature", "sample", run, "--emotion", "sad", "--temperature", "-1", *out)
+    fails(capsys, 2, "unknown key songz", "evaluate", run, "--data", release, "--set", "songz=1", *out)
+    fails(capsys, 1, "train first", "sample", str(tmp_path / "nothing"), "--emotion", "sad", *out)
+    fails(capsys, 1, "is not a release", "evaluate", run, "--data", str(tmp_path), *out)
+    fails(capsys, 1, "is no file", "transfer", run, "lpd5:0", "--emotion", "sad", *out)
+    fails(capsys, 1, "neither a file nor a song_id", "transfer", run, "lpd5:0", "--data", release, "--emotion", "sad", *out)
+    fails(capsys, 1, "from bar 90", "reconstruct", run, midi[0], "--start", "90", *out)
+    (tmp_path / "no.mid").write_bytes(b"MThd")
+    fails(capsys, 1, "cannot be read as MIDI", "reconstruct", run, str(tmp_path / "no.mid"), *out)
+    with pytest.raises(SystemExit) as caught:
+        main(["sample"])
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize("command", ["train", "sample", "transfer", "swap", "reconstruct", "evaluate"])
+def test_help_has_an_example(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0 and "Example: moodroll-model" in capsys.readouterr().out
