@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
+from itertools import combinations
 from typing import Any
 
 import apache_beam as beam
@@ -154,8 +155,21 @@ def label_counts(catalog: pa.Table) -> dict[str, Any]:
         "unlabelled": dict(sorted(Counter(row["unlabelled"] for row in rows if row["valence"] is None).items())),
         "disagreeing": {str(over): sum((row["label_spread"] or 0) > over for row in labelled) for over in (0.0, 0.1, 0.2)},
         "judge": sum(row["judge"] for row in rows),
+        "cluster_agreement": cluster_agreement(catalog),
         "quadrants": {split: {name: quadrants[split, name] for name in (*QUADRANT_CLASSES, "none")} for split in SPLITS},
     }
+
+
+def cluster_agreement(catalog: pa.Table) -> dict[str, Any]:
+    """How often two songs of one duplicate cluster, each with a label of its own, have the same classes."""
+    own = pc.invert(pc.fill_null(pc.match_substring(catalog["label_source"], " lent by "), True))
+    rows = catalog.filter(own).select(["cluster_id", "valence_class", "arousal_class"]).to_pylist()
+    clusters: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        clusters.setdefault(row["cluster_id"], []).append(row)
+    pairs = [pair for members in clusters.values() for pair in combinations(members, 2)]
+    same = {axis: sum(a[f"{axis}_class"] == b[f"{axis}_class"] for a, b in pairs) for axis in ("valence", "arousal")}
+    return {"pairs": len(pairs), **same}
 
 
 def refused_counts(out: str) -> dict[str, int]:

@@ -86,6 +86,12 @@ def _labels(facts: Mapping[str, Any]) -> list[str]:
         f"arousal {thresholds['arousal']:.3f}, from {thresholds['n_train']:,} training songs",
         f"matches of one song disagree: {over['0.0']:,} at all, {over['0.1']:,} by over .1, {over['0.2']:,} by over .2",
     ]
+    agree = labels["cluster_agreement"]
+    if agree["pairs"]:
+        lines.append(
+            f"two labels of one duplicate cluster agree: valence {agree['valence'] / agree['pairs']:.2f}, "
+            f"arousal {agree['arousal'] / agree['pairs']:.2f}, of {agree['pairs']:,} pairs"
+        )
     names = list(next(iter(labels["quadrants"].values())))
     tables = [
         _table(["split", *names], [[s, *(f"{n:,}" for n in by.values())] for s, by in labels["quadrants"].items()]),

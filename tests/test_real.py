@@ -56,7 +56,8 @@ def half(build: Path, labels: list[str], tmp_path_factory: pytest.TempPathFactor
 
 COLUMNS = [
     "song_id", "source_key", "split", "group_id", "cluster_id", "content_hash", "msd_track_id", "msd_artist", "msd_title",
-    "artist", "title", "valence", "arousal", "valence_class", "arousal_class", "quadrant", "judge", "label_source", "duplicates",
+    "artist", "title", "valence", "arousal", "valence_class", "arousal_class", "quadrant", "judge", "label_source",
+    "duplicates",
 ]  # fmt: skip
 
 

@@ -155,11 +155,7 @@ def report_news(pairs: Pairs, labels, songs, titles) -> None:
     """Accepted pairs that the reference lacks, evenly over the range of similarity."""
     known = {frozenset((row["md5_a"], row["md5_b"])) for row in labels if row["in_reference"] == "1"}
     ids = [song.key for song in songs]
-    new = [
-        (a, b, n)
-        for a, b, n in zip(pairs.first, pairs.second, pairs.shared, strict=True)
-        if {ids[a], ids[b]} not in known
-    ]
+    new = [(a, b, n) for a, b, n in zip(pairs.first, pairs.second, pairs.shared, strict=True) if {ids[a], ids[b]} not in known]
     print(f"{len(new)} accepted pairs that the reference lacks; ten of them:")
     sizes = [len(shingles(song.notes, SHINGLES)) for song in songs]
     new.sort(key=lambda pair: pair[2] / (sizes[pair[0]] + sizes[pair[1]] - pair[2]))

@@ -186,9 +186,7 @@ def test_components_against_search(n_songs, data):
     for one in range(n_songs):
         seen, border = {one}, [one]
         while border:
-            border = [
-                other for reached in border for other in near[reached] if other not in seen and not seen.add(other)
-            ]
+            border = [other for reached in border for other in near[reached] if other not in seen and not seen.add(other)]
         expected.append(min(seen))
     assert components(n_songs, first, second).tolist() == expected
 
@@ -205,9 +203,7 @@ def test_by_block_hands_over_every_pair_once(edges, block):
     pairs = Pairs(first, second, np.arange(len(edges), dtype=np.int32))
     seen = []
     for low, high, part in by_block(pairs, np.array(block)):
-        assert {tuple(sorted((block[a], block[b]))) for a, b in zip(part.first, part.second, strict=True)} == {
-            (low, high)
-        }
+        assert {tuple(sorted((block[a], block[b]))) for a, b in zip(part.first, part.second, strict=True)} == {(low, high)}
         seen.append((low, high))
         edges = [edge for edge in edges if tuple(sorted((block[edge[0]], block[edge[1]]))) != (low, high)]
     assert not edges
@@ -257,5 +253,5 @@ def test_clusters_do_not_depend_on_the_order_of_songs():
 
 @pytest.mark.parametrize("settings_", [{"group_jaccard": 0.5}, {"duplicate_containment": 0.4}, {"key_share": 0.0}])
 def test_senseless_thresholds_are_refused(settings_):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="must be over 0|at least as similar"):
         DedupeConfig(**settings_)

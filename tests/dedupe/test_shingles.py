@@ -125,9 +125,7 @@ def test_different_tunes_share_nothing():
 
 
 def test_sorted_distinct_uint64():
-    found = shingles(
-        np.concatenate([band(0), changed(band(0), start=columns(band(0))["start"] + 24 * N_BEATS)]), CONFIG
-    )
+    found = shingles(np.concatenate([band(0), changed(band(0), start=columns(band(0))["start"] + 24 * N_BEATS)]), CONFIG)
     assert found.dtype == np.uint64
     assert (found[1:] > found[:-1]).all()
 
@@ -220,9 +218,7 @@ def test_a_few_notes_say_nothing():
 @pytest.mark.parametrize("n_notes", range(20))
 def test_any_number_of_notes(n_notes):
     for track in (DRUMS, PIANO, BASS):
-        notes = make_notes(
-            12 * np.arange(n_notes), [6] * n_notes, 40 + np.arange(n_notes), [90] * n_notes, [track] * n_notes
-        )
+        notes = make_notes(12 * np.arange(n_notes), [6] * n_notes, 40 + np.arange(n_notes), [90] * n_notes, [track] * n_notes)
         assert shingles(notes, CONFIG).dtype == np.uint64
 
 

@@ -134,7 +134,8 @@ def test_losses_are_counted() -> None:
 
 def test_decode_takes_what_a_model_may_write() -> None:
     vocabulary = {name: index for index, name in enumerate(token_names())}
-    words = "Beat_3 Bar Pitch_Piano_60 Beat_0 Pitch_Piano_60 Velocity_Bass_1 Pitch_Piano_62 Velocity_Piano_81 Duration_Piano_4 EOS PAD"
+    words = "Beat_3 Bar Pitch_Piano_60 Beat_0 Pitch_Piano_60 Velocity_Bass_1 "
+    words += "Pitch_Piano_62 Velocity_Piano_81 Duration_Piano_4 EOS PAD"
     decoded = decode(np.array([vocabulary[word] for word in words.split()]))
     assert decoded.notes["pitch"].tolist() == [62]
     assert decoded.notes["duration"].tolist() == [24]

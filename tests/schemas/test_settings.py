@@ -67,7 +67,7 @@ def test_overrides_lay_values_over_and_leave_the_tables_alone() -> None:
 
 
 def test_toml_that_is_not_there_or_not_toml(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="cannot read .*No such file"):
+    with pytest.raises(SettingsError, match=r"cannot read .*No such file"):
         read_toml(str(tmp_path / "none.toml"))
     (tmp_path / "bad.toml").write_text("= 3")
     with pytest.raises(SettingsError, match="is not TOML"):

@@ -38,9 +38,7 @@ class Folder:
 
     def songs(self, config: NottinghamConfig) -> dict[str, Song]:
         found = items(self, config)
-        return {
-            item.key: parse(item, tuple(self.read("", path) for path in item.paths), config, LIMITS) for item in found
-        }
+        return {item.key: parse(item, tuple(self.read("", path) for path in item.paths), config, LIMITS) for item in found}
 
 
 def on_disk(root: Path) -> Folder:
@@ -118,9 +116,7 @@ class TestLayout:
             assert [item.key for item in items(Folder(contents), NottinghamConfig())] == keys
 
     def test_named(self) -> None:
-        files = Folder(
-            {"MIDI/jigs1.mid": b"", "ABC_cleaned/jigs.abc": self.tune, "train/a.mid": b"", "valid/a.mid": b""}
-        )
+        files = Folder({"MIDI/jigs1.mid": b"", "ABC_cleaned/jigs.abc": self.tune, "train/a.mid": b"", "valid/a.mid": b""})
         assert [item.key for item in items(files, NottinghamConfig(layout="abc"))] == ["jigs-1"]
         lisa = items(files, NottinghamConfig(layout="lisa"))
         assert [(item.key, item.paths) for item in lisa] == [("a", ("train/a.mid",)), ("a.2", ("valid/a.mid",))]
@@ -130,9 +126,7 @@ class TestLayout:
             build(NottinghamConfig, {"layout": "midi"}, "sources.nottingham")
 
     def test_jukedeck_things_that_are_no_files(self) -> None:
-        files = Folder(
-            {"MIDI/x1.mid": None, "MIDI/y.mid": b"", "ABC_cleaned/x.abc": self.tune, "ABC_cleaned/y.abc": None}
-        )
+        files = Folder({"MIDI/x1.mid": None, "MIDI/y.mid": b"", "ABC_cleaned/x.abc": self.tune, "ABC_cleaned/y.abc": None})
         found = items(files, NottinghamConfig())
         assert [(item.key, item.paths, item.n_bytes) for item in found] == [
             ("x1", ("MIDI/x1.mid",), None), ("y", ("MIDI/y.mid",), 0),
@@ -196,9 +190,7 @@ class TestJukedeck:
         assert (bars["numerator"][:12] == bars["length"][:12] // 24).all()
         assert songs["ashover1"].notes["start"].min() == 48
 
-    def test_melody_is_that_of_the_abc_tune_of_its_number(
-        self, songs: dict[str, Song], tunes: dict[str, AbcTune]
-    ) -> None:
+    def test_melody_is_that_of_the_abc_tune_of_its_number(self, songs: dict[str, Song], tunes: dict[str, AbcTune]) -> None:
         """The first pitches agree, repeated ones counted once as the MIDI loses ties; but where parts are reordered."""
         differ = [key for key in tunes if first_pitches(songs[key].notes) != first_pitches(tunes[key].notes)]
         assert set(differ) <= {"morris10"}
@@ -220,14 +212,12 @@ class TestJukedeck:
 
     def test_sha256_is_of_midi_and_tune(self, nottingham: Folder, songs: dict[str, Song]) -> None:
         midi = nottingham.contents["MIDI/hpps3.mid"] or b""
-        text = next(
-            t for t in split_tunes(nottingham.contents["ABC_cleaned/hpps.abc"] or b"") if t.startswith("X: 3\n")
-        )
+        text = next(t for t in split_tunes(nottingham.contents["ABC_cleaned/hpps.abc"] or b"") if t.startswith("X: 3\n"))
         assert songs["hpps3"].source_sha256 == hashlib.sha256(midi + text.encode()).hexdigest()
         assert songs["hpps3"].title == "Barn Dance 2"
 
     def test_abc_layout_reads_them_all(self, nottingham: Folder) -> None:
-        found = [item for item in items(nottingham, NottinghamConfig(layout="abc"))]
+        found = list(items(nottingham, NottinghamConfig(layout="abc")))
         assert len(found) == len({item.key for item in found}) == 1034
         for item in found[::20]:
             song = parse(item, (nottingham.contents[item.paths[0]] or b"",), NottinghamConfig(), LIMITS)

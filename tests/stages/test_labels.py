@@ -1,0 +1,103 @@
+"""Labels through Beam: matches, tracks, files of MSD and tables meet, and a bad file costs its own row."""
+
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.affect.msd import track_path, write_track
+from pipelines.cli import main
+from pipelines.formats.npz import write_npz
+from schemas import mock
+
+IN_PROCESS = ["--", "--runner=FnApiRunner"]
+N_SONGS = 24
+TRACKS = [f"TRAAAAA{index:011X}" for index in range(N_SONGS)]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 songs filed under MSD tracks, a table of labels for 20 of them, MSD files of which one is none."""
+    root = tmp_path_factory.mktemp("labels")
+    for song, track in zip(mock.songs(N_SONGS, n_bars=8), TRACKS, strict=True):
+        path = root / "lpd" / "A" / "A" / "A" / track / f"{song.key}.npz"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(write_npz(song.notes, song.tempi, 96 * len(song.bars), song.key))
+    rows = [f"{track},Artist {i},Title {i},{(i + 1) / 30:.3f},{(30 - i) / 30:.3f}" for i, track in enumerate(TRACKS[:20])]
+    rows[3] = f"{TRACKS[3]},Artist 3,Title 3,7,0.5"
+    (root / "labels.csv").write_text("track_id,artist,title,valence,energy\n" + "\n".join(rows) + "\n")
+    for index in (0, 1):
+        path = root / "msd" / track_path(TRACKS[index])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = io.BytesIO()
+        values = {
+            "track_id": TRACKS[index],
+            "artist": "Seen",
+            "title": f"In the file {index}",
+            "duration": 60.0,
+            "tempo": 120.0,
+        }
+        write_track(stream, values, np.arange(10.0), np.random.default_rng(index).random((10, 12)))
+        path.write_bytes(stream.getvalue())
+    broken = root / "msd" / track_path(TRACKS[2])
+    broken.write_bytes(b"no HDF5")
+    (root / "build.toml").write_text(
+        f'name = "t"\nshards = 3\n[sources.lpd5]\nroot = "{root}/lpd"\n'
+        f'[affect]\nlabels = ["{root}/labels.csv"]\nmsd = "{root}/msd"\n'
+    )
+    return root
+
+
+def catalog_of(out: Path) -> dict[str, dict[str, object]]:
+    table = pa.concat_tables(pq.read_table(path) for path in sorted((out / "catalog").glob("*.parquet")))
+    return {row["msd_track_id"]: row for row in table.to_pylist()}
+
+
+def test_labels_by_folder_with_what_the_files_say(corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert main(["build", str(corpus / "build.toml"), "--out", str(out), *IN_PROCESS]) == 0
+    rows = catalog_of(out)
+    assert len(rows) == N_SONGS and all(row["kept"] for row in rows.values())
+    # MSD's own file goes before what the label table says of a track; the broken one leaves the table's word.
+    assert [rows[TRACKS[i]]["msd_title"] for i in range(4)] == ["In the file 0", "In the file 1", "Title 2", "Title 3"]
+    assert rows[TRACKS[5]]["valence"] == np.float32(0.2) and rows[TRACKS[5]]["arousal"] == np.float32(0.833)
+    assert rows[TRACKS[3]]["valence"] is None and rows[TRACKS[21]]["unlabelled"] == "no value"
+    assert any("chroma" in evidence for evidence in rows[TRACKS[0]]["label_evidence"])  # type: ignore[attr-defined]
+    refused = pq.read_table(out / "metadata" / "refused.parquet").to_pylist()
+    assert [(row["file"], row["id"]) for row in refused] == [(track_path(TRACKS[2]), TRACKS[2]), ("labels.csv", TRACKS[3])]
+    manifest = json.loads((out / "release" / "manifest.json").read_text())
+    assert sum(manifest["metadata"]["refused"].values()) == 2 and manifest["labels"]["labelled"] == 19
+    assert main(["verify", str(out)]) == 0
+
+
+def test_without_folder_matches_nobody_is_labelled(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--set", "affect.folder_matches=false"]
+    assert main(["build", str(corpus / "build.toml"), "--out", str(tmp_path / "out"), *flags, *IN_PROCESS]) == 1
+    assert "no training song has a label" in capsys.readouterr().err
+
+
+def test_a_release_edited_to_leak_or_to_mislabel_fails(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["build", str(corpus / "build.toml"), "--out", str(out), *IN_PROCESS]) == 0
+    path = next(path for path in sorted((out / "release" / "data").glob("train-*")) if pq.read_metadata(path).num_rows)
+    table = pq.read_table(path)
+    flipped = [None if value is None else 1 - value for value in table["valence_class"].to_pylist()]
+    edited = table.set_column(
+        table.column_names.index("valence_class"), table.schema.field("valence_class"), pa.array(flipped, pa.int8())
+    )
+    pq.write_table(edited, path)
+    manifest = json.loads((out / "release" / "manifest.json").read_text())
+    for shard in manifest["shards"]:
+        if shard["path"].endswith(path.name):
+            shard["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (out / "release" / "manifest.json").write_text(json.dumps(manifest))
+    capsys.readouterr()
+    assert main(["verify", str(out)]) == 1
+    assert "valence_class of" in capsys.readouterr().out
