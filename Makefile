@@ -1,16 +1,15 @@
 # Everything needs Python 3.11 or newer and make; each target sets up .venv for itself.
 PYTHON ?= python3
 BIN := .venv/bin
-OUT ?= out
 DATA ?= ../shared/data
 
 .PHONY: help dataset test lint format bench real clean
 help:
-	@echo "make dataset            build the embedded sample into $(OUT)/sample"
+	@echo "make dataset            build the embedded sample into out/sample"
 	@echo "make test               run the tests"
 	@echo "make lint               ruff, format check, mypy"
 	@echo "make bench DATA=FOLDER  speed on real LPD-5, with ratios to the plain way"
-	@echo "make real DATA=FOLDER   build LPD-5 and Nottingham (lpd_5/lpd_5_full and nottingham in FOLDER) into $(OUT)/real"
+	@echo "make real DATA=FOLDER   build LPD-5 and Nottingham (lpd_5/lpd_5_full and nottingham in FOLDER) into out/real"
 
 $(BIN)/python:
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'moodroll needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)')"
@@ -26,12 +25,12 @@ $(BIN)/python:
 	@touch $@
 
 dataset: .venv/pipelines
-	$(BIN)/moodroll-data build manifests/builds/sample.toml --out $(OUT)/sample
+	$(BIN)/moodroll-data build manifests/builds/sample.toml --out out/sample
 	@echo
-	@echo "The release stands in $(OUT)/sample/release. Try next:"
-	@echo "  $(BIN)/moodroll-data verify $(OUT)/sample"
-	@echo "  $(BIN)/moodroll-data describe $(OUT)/sample"
-	@echo "  $(BIN)/python -c \"import pyarrow.dataset as d; print(d.dataset('$(OUT)/sample/release/data').head(3, columns=['song_id', 'title', 'split']).to_pandas())\""
+	@echo "The release stands in out/sample/release. Try next:"
+	@echo "  $(BIN)/moodroll-data verify out/sample"
+	@echo "  $(BIN)/moodroll-data describe out/sample"
+	@echo "  $(BIN)/moodroll-data split manifests/splits/half.toml --corpus out/sample --out out/half"
 
 test: .venv/dev
 	$(BIN)/pytest
@@ -49,8 +48,8 @@ bench: .venv/dev
 	$(BIN)/python tests/bench/ingest_speed.py --data $(DATA)
 
 real: .venv/pipelines
-	$(BIN)/moodroll-data build manifests/builds/lpd5-nottingham.toml --out $(OUT)/real \
+	$(BIN)/moodroll-data build manifests/builds/lpd5-nottingham.toml --out out/real \
 		--set sources.lpd5.root=$(DATA)/lpd_5/lpd_5_full --set sources.nottingham.root=$(DATA)/nottingham
 
 clean:
-	rm -rf .venv $(OUT)
+	rm -rf .venv out

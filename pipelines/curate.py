@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 
 from pipelines.affect.groups import KEYS
 from pipelines.affect.splits import SPLITS
-from pipelines.affect.tables import REFUSED
 from pipelines.config import CurateConfig
 from pipelines.dedupe.clusters import PAIRS
 from pipelines.ingest import LOCK as INGEST_LOCK
@@ -23,13 +22,13 @@ from pipelines.metadata import prepare_metadata
 from pipelines.registry import FILTERS
 from pipelines.stages import files
 from pipelines.stages.catalog import read_columns, read_facts, together, write_catalog, write_table
-from pipelines.stages.labels import NAMED, Labelling, LabelSongs, by_bucket, metadata_path
+from pipelines.stages.labels import MSD_GAVE, NAMED, Labelling, LabelSongs, by_bucket, metadata_path
 from pipelines.stages.pairs import NearPairs, corpus_of
 from pipelines.stages.runner import pipeline
 from pipelines.stages.shards import shard_path
 from pipelines.verdicts import FACTS, Rules, decide, exact_pairs, judge_songs, thresholds_of, waterfall
 from schemas.labels import QUADRANT_CLASSES
-from schemas.manifest import to_json
+from schemas.manifest import Pin, to_json
 from schemas.reject import BuildFailed, Reason
 from schemas.row import CATALOG
 from schemas.settings import SettingsError
@@ -45,10 +44,10 @@ def curate(config: CurateConfig, corpus: str, out: str, beam_args: Sequence[str]
         raise SettingsError(f"{corpus} holds songs of {unknown[0]}: add [sources.{unknown[0]}] to the build")
     n_shards = lock.spec["shards"]
     rules = Rules(FILTERS, config.filters, config.affect, config.splits, config.seed)
+    metadata, pins = prepare_metadata(config.affect, corpus, out)
     for folder in ("catalog", "rejects", "metadata"):
         files.make_folder(files.join(out, folder))
-    pins = prepare_metadata(config.affect, out)
-    labelling = Labelling(out, corpus, n_shards, config.affect, config.splits.by_artist)
+    labelling = Labelling(metadata, metadata != out, corpus, n_shards, config.affect, config.splits.by_artist)
     with pipeline(beam_args) as p:
         shards = p | "Shards" >> beam.Create(range(n_shards)) | "Spread" >> beam.Reshuffle()
         facts = shards | "Judge" >> beam.Map(read_facts, corpus, n_shards, partial(judge_songs, rules=rules))
@@ -60,7 +59,7 @@ def curate(config: CurateConfig, corpus: str, out: str, beam_args: Sequence[str]
             | "Same content" >> beam.GroupByKey()
             | "Exact pairs" >> beam.Map(pairs_in_bucket)
         )
-        labelled, keys, refused = facts | "Label" >> LabelSongs(labelling)
+        labelled, keys, msd = facts | "Label" >> LabelSongs(labelling)
         (
             {
                 "facts": facts | "Facts" >> beam.WithKeys(0),
@@ -72,8 +71,15 @@ def curate(config: CurateConfig, corpus: str, out: str, beam_args: Sequence[str]
             | "Decide" >> beam.FlatMap(decide_all, rules, n_shards)
             | "Write catalog" >> beam.Map(write_catalog, out, n_shards)
         )
-        _ = refused | "Refused" >> beam.WithKeys(0) | beam.GroupByKey() | "Write refused" >> beam.Map(write_refused, out)
-    return close(config, out, n_shards, sum(lock.kept.values()), pins)
+        for kind, tables in msd.items():
+            _ = (
+                (tables, p | f"No {kind}" >> beam.Create([MSD_GAVE[kind].empty_table()]))
+                | f"All {kind}" >> beam.Flatten()
+                | f"Together {kind}" >> beam.WithKeys(0)
+                | f"Gather {kind}" >> beam.GroupByKey()
+                | f"Write {kind}" >> beam.Map(write_gathered, metadata_path(out, f"msd_{kind}"))
+            )
+    return close(config, out, n_shards, sum(lock.kept.values()), metadata, pins)
 
 
 def claim_split(out: str, corpus: str) -> None:
@@ -104,13 +110,13 @@ def decide_all(
         yield shard, catalog.filter(pc.equal(catalog["shard"], shard)).select(CATALOG.names)
 
 
-def write_refused(keyed: tuple[int, Iterable[pa.Table]], out: str) -> None:
-    """The MSD files that are none, beside the refused rows of label tables."""
-    table = together([read_columns(metadata_path(out, "refused")), *keyed[1]], REFUSED)
-    write_table(metadata_path(out, "refused"), table.sort_by([("file", "ascending"), ("row", "ascending")]))
+def write_gathered(keyed: tuple[int, Iterable[pa.Table]], path: str) -> None:
+    """Tables from all shards as one file, sorted by their first two columns."""
+    table = pa.concat_tables(keyed[1])
+    write_table(path, table.sort_by([(name, "ascending") for name in table.column_names[:2]]).combine_chunks())
 
 
-def close(config: CurateConfig, out: str, n_shards: int, n_songs: int, pins: Sequence[Any]) -> dict[str, Any]:
+def close(config: CurateConfig, out: str, n_shards: int, n_songs: int, metadata: str, pins: Sequence[Pin]) -> dict[str, Any]:
     """Count the catalog, check that every ingested song is in it, and write the lock."""
     catalog = pa.concat_tables(read_columns(shard_path(out, "catalog", i, n_shards)) for i in range(n_shards))
     if catalog.num_rows != n_songs:
@@ -125,7 +131,7 @@ def close(config: CurateConfig, out: str, n_shards: int, n_songs: int, pins: Seq
         "splits": {split: kept["split"].to_pylist().count(split) for split in SPLITS},
         "thresholds": asdict(thresholds) if thresholds else None,
         "labels": label_counts(catalog),
-        "metadata": {"pins": [asdict(pin) for pin in pins], "refused": refused_counts(out)},
+        "metadata": {"pins": [asdict(pin) for pin in pins], "refused": refused_counts(metadata, out)},
     }
     files.write_text(files.join(out, LOCK), to_json(lock))
     return lock
@@ -172,9 +178,10 @@ def cluster_agreement(catalog: pa.Table) -> dict[str, Any]:
     return {"pairs": len(pairs), **same}
 
 
-def refused_counts(out: str) -> dict[str, int]:
+def refused_counts(metadata: str, out: str) -> dict[str, int]:
     """Refused rows of label tables and refused MSD files, by why."""
-    return dict(sorted(Counter(read_columns(metadata_path(out, "refused"))["why"].to_pylist()).items()))
+    paths = metadata_path(metadata, "refused"), metadata_path(out, "msd_refused")
+    return dict(sorted(Counter(why for path in paths for why in read_columns(path)["why"].to_pylist()).items()))
 
 
 def read_curated(out: str) -> dict[str, Any]:

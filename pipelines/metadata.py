@@ -1,6 +1,7 @@
 """metadata: the side files of [affect], read and checked once, as small Parquet tables that workers join."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any
@@ -21,12 +22,39 @@ from schemas.manifest import Pin
 from schemas.reject import BadInput
 from schemas.settings import SettingsError
 
+CURATE_LOCK = "curate.lock.json"
 
-def prepare_metadata(config: AffectConfig, out: str) -> list[Pin]:
-    """Write matches, tracks, labels, names and refused rows below `out`/metadata; gives the files' hashes.
 
+def prepare_metadata(config: AffectConfig, corpus: str, out: str) -> tuple[str, list[Pin]]:
+    """Write matches, tracks, labels, names and refused rows below `out`/metadata; gives where they stand and their pins.
+
+    Where [affect] names no file and `corpus` is another build that has metadata, they are taken as they stand there.
     Raises SettingsError, with nothing written, where a file is missing or is not what it is given for.
     """
+    if corpus != out and not any((config.matches, config.labels, config.msd, config.unique_tracks, config.names)):
+        held = reusable(config, corpus)
+        if held is not None:
+            return corpus, held
+    tables, pins = read_side_files(config)
+    files.make_folder(files.join(out, "metadata"))
+    for kind, table in tables.items():
+        write_table(metadata_path(out, kind), table.combine_chunks())
+    return out, pins
+
+
+def reusable(config: AffectConfig, corpus: str) -> list[Pin] | None:
+    """The pins of another build's metadata; None where it has none."""
+    path = files.join(corpus, CURATE_LOCK)
+    held = json.loads(files.read_bytes(path)) if files.exists(path) else {}
+    if not held:
+        return None
+    if held["config"]["affect"]["zero_is_missing"] != config.zero_is_missing:
+        raise SettingsError("affect.zero_is_missing decides how label tables are read: name affect.labels again with it")
+    return [Pin(**pin) for pin in held["metadata"]["pins"]]
+
+
+def read_side_files(config: AffectConfig) -> tuple[dict[str, pa.Table], list[Pin]]:
+    """The tables of [affect] by kind, and the hashes of the files they are from."""
     pins: list[Pin] = []
 
     def read(path: str, how: Callable[[bytes, str], Any]) -> Any:
@@ -42,23 +70,23 @@ def prepare_metadata(config: AffectConfig, out: str) -> list[Pin]:
         except BadInput as error:
             raise SettingsError(f"affect: {path} is not MSD's summary file: {error.detail}") from error
 
-    matches = merge_matches([read(path, read_matches) for path in config.matches], config.min_score)
+    # Scores are looked at when songs meet their matches: another split may ask for others.
+    matches = merge_matches([read(path, read_matches) for path in config.matches], 0.0)
     tables = [read(path, lambda data, name: read_labels(data, name, config.zero_is_missing)) for path in config.labels]
     tracks = [read(config.msd, lambda data, name: read_tracks(data))] if is_summary(config.msd) else []
     if config.msd and not tracks and not files.exists(config.msd):
         raise SettingsError(f"affect: no folder of MSD files at {config.msd}")
     tracks += [read(config.unique_tracks, read_unique_tracks)] if config.unique_tracks else []
     names = read(config.names, read_names) if config.names else NAMES.empty_table()
+    refused = pa.concat_tables([REFUSED.empty_table(), *(table.refused for table in tables)])
     known = merge_tracks([*tracks, *(table.tracks for table in tables)])
-    for kind, table, schema in (
-        ("matches", matches, MATCHES),
-        ("labels", prefer(tables), LABELS),
-        ("tracks", known, TRACKS),
-        ("names", names, NAMES),
-        ("refused", pa.concat_tables([REFUSED.empty_table(), *(table.refused for table in tables)]), REFUSED),
-    ):
-        write_table(metadata_path(out, kind), table.cast(schema).combine_chunks())
-    return pins
+    return {
+        "matches": matches.cast(MATCHES),
+        "labels": prefer(tables).cast(LABELS),
+        "tracks": known.cast(TRACKS),
+        "names": names.cast(NAMES),
+        "refused": refused,
+    }, pins
 
 
 def is_summary(msd: str) -> bool:

@@ -37,9 +37,13 @@ NOTES = [name for name in SONGS.names if not name.startswith(("remi", "rhythm", 
 
 @dataclass(frozen=True)
 class Labelling:
-    """What labels are made of: where metadata and the ingested songs stand, [affect], and whether artists group."""
+    """What labels are made of: where metadata and the ingested songs stand, [affect], and whether artists group.
+
+    reuse: metadata are another build's, what it read of MSD's files among them.
+    """
 
     metadata: str
+    reuse: bool
     corpus: str
     n_shards: int
     config: AffectConfig
@@ -52,24 +56,28 @@ def metadata_path(out: str, kind: str) -> str:
 
 
 class LabelSongs(beam.PTransform):  # type: ignore[misc]  # Beam is untyped here
-    """FACTS tables → three collections of tables: labelled songs (NAMED), group keys (KEYS), refused files (REFUSED)."""
+    """FACTS tables → collections of tables: labelled songs (NAMED), group keys (KEYS), and by name what MSD's files gave.
+
+    The last are `heard` (TRACKS), `chroma` (CHROMA) and `refused` (REFUSED), to be kept with the metadata.
+    """
 
     def __init__(self, how: Labelling) -> None:
         super().__init__()
         self._how = how
 
-    def expand(self, facts: beam.PCollection) -> tuple[beam.PCollection, ...]:
+    def expand(self, facts: beam.PCollection) -> tuple[beam.PCollection, beam.PCollection, dict[str, beam.PCollection]]:
         tables = {
             kind: facts.pipeline
             | f"Metadata {kind}" >> beam.Create([kind])
             | f"Read {kind}" >> beam.FlatMap(read_metadata, self._how.metadata)
-            for kind in ("matches", "tracks", "labels", "names")
+            for kind in ("matches", "tracks", "labels", "names", *(MSD_GAVE if self._how.reuse else ()))
         }
-        heard = facts | "MSD files" >> beam.FlatMap(read_msd, self._how).with_outputs("chroma", "refused", main="tracks")
+        fresh = facts | "MSD files" >> beam.FlatMap(read_msd, self._how).with_outputs("chroma", "refused", main="heard")
+        msd = tables if self._how.reuse else {"heard": fresh.heard, "chroma": fresh.chroma, "refused": fresh.refused}
         folders = facts | "Folder matches" >> beam.FlatMap(matches_of_folders, self._how.config)
         by_track = {
             "matches": (tables["matches"], folders) | "All matches" >> beam.Flatten(),
-            "heard": heard.tracks,
+            "heard": msd["heard"],
             "tracks": tables["tracks"],
             "labels": tables["labels"] | "Labels of tracks" >> beam.FlatMap(of_key, "track_id"),
         }
@@ -83,16 +91,18 @@ class LabelSongs(beam.PTransform):  # type: ignore[misc]  # Beam is untyped here
             "joined": joined,
             "labels": tables["labels"] | "Labels of songs" >> beam.FlatMap(of_key, "md5"),
             "names": tables["names"],
-            "chroma": heard.chroma,
+            "chroma": msd["chroma"],
         }
         labelled = (
             {kind: table | f"{kind} by md5" >> beam.FlatMap(by_bucket, MD5_OF[kind]) for kind, table in by_md5.items()}
             | "Meet by md5" >> beam.CoGroupByKey()
             | "Label" >> beam.FlatMap(label_bucket, self._how).with_outputs("keys", main="labelled")
         )
-        return labelled.labelled, labelled["keys"], heard.refused
+        return labelled.labelled, labelled["keys"], {kind: msd[kind] for kind in MSD_GAVE}
 
 
+# Tables of what the files of single tracks gave, and which were none.
+MSD_GAVE = {"heard": TRACKS, "chroma": CHROMA, "refused": REFUSED}
 # The column by which each table meets the others.
 TRACK_OF = {"matches": "track_id", "heard": "track_id", "tracks": "track_id", "labels": "id"}
 MD5_OF = {"songs": "md5", "joined": "md5", "labels": "id", "names": "md5", "chroma": "md5"}
@@ -100,7 +110,7 @@ MD5_OF = {"songs": "md5", "joined": "md5", "labels": "id", "names": "md5", "chro
 
 def read_metadata(kind: str, out: str) -> Iterator[pa.Table]:
     """One of the prepared tables."""
-    yield read_columns(metadata_path(out, kind))
+    yield read_columns(metadata_path(out, f"msd_{kind}" if kind in MSD_GAVE else kind))
 
 
 def of_key(labels: pa.Table, key: str) -> Iterator[pa.Table]:
@@ -141,7 +151,7 @@ def read_msd(facts: pa.Table, how: Labelling) -> Iterator[Any]:
     A missing file says nothing; a bad one is refused, and its track is known by what other lists say.
     """
     folder = how.config.msd
-    if not folder or folder.endswith(".h5") or not facts.num_rows:
+    if how.reuse or not folder or folder.endswith(".h5") or not facts.num_rows:
         return
     songs = songs_of(facts)
     matches = merge_matches([read_columns(metadata_path(how.metadata, "matches")), *matches_of_folders(facts, how.config)], 0)

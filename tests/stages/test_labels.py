@@ -68,7 +68,9 @@ def test_labels_by_folder_with_what_the_files_say(corpus: Path, tmp_path: Path) 
     assert rows[TRACKS[5]]["valence"] == np.float32(0.2) and rows[TRACKS[5]]["arousal"] == np.float32(0.833)
     assert rows[TRACKS[3]]["valence"] is None and rows[TRACKS[21]]["unlabelled"] == "no value"
     assert any("chroma" in evidence for evidence in rows[TRACKS[0]]["label_evidence"])  # type: ignore[attr-defined]
-    refused = pq.read_table(out / "metadata" / "refused.parquet").to_pylist()
+    refused = [
+        row for kind in ("msd_refused", "refused") for row in pq.read_table(out / "metadata" / f"{kind}.parquet").to_pylist()
+    ]
     assert [(row["file"], row["id"]) for row in refused] == [(track_path(TRACKS[2]), TRACKS[2]), ("labels.csv", TRACKS[3])]
     manifest = json.loads((out / "release" / "manifest.json").read_text())
     assert sum(manifest["metadata"]["refused"].values()) == 2 and manifest["labels"]["labelled"] == 19
@@ -101,3 +103,35 @@ def test_a_release_edited_to_leak_or_to_mislabel_fails(
     capsys.readouterr()
     assert main(["verify", str(out)]) == 1
     assert "valence_class of" in capsys.readouterr().out
+
+
+def test_a_split_takes_the_metadata_of_its_corpus(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, again = tmp_path / "out", tmp_path / "again"
+    assert main(["build", str(corpus / "build.toml"), "--out", str(out), *IN_PROCESS]) == 0
+    (tmp_path / "split.toml").write_text('name = "t"\n')
+    assert main(["split", str(tmp_path / "split.toml"), "--corpus", str(out), "--out", str(again), *IN_PROCESS]) == 0
+    for path in sorted((out / "release" / "data").iterdir()):
+        assert path.read_bytes() == (again / "release" / "data" / path.name).read_bytes()
+    one, two = (json.loads((folder / "curate.lock.json").read_text()) for folder in (out, again))
+    assert one["labels"] == two["labels"] and one["metadata"] == {**two["metadata"], "refused": one["metadata"]["refused"]}
+    flags = ["--set", "affect.zero_is_missing=false"]
+    capsys.readouterr()
+    assert main(["split", str(tmp_path / "split.toml"), "--corpus", str(out), "--out", str(tmp_path / "other"), *flags]) == 2
+    assert "name affect.labels again" in capsys.readouterr().err
+
+
+def test_a_split_is_not_written_over_something_else(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert main(["build", str(corpus / "build.toml"), "--out", str(out), *IN_PROCESS]) == 0
+    (tmp_path / "split.toml").write_text('name = "t"\n[filters.lpd5]\nmin_bars = 8\n[filters.sample]\nmin_bars = 8\n')
+    split = ["split", str(tmp_path / "split.toml"), "--corpus", str(out), "--out"]
+    assert main([*split, str(out)]) == 2 and "holds an ingest" in capsys.readouterr().err
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    assert main([*split, str(tmp_path / "mine")]) == 2 and "holds no split" in capsys.readouterr().err
+    assert main([*split, str(tmp_path / "new"), "--set", "filters.lpd.min_bars=1"]) == 2
+    assert "unknown key filters.lpd: did you mean lpd5?" in capsys.readouterr().err
+    assert (
+        main(["split", str(tmp_path / "split.toml"), "--corpus", str(tmp_path / "none"), "--out", str(tmp_path / "new")]) == 2
+    )
+    assert "no ingest at" in capsys.readouterr().err and not (tmp_path / "new").exists()
