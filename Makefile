@@ -46,6 +46,7 @@ format: .venv/dev
 
 bench: .venv/dev
 	$(BIN)/python tests/bench/ingest_speed.py --data $(DATA)
+	$(BIN)/python tests/bench/key_speed.py --data $(DATA)
 
 real: .venv/pipelines
 	$(BIN)/moodroll-data build manifests/builds/lpd5-nottingham.toml --out out/real \

@@ -1,6 +1,7 @@
 """The main path, as a user runs it: same bytes whatever happens, nothing lost, and one sentence where it cannot be."""
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -155,6 +157,23 @@ def test_changed_filters_read_no_song_again(built: Path, corpus: Path, tmp_path:
     assert run("verify", out) == 0
 
 
+def saved(array: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, array, allow_pickle=True)
+    return stream.getvalue()
+
+
+def with_member(archive: bytes, name: str, content: bytes) -> bytes:
+    """An archive with one member put in or replaced."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(archive)) as sound, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as made:
+        for member in sound.namelist():
+            if member != name:
+                made.writestr(member, sound.read(member))
+        made.writestr(name, content)
+    return stream.getvalue()
+
+
 @pytest.fixture
 def hostile(corpus: Path, tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
     """The corpus with bad files among the good, and the reason each is to be given."""
@@ -169,6 +188,17 @@ def hostile(corpus: Path, tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]
     (bad / f"{'e' * 32}.npz").write_bytes(b"")
     (bad / f"{'f' * 32}.npz").write_bytes(sound[: len(sound) // 2])
     (bad / f"{'9' * 32}.npz").write_bytes(b"<html>not here</html>")
+    far = io.BytesIO()
+    np.lib.format.write_array_header_1_0(far, {"descr": "|b1", "fortran_order": False, "shape": (10**9,)})
+    for name, member, content in (
+        ("1", "info.json", b"not JSON"),
+        ("2", "tempo.npy", saved(np.full(2000, np.nan))),
+        ("3", "tempo.npy", saved(np.array([{}], object))),
+        ("4", "downbeat.npy", far.getvalue()),
+        ("5", "bomb.npy", bytes(300 << 20)),
+        ("6", "pianoroll_2_csc_shape.npy", saved(np.array([10**9, 128]))),
+    ):
+        (bad / f"{'c' * 31}{name}.npz").write_bytes(with_member(sound, member, content))
     abc = root / "abc"
     abc.mkdir()
     (abc / "tunes.abc").write_bytes((corpus / "abc" / "tunes.abc").read_bytes())
@@ -180,6 +210,12 @@ def hostile(corpus: Path, tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]
             f"lpd5:{'e' * 32}": "empty_file",
             f"lpd5:{'f' * 32}": "truncated",
             f"lpd5:{'9' * 32}": "truncated",
+            f"lpd5:{'c' * 31}1": "bad_info",
+            f"lpd5:{'c' * 31}2": "bad_tempo",
+            f"lpd5:{'c' * 31}3": "pickled",
+            f"lpd5:{'c' * 31}4": "malformed",
+            f"lpd5:{'c' * 31}5": "too_large",
+            f"lpd5:{'c' * 31}6": "too_large",
             "nottingham:noise-1": "malformed",
         },
     )
@@ -199,6 +235,28 @@ def test_bad_files_cost_one_reject_each(built: Path, hostile: tuple[Path, dict[s
     assert {row["song_id"]: row["reason"] for row in rejects} == reasons
     assert all(row["stage"] == "ingest" and row["detail"] for row in rejects)
     assert songs_of(tmp_path / "out") == songs_of(built)
+
+
+def test_a_midi_cut_in_half_costs_one_reject(tmp_path: Path) -> None:
+    import pretty_midi
+
+    root = tmp_path / "tunes" / "MIDI"
+    root.mkdir(parents=True)
+    for index in range(3):
+        midi = pretty_midi.PrettyMIDI()
+        midi.instruments.append(pretty_midi.Instrument(0, name="melody"))
+        midi.instruments[0].notes = [
+            pretty_midi.Note(80, 60 + (index + step) % 12, step / 2, step / 2 + 0.5) for step in range(64)
+        ]
+        midi.write(str(root / f"jigs{index}.mid"))
+    whole = (root / "jigs1.mid").read_bytes()
+    (root / "jigs1.mid").write_bytes(whole[: len(whole) // 2])
+    build = tmp_path / "build.toml"
+    build.write_text(f'name = "t"\nshards = 2\nmax_reject_share = 0.5\n[sources.nottingham]\nroot = "{tmp_path}/tunes"\n')
+    assert run("build", str(build), "--out", str(tmp_path / "out"), *IN_PROCESS) == 0
+    rejects = [row for path in (tmp_path / "out" / "rejects").glob("ingest-*") for row in pq.read_table(path).to_pylist()]
+    assert [(row["song_id"], row["reason"]) for row in rejects] == [("nottingham:jigs1", "truncated")]
+    assert sorted(songs_of(tmp_path / "out")) == ["nottingham:jigs0", "nottingham:jigs2"]
 
 
 def test_too_many_bad_files_fail_the_build(
