@@ -26,6 +26,8 @@ EXAMPLES = {
     "describe": "moodroll-data describe out/sample/release --json",
     "freeze-spotify": "moodroll-data freeze-spotify unique_tracks.txt --matches lpd_matched_ids.txt --out spotify.parquet",
     "duplicates": "moodroll-data duplicates out/real nottingham:hpps24",
+    "report": "moodroll-data report out/real",
+    "fetch": "moodroll-data fetch nottingham --to data",
 }
 
 
@@ -75,6 +77,8 @@ def parser() -> argparse.ArgumentParser:
         command = _command(commands, name, run, says)
         command.add_argument("release", metavar="DIR", help="a release, or the folder of a build")
     command.add_argument("--json", action="store_true", help="as JSON")
+    command = _command(commands, "report", run_report, "write report.html, a page of plots, into a release")
+    command.add_argument("release", metavar="DIR", help="a release, or the folder of a build")
     command = _command(commands, "freeze-spotify", run_freeze, "MSD tracks to a frozen table of Spotify's valence and energy")
     command.add_argument("tracks", metavar="TRACKS", help="unique_tracks.txt, summary .h5, folder of .h5, or CSV of tracks")
     command.add_argument(
@@ -89,6 +93,12 @@ def parser() -> argparse.ArgumentParser:
     command = _command(commands, "duplicates", run_duplicates, "what a song is taken to be a copy of")
     command.add_argument("build", metavar="DIR", help="the folder of a build")
     command.add_argument("song_id", metavar="SONG_ID", help="source:key, as in the catalog")
+    command = _command(commands, "fetch", run_fetch, "download a pinned source, verify and unpack it")
+    command.add_argument("source", metavar="SOURCE", help="a name in manifests/sources (list: any other word), or a .toml file")
+    command.add_argument("--to", required=True, metavar="DIR", help="where it is put; its hash is noted there")
+    origin = command.add_mutually_exclusive_group()
+    origin.add_argument("--archive", default="", metavar="FILE", help="take this file, which a browser downloaded")
+    origin.add_argument("--url", default="", metavar="URL", help="download from this address instead of the manifest's")
     return top
 
 
@@ -189,6 +199,16 @@ def run_describe(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int
     return DONE
 
 
+def run_report(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
+    from pipelines.describe import find_release
+    from pipelines.report.page import build_around, write_report
+
+    release = find_release(arguments.release)
+    write_report(release, build_around(release))
+    print(f"{release}/report.html")
+    return DONE
+
+
 def run_duplicates(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
     from pipelines.duplicates import duplicates, duplicates_text
 
@@ -203,4 +223,13 @@ def run_freeze(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
         arguments.tracks, arguments.matches, arguments.given, arguments.out, arguments.min_similarity, arguments.budget
     )
     print(f"{arguments.out}: {table.num_rows:,} tracks, {table.num_rows - table['valence'].null_count:,} with values")
+    return DONE
+
+
+def run_fetch(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
+    from pipelines.fetch.download import Manners
+    from pipelines.fetch.fetch import fetch, fetched_text
+
+    source, fetched, was_there = fetch(arguments.source, arguments.to, arguments.archive, arguments.url, Manners())
+    print(fetched_text(source, fetched, arguments.to, was_there))
     return DONE

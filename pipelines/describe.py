@@ -1,12 +1,15 @@
 """describe: what a release holds, from its manifest alone, for a terminal."""
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.publish import MANIFEST
 from pipelines.stages import files
 from schemas.settings import SettingsError
+
+WIDTH = 80
 
 
 def find_release(folder: str) -> str:
@@ -100,7 +103,7 @@ def _labels(facts: Mapping[str, Any]) -> list[str]:
     ]
     if facts["metadata"]["refused"]:
         tables.append(_table(["refused rows", "rows"], [[why, f"{n:,}"] for why, n in facts["metadata"]["refused"].items()]))
-    return ["\n".join(lines), *tables]
+    return ["\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in lines), *tables]
 
 
 def _waterfall(name: str, fall: Mapping[str, Any]) -> str:

@@ -1,0 +1,1 @@
+"""moodroll-data fetch: a pinned source, downloaded, verified and unpacked."""
