@@ -13,10 +13,12 @@ from apache_beam.transforms.combiners import ToList
 from pipelines.affect.splits import SPLITS
 from pipelines.curate import read_curated
 from pipelines.ingest import read_lock
+from pipelines.report.beside import write_side_files
+from pipelines.report.lineage import lineage
 from pipelines.stages import files
 from pipelines.stages.release import DATA, write_release
 from pipelines.stages.runner import pipeline
-from schemas.manifest import Shard, to_json
+from schemas.manifest import Shard, canonical_sha256, to_json
 from schemas.remi import vocabulary_sha256
 from schemas.row import RELEASE, SCHEMA_VERSION
 from schemas.settings import public
@@ -30,20 +32,23 @@ def publish(corpus: str, out: str, beam_args: Sequence[str]) -> dict[str, Any]:
     n_shards, release = lock.spec["shards"], files.join(out, "release")
     files.make_folder(files.join(release, DATA))
     # Until the new manifest stands, the folder is no release: whoever reads it meanwhile is told so.
-    files.remove(files.join(release, MANIFEST))
+    for name in (MANIFEST, "README.md", "croissant.json", "report.html"):
+        files.remove(files.join(release, name))
     names = {f"{DATA}/{files.shard_name(split, i, n_shards)}" for split in SPLITS for i in range(n_shards)}
     files.remove_where(files.join(release, DATA), lambda path: f"{DATA}/{path}" not in names)
+    columns = {
+        field.name: {"type": str(field.type), "description": field.metadata[b"description"].decode()} for field in RELEASE
+    }
     manifest = {
         "name": curated["config"]["name"],
         "schema_version": SCHEMA_VERSION,
+        "schema_sha256": canonical_sha256(columns),
         "vocabulary_sha256": vocabulary_sha256(),
         "versions": {name: version(name) for name in ("moodroll", "apache-beam", "numpy", "pyarrow", "music21", "symusic")},
         "config": {**lock.spec, **curated["config"]},
         "ingest": {name: public(getattr(lock, name)) for name in ("read", "kept", "rejected", "reasons", "pins")},
         **{name: value for name, value in curated.items() if name != "config"},
-        "columns": {
-            field.name: {"type": str(field.type), "description": field.metadata[b"description"].decode()} for field in RELEASE
-        },
+        "columns": columns,
     }
     with pipeline(beam_args) as p:
         (
@@ -54,6 +59,10 @@ def publish(corpus: str, out: str, beam_args: Sequence[str]) -> dict[str, Any]:
             | "All shards" >> ToList()
             | "Write manifest" >> beam.Map(write_manifest, release, manifest)
         )
+    # Not at the top: matplotlib takes its second, and only the report draws.
+    from pipelines.report.page import write_report
+
+    write_report(release, out)
     return json.loads(files.read_bytes(files.join(release, MANIFEST)))
 
 
@@ -65,4 +74,6 @@ def write_manifest(shards: Sequence[Shard], release: str, manifest: dict[str, An
     if any(rows[split] != kept for split, kept in manifest["splits"].items()):
         raise ValueError(f"the catalog keeps {manifest['splits']}, the shards have {dict(rows)}")
     whole = {**manifest, "shards": [asdict(shard) for shard in sorted(shards)]}
+    whole["lineage"] = lineage(whole)
+    write_side_files(release, whole)
     files.write_text(files.join(release, MANIFEST), to_json(whole))

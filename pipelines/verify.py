@@ -25,6 +25,7 @@ from pipelines.dedupe.fingerprint import content_hash
 from pipelines.dedupe.shingles import ShingleConfig, shingles
 from pipelines.describe import find_release, read_manifest
 from pipelines.features import rhythm
+from pipelines.report.beside import side_faults
 from pipelines.stages import files
 from pipelines.stages.release import DATA
 from schemas.grid import quantise
@@ -63,6 +64,7 @@ def verify(folder: str) -> list[str]:
         *(leak for name in GROUPINGS for leak in leaks(name, songs[name])),
         *near_leaks(checked, build(DedupeConfig, manifest["config"]["dedupe"])),
         *label_faults(checked, manifest),
+        *side_faults(release, manifest),
     ]
 
 

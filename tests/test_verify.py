@@ -134,3 +134,11 @@ def test_exit_codes(release: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert main(["verify", str(release)]) == 1
     assert main(["verify", str(tmp_path / "none")]) == 2
     assert "no release at" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["README.md", "croissant.json"])
+def test_a_card_written_by_hand(release: Path, name: str) -> None:
+    (release / name).write_text((release / name).read_text().replace("train", "brain", 1))
+    assert verify(str(release)) == [f"{name} is not what the manifest gives"]
+    (release / name).unlink()
+    assert verify(str(release)) == [f"{name} is missing"]
