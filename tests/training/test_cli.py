@@ -1,12 +1,13 @@
 """Every command through its door: what it writes, what it says of wrong input, and its exit code."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from schemas import mock
 from training.cli import main
-from training.config import from_tables
+from training.config import from_tables, load
 from training.train import Trainer
 from training.views import write_midi
 
@@ -15,9 +16,11 @@ from training.views import write_midi
 def run(release, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     tables = {
-        "name": "cli", "kind": "semg_gmvae", "model": {"layers": 1, "heads": 2, "width": 16, "feed_forward": 32, "latent": 4, "kl_warmup": 0},
+        "name": "cli", "kind": "semg_gmvae",
+        "model": {"layers": 1, "heads": 2, "width": 16, "feed_forward": 32, "latent": 4, "kl_warmup": 0},
         "data": {"bars": 3, "tokens_per_bar": 48},
-        "train": {"steps": 2, "batch": 4, "log_every": 1, "validate_every": 2, "validation_batches": 1, "threads": 1, "tensorboard": False},
+        "train": {"steps": 2, "batch": 4, "log_every": 1, "validate_every": 2, "validation_batches": 1, "threads": 1,
+                  "tensorboard": False},
     }  # fmt: skip
     Trainer(from_tables(tables), release, str(folder), str(folder / "cache")).run()
     return str(folder)
@@ -58,7 +61,12 @@ def test_evaluate_reports_everything(run, release, tmp_path, capsys):
     assert set(report) == {"run", "tokens", "features", "classes", "latent", "leakage", "writing", "emotion"}
     assert set(report["tokens"]["by_type"]) == {"bar", "beat", "tempo", "pitch", "velocity", "duration"}
     assert report["classes"]["arousal"]["n"] == 4 and report["run"]["same_release"] is True
-    assert {path.name for path in tmp_path.glob("*.png")} >= {"latent.png", "curves.png", "reconstruction.png", "exchange_z_r.png"}
+    assert {path.name for path in tmp_path.glob("*.png")} >= {
+        "latent.png",
+        "curves.png",
+        "reconstruction.png",
+        "exchange_z_r.png",
+    }
     assert len(list((tmp_path / "midi").glob("*.mid"))) == 4
 
 
@@ -88,3 +96,13 @@ def test_help_has_an_example(command, capsys):
     with pytest.raises(SystemExit) as caught:
         main([command, "--help"])
     assert caught.value.code == 0 and "Example: moodroll-model" in capsys.readouterr().out
+
+
+RUNS = sorted((Path(__file__).resolve().parents[2] / "manifests" / "runs").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
+def test_every_run_file_reads_and_says_its_command_time_and_result(path):
+    config, text = load(str(path)), path.read_text("utf-8")
+    assert config.name == path.stem
+    assert f"moodroll-model train manifests/runs/{path.name}" in text and "Time: " in text and "Expected result: " in text

@@ -1,5 +1,6 @@
 """The loader against the slow simple way, its exact resumption, and releases it must refuse."""
 
+import itertools
 import json
 import os
 import shutil
@@ -88,7 +89,9 @@ for batch in loader:
 def test_a_killed_loader_goes_on_exactly(release, tmp_path):
     def lines(start, count):
         root = str(Path(__file__).resolve().parents[2])
-        process = subprocess.Popen([sys.executable, "-c", KILLED, release, str(tmp_path), str(start)], stdout=subprocess.PIPE, text=True, cwd=root)
+        process = subprocess.Popen(
+            [sys.executable, "-c", KILLED, release, str(tmp_path), str(start)], stdout=subprocess.PIPE, text=True, cwd=root
+        )
         assert process.stdout is not None
         read = [process.stdout.readline() for _ in range(count)]
         os.kill(process.pid, signal.SIGKILL)
@@ -108,7 +111,7 @@ def test_supervision_uses_the_lowest_ranks_and_is_nested(split):
         used = (used_labels(split, usable, share) >= 0).all(axis=1)
         assert used.sum() == round(share * 12) and used[: used.sum()].all()
         counts.append(used)
-    assert all((fewer <= more).all() for more, fewer in zip(counts, counts[1:], strict=False))
+    assert all((fewer <= more).all() for more, fewer in itertools.pairwise(counts))
 
 
 def test_labelled_share_mixes(tmp_path):
@@ -136,7 +139,9 @@ def test_a_url_reads_as_a_folder_does(release, tmp_path):
 
     memory = fsspec.filesystem("memory")
     memory.put(release, "/mock-release", recursive=True)
-    here, there = (prepare(open_release(url), DATA, str(tmp_path / name)) for url, name in ((release, "a"), ("memory://mock-release", "b")))
+    here, there = (
+        prepare(open_release(url), DATA, str(tmp_path / name)) for url, name in ((release, "a"), ("memory://mock-release", "b"))
+    )
     assert here.name == there.name
     for file in here.iterdir():
         assert file.read_bytes() == (there / file.name).read_bytes()

@@ -8,13 +8,37 @@ import pytest
 from schemas import mock
 from schemas.keys import KEY_NAMES_ASCII
 from training.evaluate import auc, probe
-from training.measures import NGram, accuracies, chroma, cosine, keys_of, note_f1, rhythm_vector, rounded, song_facts, token_types
+from training.measures import (
+    NGram,
+    accuracies,
+    chroma,
+    cosine,
+    keys_of,
+    note_f1,
+    rhythm_vector,
+    rounded,
+    song_facts,
+    token_types,
+)
 
 SCALE = {"C major": "C4 D4 E4 F4 G4 A4 B4 C5", "A minor": "A3 B3 C4 D4 E4 F4 G#4 A4"}
 
 
 def test_token_types():
-    assert token_types(np.array([1, 2, 3, 18, 19, 82, 83, 522, 523, 842, 843, 922])).tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert token_types(np.array([1, 2, 3, 18, 19, 82, 83, 522, 523, 842, 843, 922])).tolist() == [
+        0,
+        0,
+        1,
+        1,
+        2,
+        2,
+        3,
+        3,
+        4,
+        4,
+        5,
+        5,
+    ]
 
 
 def test_ngrams_by_hand():

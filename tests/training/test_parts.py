@@ -73,6 +73,17 @@ def test_the_band_is_the_segment_loop(causal, packed):
     assert changed.tolist() == [False, True, True, True, True], "three layers reach three bars on, none back"
 
 
+def test_rotary_positions_are_relative_and_count():
+    torch.manual_seed(5)
+    query, key = torch.randn(2, 1, 1, 8, dtype=torch.float64)
+
+    def score(at, other):
+        return float((rotate(query, torch.tensor([at])) * rotate(key, torch.tensor([other]))).sum())
+
+    assert score(7, 3) == pytest.approx(score(104, 100)) and abs(score(7, 3) - score(7, 4)) > 1e-3
+    assert score(5, 5) == pytest.approx(float((query * key).sum()))
+
+
 @pytest.mark.parametrize("kind", ["attention", "lstm"])
 def test_writing_token_by_token_is_reading_at_once(kind):
     made, (hidden, condition) = stack(True, kind), inputs()
@@ -92,7 +103,10 @@ def test_the_recurrent_stack_steps_over_padding(causal):
     made, (hidden, condition) = stack(causal, "lstm"), inputs()
     noisy = torch.where(MASK[..., None], hidden, torch.randn_like(hidden))
     found = {packed: Layout.of(MASK, packed) for packed in (True, False)}
-    one, two = (layout.spread(made(layout.gather(h), layout, condition))[MASK] for layout, h in zip(found.values(), (hidden, noisy), strict=True))
+    one, two = (
+        layout.spread(made(layout.gather(h), layout, condition))[MASK]
+        for layout, h in zip(found.values(), (hidden, noisy), strict=True)
+    )
     assert (one - two).abs().max() < 1e-9
 
 
@@ -123,7 +137,8 @@ def test_the_kl_identity_holds():
     wanted = (log_q.exp() * by_class).sum(-1)
     torch.testing.assert_close((found.kl + found.spread).sum(-1), wanted, rtol=1e-12, atol=1e-9)
     reference = torch.distributions.kl_divergence(
-        torch.distributions.Normal(mean, (log_variance / 2).exp()), torch.distributions.Normal(mix.means[0], torch.tensor(math.exp(-2), dtype=torch.float64))
+        torch.distributions.Normal(mean, (log_variance / 2).exp()),
+        torch.distributions.Normal(mix.means[0], torch.tensor(math.exp(-2), dtype=torch.float64)),
     ).sum(-1)
     torch.testing.assert_close(by_class[:, 0], reference, rtol=1e-6, atol=1e-6)
     q = log_q.exp()

@@ -8,7 +8,18 @@ import torch
 
 from schemas.grid import quantise
 from schemas.remi import BAR_TOKEN, BEAT, DURATION, PITCH, TEMPO_TOKEN, VELOCITY, decode, encode
-from training.sample import Choice, draw, emotion_name, exchange, grammar, infer_classes, prior_latents, song_latents, turn, write_bars
+from training.sample import (
+    Choice,
+    draw,
+    emotion_name,
+    exchange,
+    grammar,
+    infer_classes,
+    prior_latents,
+    song_latents,
+    turn,
+    write_bars,
+)
 from training.views import read_midi, song_of, write_midi
 
 
@@ -70,7 +81,9 @@ def test_the_first_choice_is_the_decoders(model, config):
     for bar, piece in enumerate(bars):
         beat = pitch = 0
         for place, (before, after) in enumerate(itertools.pairwise(piece)):
-            beat, pitch = (before, 0) if BEAT <= before < TEMPO_TOKEN else (beat, before if PITCH <= before < VELOCITY else pitch)
+            beat, pitch = (
+                (before, 0) if BEAT <= before < TEMPO_TOKEN else (beat, before if PITCH <= before < VELOCITY else pitch)
+            )
             may = allowed[before] & ~((kind >= BEAT) & (kind <= beat)) & ~((kind >= PITCH) & (kind <= pitch))
             assert logits[bar, place].masked_fill(~may, -torch.inf).argmax() == after
 

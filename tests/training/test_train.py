@@ -1,4 +1,4 @@
-"""Training: it learns, it is the same for the same seed, it goes on bit for bit, it stops as it should, it refuses what it must."""
+"""Training: it learns, is the same for the same seed, goes on bit for bit, stops as it should, refuses what it must."""
 
 import json
 import os
@@ -38,6 +38,16 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("tokens")
 
 
+def command_line(tables, release, folder, cache, launcher=()):
+    """A training as a shell would start it, its settings written to a file."""
+    lines = ['name = "t"', 'kind = "semg_gmvae"']
+    for section in ("model", "data", "train"):
+        lines += [f"[{section}]", *(f"{name} = {json.dumps(value)}" for name, value in tables[section].items())]
+    (folder / "run.toml").write_text("\n".join(lines))
+    words = ["train", folder / "run.toml", "--data", release, "--out", folder / "run", "--cache", cache]
+    return [sys.executable, *launcher, "-m", "training.cli", *map(str, words)]
+
+
 VARIANTS = [
     {"adversary": "reversal", "alpha": 0.5, "mutual_information": False},
     {"adversary": "none", "label_weight": 1.0, "temperature": 4.0},
@@ -47,7 +57,15 @@ VARIANTS = [
 
 
 def test_one_batch_is_learned_by_heart(tables, release, tmp_path, cache):
-    tables["model"] |= {"width": 48, "feed_forward": 96, "latent": 8, "dropout": 0.0, "kl_weight": 0.0, "free_bits": 0.0, "adversary": "none"}
+    tables["model"] |= {
+        "width": 48,
+        "feed_forward": 96,
+        "latent": 8,
+        "dropout": 0.0,
+        "kl_weight": 0.0,
+        "free_bits": 0.0,
+        "adversary": "none",
+    }
     tables["data"] |= {"bars": 2, "tokens_per_bar": 32, "layout": "packed"}
     tables["train"] |= {"batch": 2, "learning_rate": 8e-3, "final_learning_rate": 1e-3, "steps": 300}
     trainer = Trainer(from_tables(tables), release, str(tmp_path), str(cache))
@@ -81,6 +99,15 @@ def test_same_seed_same_losses_another_seed_others(tables, release, tmp_path, ca
     assert runs[0] == runs[1] != runs[2]
 
 
+def test_validating_changes_nothing(tables, release, tmp_path, cache):
+    runs = []
+    for every in (1, 4):
+        tables["train"]["validate_every"] = every
+        run(from_tables(tables), release, tmp_path / str(every), cache)
+        runs.append([row for row in losses(tmp_path / str(every)) if row[0] == "train"])
+    assert runs[0] == runs[1]
+
+
 def test_stopping_and_going_on_equals_no_stop(config, release, tmp_path, cache):
     whole = run(replace(config, train=replace(config.train, steps=6)), release, tmp_path / "whole", cache)
     half = Trainer(replace(config, train=replace(config.train, steps=6)), release, str(tmp_path / "half"), str(cache))
@@ -109,13 +136,8 @@ def test_save_and_load_are_equal(config, release, tmp_path, cache):
 
 
 def test_sigterm_stops_cleanly_and_the_log_goes_on(tables, release, tmp_path):
-    lines = ['name = "t"', 'kind = "semg_gmvae"']
     tables["train"] |= {"steps": 100_000, "validate_every": 1000, "save_every": 1000}
-    for section in ("model", "data", "train"):
-        lines.append(f"[{section}]")
-        lines += [f"{name} = {json.dumps(value)}" for name, value in tables[section].items()]
-    (tmp_path / "run.toml").write_text("\n".join(lines))
-    command = [sys.executable, "-m", "training.cli", "train", str(tmp_path / "run.toml"), "--data", release, "--out", str(tmp_path / "run"), "--cache", str(tmp_path / "cache")]
+    command = command_line(tables, release, tmp_path, tmp_path / "cache")
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).resolve().parents[2])
     assert process.stdout is not None
     read = [process.stdout.readline() for _ in range(4)]
@@ -137,7 +159,10 @@ def test_a_loss_that_is_no_number_stops_with_the_batch_named(config, release, tm
 
 def test_checkpoints_that_do_not_fit_are_refused(config, tables, release, tmp_path, cache):
     run(config, release, tmp_path / "run", cache)
-    for change, says in (({"model": {**tables["model"], "width": 32}}, "another model setting"), ({"data": {**tables["data"], "bars": 2}}, "another data setting")):
+    for change, says in (
+        ({"model": {**tables["model"], "width": 32}}, "another model setting"),
+        ({"data": {**tables["data"], "bars": 2}}, "another data setting"),
+    ):
         with pytest.raises(RunFailed, match=says):
             Trainer(from_tables({**tables, **change}), release, str(tmp_path / "run"), str(cache))
     made, _, _ = checkpoint.load_run(str(tmp_path / "run"))
@@ -186,13 +211,10 @@ def test_accumulation_adds_up(tables, release, tmp_path, cache):
 
 
 def test_two_ranks_train_together(tables, release, tmp_path, cache):
-    lines = ['name = "t"', 'kind = "semg_gmvae"']
-    for section in ("model", "data", "train"):
-        lines.append(f"[{section}]")
-        lines += [f"{name} = {json.dumps(value)}" for name, value in tables[section].items()]
-    (tmp_path / "run.toml").write_text("\n".join(lines))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "training.cli", "train",
-               str(tmp_path / "run.toml"), "--data", release, "--out", str(tmp_path / "run"), "--cache", str(cache)]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).resolve().parents[2], timeout=120, check=False)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = command_line(tables, release, tmp_path, cache, torchrun)
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=Path(__file__).resolve().parents[2], timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert [step for kind, step, _ in losses(tmp_path / "run") if kind == "train"] == [1, 2, 3, 4]

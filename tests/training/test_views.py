@@ -58,7 +58,8 @@ def test_thinning_fits_every_bar_keeps_every_onset_and_the_end():
         fits = np.diff(full.bar_offset) <= 96
         for bar in np.flatnonzero(fits):
             np.testing.assert_array_equal(
-                view.tokens[view.bar_offset[bar] : view.bar_offset[bar + 1]], full.tokens[full.bar_offset[bar] : full.bar_offset[bar + 1]]
+                view.tokens[view.bar_offset[bar] : view.bar_offset[bar + 1]],
+                full.tokens[full.bar_offset[bar] : full.bar_offset[bar + 1]],
             )
     assert cut > 100
 
@@ -86,7 +87,10 @@ def test_a_view_of_some_tracks_hears_no_other():
     view = view_song(song, ViewConfig(tracks=("Piano",), tokens_per_bar=4000), REMI)
     alone = song.notes[song.notes["track"] == 1]
     assert set(song_of(view.tokens).notes["track"].tolist()) == {1} and view.notes == len(alone)
-    assert view.rhythm.sum() == count_rhythm(quantise(song.__class__("m", "k", alone, song.bars, song.tempi, "score")))["onsets"].sum()
+    assert (
+        view.rhythm.sum()
+        == count_rhythm(quantise(song.__class__("m", "k", alone, song.bars, song.tempi, "score")))["onsets"].sum()
+    )
     assert (view.tokens == BAR_TOKEN).sum() == len(song.bars)
 
 
@@ -97,7 +101,9 @@ def test_tokens_to_midi_and_back(tmp_path):
         write_midi(said, path)
         back = read_midi(path)
         np.testing.assert_array_equal(back.notes, said.notes)
-        np.testing.assert_array_equal(encode(back, quantise(back)).tokens, encode(said, quantise(said)).tokens[: len(encode(back, quantise(back)).tokens)])
+        np.testing.assert_array_equal(
+            encode(back, quantise(back)).tokens, encode(said, quantise(said)).tokens[: len(encode(back, quantise(back)).tokens)]
+        )
         np.testing.assert_allclose(back.tempi["bpm"], said.tempi["bpm"], rtol=1e-4)
 
 

@@ -1,0 +1,1 @@
+"""Training: a published release in, trained models, MIDI and metrics out."""

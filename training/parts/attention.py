@@ -1,0 +1,188 @@
+"""Attention over bars with the previous bar as memory: Transformer-XL's forward pass, all bars at once.
+
+A token sees its own bar and the one before it, layer by layer, so n layers reach n bars back (Dai et al. 2019; eq. 18 of
+Semg-GMVAE). Written as a banded mask this needs no loop over bars; tests hold it equal to the loop. Positions are relative
+(rotary, Su et al. 2021), counted on through the padded bars, and z is added before every layer (in-attention, MuseMorphose).
+Unlike the loop, gradients also reach the previous bar.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+ROTARY_BASE = 10_000.0
+SIZES = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Where tokens stand in B pieces of T bars of L places: mask bool (B, T, L), and, when packed, the N places worked.
+
+    Hidden states are (N, width): all B·T·L places when padded, the true ones and few more when packed.
+    """
+
+    mask: Tensor
+    slots: Tensor | None
+
+    @staticmethod
+    def of(mask: Tensor, packed: bool) -> "Layout":
+        """Packed sizes go in steps of a sixteenth, filled with padding: a new size each time costs malloc and compilers."""
+        if not packed:
+            return Layout(mask, None)
+        step = -(-mask.numel() // SIZES)
+        n = min(mask.numel(), -(-int(mask.sum()) // step) * step)
+        return Layout(mask, (~mask.flatten()).to(torch.uint8).argsort(stable=True)[:n])
+
+    def gather(self, padded: Tensor) -> Tensor:
+        """(B, T, L, ...) to (N, ...)."""
+        flat = padded.flatten(0, 2)
+        return flat if self.slots is None else flat[self.slots]
+
+    def spread(self, hidden: Tensor) -> Tensor:
+        """(N, ...) to (B, T, L, ...), zeros where there is nothing."""
+        shape = (*self.mask.shape, *hidden.shape[1:])
+        if self.slots is None:
+            return hidden.view(shape)
+        return hidden.new_zeros(self.mask.numel(), *hidden.shape[1:]).index_copy(0, self.slots, hidden).view(shape)
+
+    def per_token(self, per_bar: Tensor) -> Tensor:
+        """(B, T, ...) to (N, ...): each token gets its bar's."""
+        if self.slots is None:
+            return per_bar.unsqueeze(2).expand(-1, -1, self.mask.shape[2], *per_bar.shape[2:]).flatten(0, 2)
+        return per_bar.flatten(0, 1)[self.slots // self.mask.shape[2]]
+
+    def mean(self, hidden: Tensor) -> Tensor:
+        """Mean over a bar's true tokens: (N, width) to (B, T, width), eq. (19)."""
+        weight = self.mask.unsqueeze(-1).to(hidden.dtype)
+        return (self.spread(hidden) * weight).sum(2) / weight.sum(2)
+
+
+def rotate(x: Tensor, position: Tensor) -> Tensor:
+    """Rotary position: x (..., P, heads, size), position (P); angles in float32 or better whatever x is."""
+    half = x.shape[-1] // 2
+    exact = torch.float64 if x.dtype == torch.float64 else torch.float32
+    rate = ROTARY_BASE ** (-torch.arange(half, device=x.device, dtype=exact) / half)
+    angle = (position.to(exact)[:, None] * rate)[:, None, :]
+    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+    first, second = x[..., :half], x[..., half:]
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], -1)
+
+
+def band(mask: Tensor, causal: bool) -> Tensor:
+    """Which of [previous bar; own bar] each place sees: bool (B·T, 1, L or 1, 2L)."""
+    before = torch.cat([torch.zeros_like(mask[:, :1]), mask[:, :-1]], 1)
+    keys = torch.cat([before, mask], 2).flatten(0, 1)[:, None, None]
+    if not causal:
+        return keys
+    length = mask.shape[2]
+    own = torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
+    return keys & torch.cat([torch.ones_like(own), own], 1)
+
+
+class Memory:
+    """Keys and values of the previous and the own bar for writing token by token; one a stack, filled by Block.step."""
+
+    def __init__(self, batch: int, length: int, layers: int, device: torch.device) -> None:
+        self.length, self.bar, self.place = length, -1, length
+        self.keys: list[Tensor | None] = [None] * layers
+        self.values: list[Tensor | None] = [None] * layers
+        self.mask = torch.zeros(batch, 2 * length, dtype=torch.bool, device=device)
+
+    def next_bar(self) -> None:
+        """The own bar becomes the previous one."""
+        self.bar, self.place = self.bar + 1, 0
+        for store in (self.keys, self.values, [self.mask]):
+            for held in store:
+                if held is not None:
+                    held[:, : self.length] = held[:, self.length :].clone()
+        self.mask[:, self.length :] = False
+
+    def put(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Store one token's key and value (B, heads, size); all of both bars (B, 2L, heads, size)."""
+        held = []
+        for store, one in ((self.keys, key), (self.values, value)):
+            whole = store[layer]
+            if whole is None:
+                whole = store[layer] = one.new_zeros(one.shape[0], 2 * self.length, *one.shape[1:])
+            whole[:, self.length + self.place] = one
+            held.append(whole)
+        return held[0], held[1]
+
+
+class Block(nn.Module):
+    """One pre-norm layer: banded attention, then a feed-forward network."""
+
+    def __init__(self, width: int, heads: int, feed_forward: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.size = heads, width // heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width, bias=False)
+        self.feed_forward = nn.Sequential(nn.Linear(width, feed_forward), nn.GELU(), nn.Linear(feed_forward, width))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, hidden: Tensor, layout: Layout, sees: Tensor) -> Tensor:
+        """hidden (N, width); sees: what `band` gave."""
+        qkv = layout.spread(self.qkv(self.norm1(hidden)))
+        batch, bars, length, _ = qkv.shape
+        position = torch.arange(bars * length, device=hidden.device)
+        query, key, value = qkv.view(batch, bars * length, 3, self.heads, self.size).unbind(2)
+        split = (batch, bars, length, self.heads, self.size)
+        query = rotate(query, position).view(split).flatten(0, 1).transpose(1, 2)
+        key, value = _with_previous(rotate(key, position).view(split)), _with_previous(value.reshape(split))
+        heard = functional.scaled_dot_product_attention(query, key, value, attn_mask=sees)
+        heard = heard.transpose(1, 2).reshape(batch, bars, length, -1)
+        return self._finish(hidden, layout.gather(heard))
+
+    def step(self, hidden: Tensor, memory: Memory, layer: int) -> Tensor:
+        """One token more of every piece: hidden (B, width)."""
+        query, key, value = self.qkv(self.norm1(hidden)).view(len(hidden), 3, self.heads, self.size).unbind(1)
+        position = torch.tensor([memory.bar * memory.length + memory.place], device=hidden.device)
+        query, key = rotate(query[:, None], position), rotate(key[:, None], position)[:, 0]
+        keys, values = memory.put(layer, key, value)
+        heard = functional.scaled_dot_product_attention(
+            query.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), attn_mask=memory.mask[:, None, None]
+        )
+        return self._finish(hidden, heard.flatten(1))
+
+    def _finish(self, hidden: Tensor, heard: Tensor) -> Tensor:
+        hidden = hidden + self.dropout(self.out(heard))
+        return hidden + self.dropout(self.feed_forward(self.norm2(hidden)))
+
+
+def _with_previous(x: Tensor) -> Tensor:
+    """(B, T, L, heads, size) to (B·T, heads, 2L, size): the previous bar, zeros before the first, then the own."""
+    before = torch.cat([torch.zeros_like(x[:, :1]), x[:, :-1]], 1)
+    return torch.cat([before, x], 2).flatten(0, 1).transpose(1, 2)
+
+
+class AttentionStack(nn.Module):
+    """Layers of Block; `condition` (B, T, width) is added before every one of them."""
+
+    def __init__(self, width: int, heads: int, feed_forward: int, layers: int, dropout: float, causal: bool) -> None:
+        super().__init__()
+        self.causal = causal
+        self.blocks: Any = nn.ModuleList(Block(width, heads, feed_forward, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, hidden: Tensor, layout: Layout, condition: Tensor | None = None) -> Tensor:
+        """hidden (N, width) to the same."""
+        sees = band(layout.mask, self.causal)
+        added = 0 if condition is None else layout.per_token(condition)
+        for block in self.blocks:
+            hidden = block(hidden + added, layout, sees)
+        return self.norm(hidden)
+
+    def memory(self, batch: int, length: int, device: torch.device) -> Memory:
+        """An empty memory for `step`."""
+        return Memory(batch, length, len(self.blocks), device)
+
+    def step(self, hidden: Tensor, memory: Memory, condition: Tensor, alive: Tensor) -> Tensor:
+        """One token more: hidden, condition (B, width); alive (B): pieces whose bar has not ended."""
+        memory.mask[:, memory.length + memory.place] = alive
+        for layer, block in enumerate(self.blocks):
+            hidden = block.step(hidden + condition, memory, layer)
+        memory.place += 1
+        return self.norm(hidden)

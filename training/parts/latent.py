@@ -1,0 +1,93 @@
+"""Mixture latents: q(y|x) by Bayes' rule and one KL that covers GMVAE, variance penalty, mutual information and labels.
+
+The component variances are shared, so that with p̄ = N(Σ_y q_y μ_y, σ²)
+    Σ_y q_y KL[q(z|x) ‖ p(z|y)] = KL[q(z|x) ‖ p̄] + Var_q(μ) / 2σ²          Var = E[μ²] − E[μ]²
+exactly: eqs. (8)-(10) and (15) of Semg-GMVAE with their misplaced squares mended; Shi et al. (ICML 2020) are the origin.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+LEAST = 1e-20
+
+
+class MixtureTerms(NamedTuple):
+    """Per row: kl (..., d) to the average component, spread (..., d) the part that alpha weighs; posterior (..., K);
+    and one number: category, the KL of classes over the unlabelled rows."""
+
+    kl: Tensor
+    spread: Tensor
+    category: Tensor
+    posterior: Tensor
+
+
+class Mixture(nn.Module):
+    """K components N(μ_y, σ²) in d dimensions, σ fixed and shared (Music FaderNets: e⁻²), means by Xavier."""
+
+    means: Tensor
+    log_variance: Tensor
+
+    def __init__(self, classes: int, size: int, sigma: float) -> None:
+        super().__init__()
+        self.means = nn.Parameter(nn.init.xavier_uniform_(torch.empty(classes, size)))
+        self.register_buffer("log_variance", torch.tensor(2.0 * math.log(sigma)), persistent=False)
+
+    def log_odds(self, z: Tensor) -> Tensor:
+        """log p(y|z) up to a constant, eq. (3) with p(y) uniform: z (..., d) to (..., K), in float32 or better."""
+        z, means = (z, self.means) if z.dtype == torch.float64 else (z.float(), self.means.float())
+        return -0.5 * (z.unsqueeze(-2) - means).pow(2).sum(-1) * (-self.log_variance).exp()
+
+    def distance(self) -> Tensor:
+        """‖μ₁ − μ₀‖ / σ."""
+        return (self.means[1] - self.means[0]).norm() * (-0.5 * self.log_variance).exp()
+
+
+def gaussian_kl(mean: Tensor, log_variance: Tensor, other_mean: Tensor, other_log_variance: Tensor) -> Tensor:
+    """KL[N(mean, e^log_variance) ‖ N(other)] of each dimension, in nats."""
+    squared = (mean - other_mean).pow(2) + log_variance.exp()
+    return 0.5 * (other_log_variance - log_variance + squared * (-other_log_variance).exp() - 1)
+
+
+def mixture_kl(
+    mean: Tensor, log_variance: Tensor, log_posterior: Tensor, mixture: Mixture, label: Tensor, mutual_information: bool
+) -> MixtureTerms:
+    """The terms of L_sup and L_unsup (eqs. 5, 10, 14, 15).
+
+    mean, log_variance (..., d) of q(z|x); log_posterior (..., K), log q(y|x); label (...), −1 where there is none: a
+    labelled row counts as certain of its class, so its spread is 0 and its kl is KL[q(z|x) ‖ p(z|y*)]. category: with
+    mutual_information KL[q̄(y) ‖ p(y)] of the batch's average, else E KL[q(y|x) ‖ p(y)]; unlabelled rows alone.
+    """
+    posterior = log_posterior.exp()
+    labelled = label >= 0
+    certain = functional.one_hot(label.clamp(min=0), posterior.shape[-1]).to(posterior.dtype)
+    weight = torch.where(labelled.unsqueeze(-1), certain, posterior)
+    # Sums, not matrix products: autocast would take those down to bfloat16.
+    average = (weight.unsqueeze(-1) * mixture.means).sum(-2)
+    spread = ((weight.unsqueeze(-1) * mixture.means.pow(2)).sum(-2) - average.pow(2)) * (-mixture.log_variance).exp() / 2
+    kl = gaussian_kl(mean, log_variance, average, mixture.log_variance)
+    unlabelled = (~labelled).to(posterior.dtype)
+    count = unlabelled.sum().clamp(min=1)
+    if mutual_information:
+        average_class = (posterior * unlabelled.unsqueeze(-1)).flatten(0, -2).sum(0) / count
+        category = _from_uniform(average_class, average_class.clamp(min=LEAST).log()) * (unlabelled.sum() > 0)
+    else:
+        category = (_from_uniform(posterior, log_posterior) * unlabelled).sum() / count
+    return MixtureTerms(kl, spread, category, posterior)
+
+
+def _from_uniform(probability: Tensor, log_probability: Tensor) -> Tensor:
+    """KL to the uniform distribution over the last dimension; logarithms are handed in, since 0·log 0 has no gradient."""
+    return (probability * (log_probability + math.log(probability.shape[-1]))).sum(-1)
+
+
+def cyclical_weight(step: int, warmup: int, cycle: int, highest: float) -> float:
+    """KL weight: 0 for `warmup` steps, then cycles that rise over their first half and stay (Fu et al. 2019)."""
+    if step < warmup:
+        return 0.0
+    if cycle < 1:
+        return highest
+    return highest * min(1.0, 2.0 * ((step - warmup) % cycle + 1) / cycle)
