@@ -58,6 +58,7 @@ class Limits:
     max_unpacked_bytes: int = 256 << 20
     max_ticks: int = 4_000_000
     max_notes: int = 400_000
+    max_bars: int = 100_000
 
 
 @dataclass(frozen=True)

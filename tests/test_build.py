@@ -196,6 +196,7 @@ def hostile(corpus: Path, tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]
         ("3", "tempo.npy", saved(np.array([{}], object))),
         ("4", "downbeat.npy", far.getvalue()),
         ("5", "bomb.npy", bytes(300 << 20)),
+        ("7", "downbeat.npy", saved(np.ones(200_000, bool))),
         ("6", "pianoroll_2_csc_shape.npy", saved(np.array([10**9, 128]))),
     ):
         (bad / f"{'c' * 31}{name}.npz").write_bytes(with_member(sound, member, content))
@@ -216,6 +217,7 @@ def hostile(corpus: Path, tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]
             f"lpd5:{'c' * 31}4": "malformed",
             f"lpd5:{'c' * 31}5": "too_large",
             f"lpd5:{'c' * 31}6": "too_large",
+            f"lpd5:{'c' * 31}7": "too_large",
             "nottingham:noise-1": "malformed",
         },
     )

@@ -14,7 +14,7 @@ FILES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT 
 # Floors of pipelines, the lowest first: a file imports from its own floor or from below.
 FLOORS = [
     ("schemas",),
-    ("pipelines.formats",),
+    ("pipelines.formats", "pipelines.tonal"),
     ("pipelines.sources", "pipelines.features", "pipelines.filters", "pipelines.dedupe", "pipelines.affect"),
     ("pipelines.stages",),
     ("pipelines.registry", "pipelines.config", "pipelines.verdicts"),

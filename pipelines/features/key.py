@@ -3,7 +3,7 @@
 `hmm` (the default) follows the key through the song with a hidden Markov model of 24 keys, one step a bar (after Temperley
 2007, Music and Probability, and Nápoles López et al. 2019, Key-Finding Based on a Hidden Markov Model and Key Profiles).
 What a bar says for a key is the mean log-likelihood of its pitch classes under six published profiles, and what stands in
-its bass; keys seldom change, and mostly to neighbours and where a phrase of four or eight bars begins. `ks_bar` is the
+its bass; keys seldom change, and mostly to neighbours and where a phrase of eight bars begins. `ks_bar` is the
 plain way, Krumhansl-Schmuckler on every bar alone. tests/bench/key_accuracy.py measures both and chose the defaults.
 """
 
@@ -13,10 +13,11 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from schemas.bass import NO_BASS, Bass, bass_notes, phrase_levels
+from pipelines.tonal.bass import NO_BASS, Bass, bass_notes, phrase_starts
+from pipelines.tonal.hmm import posterior, viterbi
+from pipelines.tonal.profiles import KEY_PROFILES, key_profile, neighbour_costs
 from schemas.grid import Grid
-from schemas.hmm import posterior, viterbi
-from schemas.keys import KEY_PROFILES, N_KEYS, NO_KEY, key_profile, neighbour_costs
+from schemas.keys import N_KEYS, NO_KEY
 from schemas.song import DRUMS, TICKS_PER_SIXTEENTH, Song
 
 COLUMNS = ("key", "key_confidence", "song_key")
@@ -28,45 +29,47 @@ _KS_ORDER = np.array([key for tonic in range(11, -1, -1) for key in (tonic + 12,
 
 @dataclass(frozen=True)
 class KeyConfig:
-    """How keys are found; all but `method` are for `hmm`, natural logarithms or probabilities, chosen by measurement.
+    """How keys are found; all but `method` are for `hmm`: natural logarithms or probabilities, chosen by measurement.
 
-    method: "hmm" or "ks_bar". uniform: share of an even profile mixed into each published one.
-    evidence: weight of a bar's pitch classes. bass_tonic, bass_subdominant: for a bar whose first bass note is the tonic
-    or the fourth degree. phrase_bass: for an eight-bar phrase that starts on the tonic in the bass. first_bass, last_bass:
-    for a song that does, and ends so. melody_phrase, melody_last: for an eight-bar phrase and a song that end on
-    the tonic, where there is one voice alone. change, change_4, change_8: chance of moving to the key a fifth away at
-    a bar, at each fourth, at each eighth; other keys are less likely by fifths_cost a step of the circle, mode_cost
-    for a change of mode, and exactly parallel_cost, relative_cost for the parallel and the relative key.
-    song_evidence, song_first, song_last, song_minor: weights of the song's key: pitch classes of the whole, first and last
-    bass, and the minor keys' handicap.
+    method: "hmm" or "ks_bar". uniform: share of an even profile mixed into each published one. evidence: weight of a
+    bar's pitch classes; at 20 the key follows passing modulations too, as an analyst of chorales does, at the default it
+    changes where a new signature would stand. bass_tonic, bass_subdominant: for a bar whose first bass note is the
+    tonic, the fourth degree. phrase_bass: for an eight-bar phrase that starts over its tonic. first_bass, last_bass: for a song
+    that starts and ends so. melody_phrase, melody_last: for a phrase and a song that end on the tonic, where there is one
+    voice alone. change, phrase_change: chance of moving to the key a fifth away at any bar, at the start of a phrase;
+    others are less likely by fifths_cost a step of the circle and mode_cost for a change of mode, the parallel and
+    relative keys by parallel_cost and relative_cost alone. song_evidence, song_first, song_last, song_minor: weights of
+    the song's key: pitch classes of the whole, first and last bass, and the minor keys' handicap.
     """
 
     method: Literal["hmm", "ks_bar"] = "hmm"
-    uniform: float = 0.0759
-    evidence: float = 1.5417
-    bass_tonic: float = 0.1493
-    bass_subdominant: float = -0.3231
-    phrase_bass: float = 1.4627
-    first_bass: float = 0.1891
-    last_bass: float = 0.2075
-    melody_phrase: float = 0.5009
-    melody_last: float = 0.7832
-    change: float = 0.004
-    change_4: float = 0.0068
-    change_8: float = 0.0436
-    fifths_cost: float = 0.1959
-    mode_cost: float = 0.8266
-    parallel_cost: float = 2.8722
-    relative_cost: float = 1.7226
-    song_evidence: float = 19.0
-    song_first: float = 1.5
-    song_last: float = 2.0
-    song_minor: float = 0.3
+    uniform: float = 0.103
+    evidence: float = 1.36
+    bass_tonic: float = 0.0751
+    bass_subdominant: float = -0.273
+    phrase_bass: float = 0.669
+    first_bass: float = 0.436
+    last_bass: float = 0.242
+    melody_phrase: float = 0.299
+    melody_last: float = 1.78
+    change: float = 0.00394
+    phrase_change: float = 0.0665
+    fifths_cost: float = 0.224
+    mode_cost: float = 8.4
+    parallel_cost: float = 3.58
+    relative_cost: float = 2.36
+    song_evidence: float = 19.4
+    song_first: float = 1.56
+    song_last: float = 1.92
+    song_minor: float = 0.35
 
     def __post_init__(self) -> None:
         methods = get_args(KeyConfig.__annotations__["method"])
         if self.method not in methods:
             raise ValueError(f"unknown key method {self.method!r}: known are {', '.join(methods)}")
+        for name in ("uniform", "change", "phrase_change"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name} must be over 0 and under 1, not {getattr(self, name)}")
 
 
 def compute(song: Song, grid: Grid, config: KeyConfig) -> dict[str, Any]:
@@ -80,13 +83,21 @@ def compute(song: Song, grid: Grid, config: KeyConfig) -> dict[str, Any]:
         return _columns(np.full(len(weights), NO_KEY), np.zeros(len(weights)), NO_KEY)
     if config.method == "ks_bar":
         return _columns(*krumhansl_schmuckler(weights), int(krumhansl_schmuckler(weights.sum(axis=0)[None])[0][0]))
+    key, sure, song_key = follow(song, grid, weights, config)
+    return _columns(key, sure[np.arange(len(key)), key], song_key)
+
+
+def follow(song: Song, grid: Grid, weights: np.ndarray, config: KeyConfig) -> tuple[np.ndarray, np.ndarray, int]:
+    """Keys by `hmm` of a song with a pitched note: int64[n_bars], their posteriors float64[n_bars, 24], the song's key.
+
+    weights: those of pitch_class_weights.
+    """
     bass = bass_notes(song, grid)
-    level = phrase_levels(bass)
-    evidence = bar_evidence(weights, bass, level, config)
-    moves = transitions(config)
-    key = viterbi(evidence, np.log(moves), level)
-    confidence = posterior(evidence, moves, level)[np.arange(len(key)), key]
-    return _columns(key, confidence, int(song_evidence(weights, bass, config).argmax()))
+    phrase_start = phrase_starts(bass)
+    evidence = bar_evidence(weights, bass, phrase_start, config)
+    moves, table = transitions(config), phrase_start.astype(np.int64)
+    key = viterbi(evidence, np.log(moves), table)
+    return key, posterior(evidence, moves, table), int(song_evidence(weights, bass, config).argmax())
 
 
 def _columns(key: np.ndarray, confidence: np.ndarray, song_key: int) -> dict[str, Any]:
@@ -124,7 +135,7 @@ def pitch_class_weights(song: Song, grid: Grid) -> np.ndarray:
     return heads + tails + throughout * song.bars["length"][:, None]
 
 
-def bar_evidence(weights: np.ndarray, bass: Bass, level: np.ndarray, config: KeyConfig) -> np.ndarray:
+def bar_evidence(weights: np.ndarray, bass: Bass, phrase_start: np.ndarray, config: KeyConfig) -> np.ndarray:
     """What each bar says for each key: log-likelihood up to a constant; float64[n_bars, 24]."""
     total = weights.sum(axis=1, keepdims=True)
     shares = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
@@ -132,11 +143,11 @@ def bar_evidence(weights: np.ndarray, bass: Bass, level: np.ndarray, config: Key
     tonic, fourth = _points_to(0), _points_to(5)
     if bass.polyphonic:
         evidence += config.bass_tonic * tonic[bass.opening] + config.bass_subdominant * fourth[bass.opening]
-        evidence += config.phrase_bass * tonic[np.where(level == 2, bass.opening, NO_BASS)]
+        evidence += config.phrase_bass * tonic[np.where(phrase_start, bass.opening, NO_BASS)]
         evidence[0] += config.first_bass * tonic[bass.first]
         evidence[-1] += config.last_bass * tonic[bass.last]
     else:
-        ends_phrase = np.append(level[1:] == 2, False)
+        ends_phrase = np.append(phrase_start[1:], False)
         evidence += config.melody_phrase * tonic[np.where(ends_phrase, bass.closing, NO_BASS)]
         evidence[-1] += config.melody_last * tonic[bass.last]
     return evidence
@@ -153,9 +164,9 @@ def song_evidence(weights: np.ndarray, bass: Bass, config: KeyConfig) -> np.ndar
 
 @lru_cache(maxsize=8)
 def transitions(config: KeyConfig) -> np.ndarray:
-    """Chance of each move at any bar, at a phrase of four, at one of eight: float64[3, 24 from, 24 to], rows of sum 1."""
+    """Chance of each move at any bar and at the start of a phrase: float64[2, 24 from, 24 to], rows of sum 1."""
     costs = neighbour_costs(config.fifths_cost, config.mode_cost, config.parallel_cost, config.relative_cost)
-    moves = np.exp(-costs) * np.array([config.change, config.change_4, config.change_8])[:, None, None]
+    moves = np.exp(-costs) * np.array([config.change, config.phrase_change])[:, None, None]
     # However the chances are set, a key stays with at least one in ten.
     moves *= np.minimum(1.0, 0.9 / moves.sum(axis=2, keepdims=True))
     return moves + np.eye(N_KEYS) * (1.0 - moves.sum(axis=2))[:, :, None]

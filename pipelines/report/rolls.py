@@ -1,6 +1,7 @@
 """Rolls: a few songs drawn whole enough to be looked at, track by track, with their keys and their density."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
+from pipelines.features.key import KeyConfig, follow, pitch_class_weights
 from pipelines.features.rhythm import POSITIONS
 from pipelines.report.facts import read_song
 from pipelines.report.figures import GREY, INK, MUTED, TRACK_COLOURS, Plot, draw
+from schemas.grid import quantise
 from schemas.keys import KEY_NAMES, N_KEYS
 from schemas.labels import QUADRANT_CLASSES
 from schemas.row import from_row
+from schemas.settings import SettingsError, build
 from schemas.song import DRUMS, TRACKS, Song
 
 N_SONGS = 6
@@ -45,11 +49,11 @@ def rolls(release: str, songs: pa.Table, manifest: Mapping[str, Any]) -> list[Pl
     for number, row in enumerate(choose(songs)):
         facts = {name: songs[name][row].as_py() for name in songs.column_names}
         whole = read_song(release, manifest["shards"][facts["shard"]]["path"], facts["song_id"])
-        plots.append(roll(number, from_row(whole), whole))
+        plots.append(roll(number, from_row(whole), whole, manifest["config"]["key"]))
     return plots
 
 
-def roll(number: int, song: Song, row: Mapping[str, Any]) -> Plot:
+def roll(number: int, song: Song, row: Mapping[str, Any], key_settings: Mapping[str, Any]) -> Plot:
     """One song: a strip for each track it uses, its keys (24 rows, as dark as they are sure), notes a sixteenth."""
     n_bars = min(len(song.bars), MOST_BARS)
     edges = np.append(song.bars["start"], song.bars["start"][-1] + song.bars["length"][-1]).astype(float)
@@ -59,7 +63,7 @@ def roll(number: int, song: Song, row: Mapping[str, Any]) -> Plot:
         np.interp(ticks, edges, np.arange(len(edges))) for ticks in (notes["start"], notes["start"] + notes["duration"])
     )
     used = [track for track in range(len(TRACKS)) if (notes["track"] == track).any()]
-    sure = key_track(row)[:n_bars]
+    sure = key_track(row, song, key_settings)[:n_bars]
 
     def paint(figure: Figure) -> None:
         strips = figure.subplots(len(used) + 2, 1, sharex=True, height_ratios=[1] * len(used) + [1.8, 0.8])
@@ -120,8 +124,16 @@ def _density(axes: Axes, onsets: np.ndarray, n_bars: int) -> None:
     axes.set_xticks(range(0, n_bars + 1, 4 if n_bars > 8 else 1))
 
 
-def key_track(row: Mapping[str, Any]) -> np.ndarray:
-    """How sure each bar's key is, at that key and 0 at all others: float64[n_bars, 24]."""
+def key_track(row: Mapping[str, Any], song: Song, settings: Mapping[str, Any]) -> np.ndarray:
+    """How likely each key is in each bar: float64[n_bars, 24].
+
+    The posterior that the row's key was taken from, where settings (the manifest's [key]) followed it; else, and for
+    settings of another version, the row's confidence at its key and 0 elsewhere.
+    """
+    weights = pitch_class_weights(song, quantise(song))
+    with suppress(SettingsError):
+        if settings["method"] == "hmm" and weights.any():
+            return follow(song, quantise(song), weights, build(KeyConfig, settings))[1]
     sure = np.zeros((len(row["key"]), N_KEYS + 1))
     sure[np.arange(len(sure)), row["key"]] = row["key_confidence"]
     return sure[:, :N_KEYS]

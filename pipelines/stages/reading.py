@@ -6,6 +6,7 @@ from typing import Any
 
 from schemas.entries import Item, Limits
 from schemas.grid import quantise
+from schemas.reject import BadInput, Reason
 from schemas.remi import RemiConfig, encode
 from schemas.row import to_row
 from schemas.song import Song
@@ -26,6 +27,8 @@ def make_row(parse: Callable[..., Song], item: Item, blobs: tuple[bytes, ...], c
     song = parse(item, blobs, config, reading.limits)
     if song.song_id != item.song_id:
         raise ValueError(f"{item.song_id} was read as {song.song_id}")
+    if len(song.bars) > reading.limits.max_bars:
+        raise BadInput(Reason.TOO_LARGE, f"{len(song.bars)} bars, max_bars {reading.limits.max_bars}")
     grid = quantise(song)
     features: dict[str, Any] = {}
     for compute, feature_config in reading.features:

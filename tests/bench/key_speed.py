@@ -1,11 +1,14 @@
-"""Bars a second of the key and rhythm features on one core, and of music21: python tests/bench/key_speed.py --lpd DIR
+"""Bars a second of the key and rhythm features on one core, and of music21: python tests/bench/key_speed.py --data DIR
 
-DIR holds LPD-5 npz; 200 songs, spread over the folder. Reading them and putting them on the grid is not in the figures.
-music21 runs `analyze('key.krumhansl')` on measures made beforehand, so it is spared the parsing it would need.
+DIR holds lpd_5/ (LPD-5-full, unpacked) or its archive lpd_5_full_sample.tar.xz; 200 songs, spread over it. Reading them
+and putting them on the grid is not in the figures. music21 runs `analyze('key.krumhansl')` on measures made beforehand,
+so it is spared the parsing it would need.
 """
 
 import argparse
 import os
+import tarfile
+import tempfile
 import time
 from collections.abc import Callable
 from fractions import Fraction
@@ -59,9 +62,15 @@ def measures(song: Song, n_bars: int) -> list[stream.Measure]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lpd", type=Path, required=True)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     arguments = parser.parse_args()
-    songs = load(arguments.lpd, 200)
+    with tempfile.TemporaryDirectory() as folder:
+        root = arguments.data / "lpd_5"
+        if not root.is_dir():
+            root = Path(folder)
+            with tarfile.open(arguments.data / "lpd_5_full_sample.tar.xz") as tar:
+                tar.extractall(root, filter="data")
+        songs = load(root, 200)
     made = [measure for song, _ in songs[::10] for measure in measures(song, 15)]
     began = time.process_time()
     for measure in made:

@@ -12,10 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.cli import main
+from pipelines.features import key
+from pipelines.features.key import KeyConfig
 from pipelines.report import facts
 from pipelines.report.page import page
 from pipelines.report.plots import TOKENS_OF_A_BAR
-from pipelines.report.rolls import choose
+from pipelines.report.rolls import choose, key_track
+from schemas import mock
+from schemas.grid import quantise
+from schemas.settings import public
 
 SECTIONS = ["waterfall", "labels", "songs", "premise", "keys", "rolls", "rejects"]
 # Of one source: a waterfall, four of labels, four of sizes, four of the premise, three more and six songs.
@@ -146,3 +151,17 @@ def test_the_command_writes_the_same_bytes_again(
     assert str(labelled) not in report
     assert main(["report", str(tmp_path)]) == 2
     assert "no release at" in capsys.readouterr().err
+
+
+def test_the_key_track_is_the_posterior_of_the_row_s_keys() -> None:
+    """The shade of each bar adds up to one and is darkest, as a rule, where the row's key is."""
+    song = mock.song("Piano: C4 E4 G4 C5 | F4 A4 C5 F4 | G4 B4 D5 G4 | C4 E4 G4 C4")
+    settings = public(KeyConfig())
+    row = key.compute(song, quantise(song), KeyConfig())
+    sure = key_track(row, song, settings)
+    assert sure.shape == (4, 24)
+    assert np.allclose(sure.sum(axis=1), 1)
+    assert np.allclose(sure[np.arange(4), row["key"]], row["key_confidence"], atol=1e-4)
+    plain = key.compute(song, quantise(song), KeyConfig(method="ks_bar"))
+    stored = key_track(plain, song, public(KeyConfig(method="ks_bar")))
+    assert (np.count_nonzero(stored, axis=1) == 1).all()

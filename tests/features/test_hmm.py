@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from schemas.hmm import posterior, viterbi
+from pipelines.tonal.hmm import posterior, viterbi
 
 
 def chain(seed: int, n_steps: int, n_states: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

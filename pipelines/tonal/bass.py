@@ -8,6 +8,7 @@ from schemas.grid import Grid
 from schemas.song import DRUMS, Song
 
 NO_BASS = 12
+PHRASE_BARS = 8
 # Of the sixteenths that sound, the share with two notes at once up to which a song is one voice: legato notes overlap.
 ONE_VOICE = 0.05
 
@@ -53,10 +54,9 @@ def bass_notes(song: Song, grid: Grid) -> Bass:
     )
 
 
-def phrase_levels(bass: Bass) -> np.ndarray:
-    """2 for a bar that starts a phrase of eight bars, 1 one of four, 0 any other; int64[n_bars]."""
-    at = np.arange(len(bass.opening)) - bass.first_bar
-    return (at % 4 == 0).astype(np.int64) + (at % 8 == 0)
+def phrase_starts(bass: Bass) -> np.ndarray:
+    """Whether each bar starts a phrase of eight bars: bool[n_bars]."""
+    return (np.arange(len(bass.opening)) - bass.first_bar) % PHRASE_BARS == 0
 
 
 def _first_in_bars(moments: np.ndarray, bar_first: np.ndarray) -> np.ndarray:
