@@ -121,7 +121,7 @@ def _load(arguments: argparse.Namespace) -> "BuildConfig":
 
 def run_build(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
     from pipelines.curate import curate
-    from pipelines.describe import describe, describe_text
+    from pipelines.describe import describe, describe_text, terminal_width
     from pipelines.ingest import ingest
     from pipelines.publish import publish
 
@@ -129,7 +129,7 @@ def run_build(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
     ingest(config, arguments.out, beam_args)
     curate(config, arguments.out, arguments.out, beam_args)
     publish(arguments.out, arguments.out, beam_args)
-    print(describe_text(describe(arguments.out)))
+    print(describe_text(describe(arguments.out), terminal_width()))
     return DONE
 
 
@@ -153,28 +153,28 @@ def run_curate(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
 
 
 def run_publish(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
-    from pipelines.describe import describe, describe_text
-    from pipelines.publish import publish
+    from pipelines.describe import describe, describe_text, terminal_width
+    from pipelines.publish import publish, refuse_other_settings
 
-    _load(arguments)
+    refuse_other_settings(_load(arguments), arguments.out)
     publish(arguments.out, arguments.out, beam_args)
-    print(describe_text(describe(arguments.out)))
+    print(describe_text(describe(arguments.out), terminal_width()))
     return DONE
 
 
 def run_split(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
     from pipelines.config import load_split
-    from pipelines.curate import claim_split, curate
-    from pipelines.describe import describe, describe_text
+    from pipelines.curate import curate, refuse_taken
+    from pipelines.describe import describe, describe_text, terminal_width
     from pipelines.ingest import read_lock
     from pipelines.publish import publish
     from pipelines.registry import SOURCES
 
     config = load_split(arguments.split, arguments.set, list(read_lock(arguments.corpus).read), list(SOURCES))
-    claim_split(arguments.out, arguments.corpus)
+    refuse_taken(arguments.out, arguments.corpus)
     curate(config, arguments.corpus, arguments.out, beam_args)
     publish(arguments.corpus, arguments.out, beam_args)
-    print(describe_text(describe(arguments.out)))
+    print(describe_text(describe(arguments.out), terminal_width()))
     return DONE
 
 
@@ -192,19 +192,19 @@ def run_verify(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
 
 
 def run_describe(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
-    from pipelines.describe import describe, describe_text
+    from pipelines.describe import describe, describe_text, terminal_width
 
     facts = describe(arguments.release)
-    print(json.dumps(facts, indent=2) if arguments.json else describe_text(facts))
+    print(json.dumps(facts, indent=2) if arguments.json else describe_text(facts, terminal_width()))
     return DONE
 
 
 def run_report(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
-    from pipelines.describe import find_release
+    from pipelines.describe import find_release, read_manifest
     from pipelines.report.page import build_around, write_report
 
     release = find_release(arguments.release)
-    write_report(release, build_around(release))
+    write_report(release, read_manifest(release), build_around(release))
     print(f"{release}/report.html")
     return DONE
 

@@ -5,20 +5,22 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.affect.audit import trust_without_name
 from pipelines.affect.groups import KEYS
 from pipelines.affect.splits import SPLITS
 from pipelines.config import CurateConfig
 from pipelines.dedupe.clusters import PAIRS
 from pipelines.ingest import LOCK as INGEST_LOCK
 from pipelines.ingest import read_lock
-from pipelines.metadata import prepare_metadata
+from pipelines.metadata import CURATE_LOCK as LOCK
+from pipelines.metadata import read_metadata
 from pipelines.registry import FILTERS
 from pipelines.stages import files
 from pipelines.stages.catalog import read_columns, read_facts, together, write_catalog, write_table
@@ -33,7 +35,8 @@ from schemas.reject import BuildFailed, Reason
 from schemas.row import CATALOG
 from schemas.settings import SettingsError
 
-LOCK = "curate.lock.json"
+# Lower ends of the bands of label_trust that matches are counted by.
+TRUST_BANDS = (0.0, 0.5, 0.8)
 
 
 def curate(config: CurateConfig, corpus: str, out: str, beam_args: Sequence[str]) -> dict[str, Any]:
@@ -44,9 +47,10 @@ def curate(config: CurateConfig, corpus: str, out: str, beam_args: Sequence[str]
         raise SettingsError(f"{corpus} holds songs of {unknown[0]}: add [sources.{unknown[0]}] to the build")
     n_shards = lock.spec["shards"]
     rules = Rules(FILTERS, config.filters, config.affect, config.splits, config.seed)
-    metadata, pins = prepare_metadata(config.affect, corpus, out)
-    for folder in ("catalog", "rejects", "metadata"):
-        files.make_folder(files.join(out, folder))
+    metadata, tables, pins = read_metadata(config.affect, corpus, out)
+    claim(out)
+    for kind, table in tables.items():
+        write_table(metadata_path(out, kind), table.combine_chunks())
     labelling = Labelling(metadata, metadata != out, corpus, n_shards, config.affect, config.splits.by_artist)
     with pipeline(beam_args) as p:
         shards = p | "Shards" >> beam.Create(range(n_shards)) | "Spread" >> beam.Reshuffle()
@@ -82,17 +86,22 @@ def curate(config: CurateConfig, corpus: str, out: str, beam_args: Sequence[str]
     return close(config, out, n_shards, sum(lock.kept.values()), metadata, pins)
 
 
-def claim_split(out: str, corpus: str) -> None:
-    """Make `out` a split's folder; raises SettingsError where it is something else's, or the corpus itself."""
+def refuse_taken(out: str, corpus: str) -> None:
+    """Raise SettingsError where a split of `corpus` would be written over something else, or over the corpus itself."""
     if files.exists(files.join(out, INGEST_LOCK)):
         raise SettingsError(f"{out} holds an ingest, and a split of {corpus} would replace its release: choose another --out")
     if not files.exists(files.join(out, LOCK)) and files.exists(out) and files.BeamFiles().walk(out):
         raise SettingsError(f"{out} is not empty and holds no split: choose another --out")
+
+
+def claim(out: str) -> None:
+    """Make `out` a catalog's folder, with a lock that says it is not finished; raises SettingsError where it cannot be."""
     try:
-        files.make_folder(out)
+        for folder in ("catalog", "rejects", "metadata"):
+            files.make_folder(files.join(out, folder))
         files.write_text(files.join(out, LOCK), to_json({}))
     except OSError as error:
-        raise SettingsError(f"cannot write to {out} ({error.strerror}): choose another --out") from error
+        raise SettingsError(f"cannot write to {out} ({error.strerror or error}): choose another --out") from error
 
 
 def pairs_in_bucket(bucket: tuple[int, Iterable[pa.Table]]) -> pa.Table:
@@ -111,8 +120,9 @@ def decide_all(
 
 
 def write_gathered(keyed: tuple[int, Iterable[pa.Table]], path: str) -> None:
-    """Tables from all shards as one file, sorted by their first two columns."""
+    """Tables from all shards as one file, each row once, sorted by their first two columns."""
     table = pa.concat_tables(keyed[1])
+    table = table.group_by(table.column_names, use_threads=False).aggregate([])
     write_table(path, table.sort_by([(name, "ascending") for name in table.column_names[:2]]).combine_chunks())
 
 
@@ -122,16 +132,19 @@ def close(config: CurateConfig, out: str, n_shards: int, n_songs: int, metadata:
     if catalog.num_rows != n_songs:
         raise ValueError(f"{n_songs} songs were ingested, the catalog has {catalog.num_rows}")
     kept, thresholds = catalog.filter(catalog["kept"]), thresholds_of(catalog, config.affect)
-    if config.affect.labels and thresholds is None:
-        raise BuildFailed("no training song has a label: check that affect.matches and affect.labels are of this corpus")
+    labels, refused = label_counts(catalog), refused_counts(metadata, out)
+    wanted = bool(config.affect.labels) or labels["labelled"] > 0
+    if wanted and (thresholds is None or not labels["labelled"]):
+        rows = f" (refused rows: {sum(refused.values()):,}, see metadata/refused.parquet)" if refused else ""
+        raise BuildFailed(f"no training song has a label{rows}: check that affect.matches and affect.labels are of this corpus")
     lock = {
         "config": config.curate_spec(),
         "waterfall": waterfall(catalog, [*(rule.reason for rule in FILTERS), Reason.DUPLICATE]),
         "clusters": cluster_sizes(catalog),
         "splits": {split: kept["split"].to_pylist().count(split) for split in SPLITS},
         "thresholds": asdict(thresholds) if thresholds else None,
-        "labels": label_counts(catalog),
-        "metadata": {"pins": [asdict(pin) for pin in pins], "refused": refused_counts(metadata, out)},
+        "labels": labels,
+        "metadata": {"pins": [asdict(pin) for pin in pins], "refused": refused},
     }
     files.write_text(files.join(out, LOCK), to_json(lock))
     return lock
@@ -148,7 +161,7 @@ def label_counts(catalog: pa.Table) -> dict[str, Any]:
     """Kept songs by source of label and by reason for none, by quadrant and split, and where matches disagree."""
     kept = catalog.filter(catalog["kept"])
     rows = kept.select(
-        ["split", "quadrant", "label_source", "label_spread", "trusted", "judge", "unlabelled", "valence"]
+        ["split", "quadrant", "label_source", "label_spread", "label_evidence", "trusted", "judge", "unlabelled", "valence"]
     ).to_pylist()
     labelled = [row for row in rows if row["valence"] is not None]
     sources = Counter(row["label_source"].split(" lent by ")[0] for row in labelled)
@@ -162,8 +175,24 @@ def label_counts(catalog: pa.Table) -> dict[str, Any]:
         "disagreeing": {str(over): sum((row["label_spread"] or 0) > over for row in labelled) for over in (0.0, 0.1, 0.2)},
         "judge": sum(row["judge"] for row in rows),
         "cluster_agreement": cluster_agreement(catalog),
+        "audit": name_audit(row["label_evidence"] for row in labelled),
         "quadrants": {split: {name: quadrants[split, name] for name in (*QUADRANT_CLASSES, "none")} for split in SPLITS},
     }
+
+
+def name_audit(evidence: Iterable[Sequence[str]]) -> dict[str, Any]:
+    """Of labels whose song has a known true name, how many matches bear its title, and how many its artist too.
+
+    By bands of label_trust as it would be without the name, from the band's name; the choice between several matches of a
+    song is made with the name.
+    """
+    judged = [found for found in map(trust_without_name, evidence) if found]
+    bands = {str(low): [name for name, trust in judged if low <= trust < high] for low, high in pairwise((*TRUST_BANDS, 2.0))}
+    counts = {
+        low: {"songs": len(names), "title": len(names) - names.count("other"), "artist": names.count("title+artist")}
+        for low, names in bands.items()
+    }
+    return {"songs": len(judged), "by_trust_without_name": counts}
 
 
 def cluster_agreement(catalog: pa.Table) -> dict[str, Any]:
@@ -179,9 +208,10 @@ def cluster_agreement(catalog: pa.Table) -> dict[str, Any]:
 
 
 def refused_counts(metadata: str, out: str) -> dict[str, int]:
-    """Refused rows of label tables and refused MSD files, by why."""
+    """Refused rows of label tables and refused MSD files by why, without the values that stand after a colon."""
     paths = metadata_path(metadata, "refused"), metadata_path(out, "msd_refused")
-    return dict(sorted(Counter(why for path in paths for why in read_columns(path)["why"].to_pylist()).items()))
+    whys = Counter(why.partition(":")[0] for path in paths for why in read_columns(path)["why"].to_pylist())
+    return dict(sorted(whys.items()))
 
 
 def read_curated(out: str) -> dict[str, Any]:

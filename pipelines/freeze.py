@@ -1,7 +1,8 @@
 """freeze-spotify: a list of MSD tracks to a frozen table of Spotify's valence and energy, for [affect] labels."""
 
 import io
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import pyarrow as pa
@@ -17,22 +18,28 @@ from pipelines.stages import files
 from schemas.reject import BadInput, BuildFailed
 from schemas.settings import SettingsError
 
+# What a CSV of tracks may say of them.
+TEXTS = ("track_id", "song_id", "artist", "title", "release")
+MOST_NAMED = 20
+
 
 def freeze_spotify(tracks: str, matches: Sequence[str], given: str, out: str, min_similarity: float, budget: int) -> pa.Table:
     """Fetch valence and energy of the tracks in a list, those of `matches` alone where match lists are given.
 
     tracks: unique_tracks.txt, MSD's summary file, a folder of MSD files, or CSV with track_id, artist, title; given: CSV
-    of track_id and spotify_id, "" for none. Raises SettingsError for a file that is not what it is given for, BuildFailed
-    where Spotify gives no more.
+    of track_id and spotify_id, "" for none. Files of a folder that are damaged are named on stderr and left out. Raises
+    SettingsError for a file that is not what it is given for, BuildFailed where Spotify gives no more.
     """
     try:
-        known = read_track_list(tracks)
+        known, damaged = read_track_list(tracks)
+        if damaged:
+            print(damaged_text(damaged), file=sys.stderr)
         if matches:
             wanted = merge_matches([read_matches(files.read_bytes(path), path) for path in matches], 0.0)["track_id"]
             known = known.filter(pc.is_in(known["track_id"], wanted.combine_chunks()))
-        ids = _given_ids(given) if given else {}
+        ids = given_ids(given) if given else {}
     except OSError as error:
-        raise SettingsError(f"cannot read {error.filename}: {error.strerror}") from error
+        raise SettingsError(f"cannot read {error.filename or tracks}: {error.strerror or error}") from error
     except (ValueError, pa.ArrowException) as error:
         raise SettingsError(str(error)) from error
     except BadInput as bad:
@@ -40,32 +47,53 @@ def freeze_spotify(tracks: str, matches: Sequence[str], given: str, out: str, mi
     if not known.num_rows:
         raise SettingsError(f"no track of {tracks} is to be fetched: check it and --matches")
     try:
-        api = SpotifyApi(Manners(budget=budget))
-        return freeze(known, ids, api, out, FreezeConfig(min_similarity=min_similarity), date.today().isoformat())
+        config = FreezeConfig(min_similarity=min_similarity)
+        return freeze(known, ids, SpotifyApi(Manners(budget=budget)), out, config, date.today().isoformat())
     except SpotifyError as error:
         raise BuildFailed(str(error)) from error
+    except OSError as error:
+        raise SettingsError(f"cannot write {error.filename or out}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
 
 
-def read_track_list(path: str) -> pa.Table:
-    """TRACKS of any list of MSD tracks."""
+def read_track_list(path: str) -> tuple[pa.Table, dict[str, str]]:
+    """TRACKS of any list of MSD tracks; and of a folder, its files that could not be read, with why."""
     if path.endswith(".h5"):
-        return merge_tracks([read_tracks(files.read_bytes(path))])
+        return merge_tracks([read_tracks(files.read_bytes(path))]), {}
     if path.endswith(".csv"):
-        table = csv.read_csv(io.BytesIO(files.read_bytes(path)), parse_options=csv.ParseOptions(newlines_in_values=True))
-        if not {"track_id", "artist", "title"} <= set(table.column_names):
-            raise ValueError(f"{path} lacks one of the columns track_id, artist, title")
-        return merge_tracks([conform(table.select([n for n in table.column_names if n in TEXTS]))])
+        table = _columns(path, TEXTS, ("track_id", "artist", "title"))
+        return merge_tracks([conform(table.select([name for name in table.column_names if name in TEXTS]))]), {}
     if path.endswith(".txt"):
-        return merge_tracks([read_unique_tracks(files.read_bytes(path), path)])
-    found = [info.path for info in files.BeamFiles().walk(path) if info.path.endswith(".h5")]
-    return merge_tracks([read_tracks(files.BeamFiles().read(path, name)) for name in found])
+        return merge_tracks([read_unique_tracks(files.read_bytes(path), path)]), {}
+    tables, damaged = [], {}
+    for info in files.BeamFiles().walk(path):
+        if info.path.endswith(".h5"):
+            try:
+                tables.append(read_tracks(files.BeamFiles().read(path, info.path)))
+            except (OSError, BadInput) as error:
+                damaged[info.path] = error.detail if isinstance(error, BadInput) else str(error.strerror or error)
+    return merge_tracks(tables), damaged
 
 
-TEXTS = ("track_id", "song_id", "artist", "title", "release")
+def damaged_text(damaged: Mapping[str, str]) -> str:
+    """How many files were left out, and the first of them by name with why."""
+    named = [f"  {name}: {why}" for name, why in list(damaged.items())[:MOST_NAMED]]
+    more = [f"  and {len(damaged) - len(named):,} more"] if len(damaged) > len(named) else []
+    return "\n".join([f"{len(damaged):,} files are no MSD tracks and are left out:", *named, *more])
 
 
-def _given_ids(path: str) -> dict[str, str]:
-    table = csv.read_csv(io.BytesIO(files.read_bytes(path)))
-    if not {"track_id", "spotify_id"} <= set(table.column_names):
-        raise ValueError(f"{path} lacks one of the columns track_id, spotify_id")
+def given_ids(path: str) -> dict[str, str]:
+    """Spotify's id of each track that a CSV gives one."""
+    table = _columns(path, ("track_id", "spotify_id"), ("track_id", "spotify_id"))
     return dict(zip(table["track_id"].to_pylist(), table["spotify_id"].to_pylist(), strict=True))
+
+
+def _columns(path: str, texts: Sequence[str], needed: Sequence[str]) -> pa.Table:
+    """A CSV file, its columns `texts` as they are written; raises ValueError where a needed one is not there."""
+    parse = csv.ParseOptions(newlines_in_values=True)
+    convert = csv.ConvertOptions(column_types=dict.fromkeys(texts, pa.string()))
+    table = csv.read_csv(io.BytesIO(files.read_bytes(path)), parse_options=parse, convert_options=convert)
+    if not set(needed) <= set(table.column_names):
+        raise ValueError(f"{path} lacks one of the columns {', '.join(needed)}")
+    return table

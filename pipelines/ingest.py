@@ -82,7 +82,7 @@ def claim(out: str, spec: Mapping[str, Any]) -> None:
     """Make `out` this ingest's folder; raises SettingsError, with nothing written, where it is something else's."""
     lock_path = files.join(out, LOCK)
     if files.exists(lock_path):
-        held = lock_from_json(files.read_bytes(lock_path).decode()).spec
+        held = _lock_at(lock_path).spec
         differs = sorted(key for key in {*held, *spec} if held.get(key) != spec.get(key))
         if differs:
             raise SettingsError(f"{out} holds another build, it differs in {', '.join(differs)}: choose another --out")
@@ -93,7 +93,14 @@ def claim(out: str, spec: Mapping[str, Any]) -> None:
         files.make_folder(out)
         files.write_text(lock_path, to_json(Lock(dict(spec))))
     except OSError as error:
-        raise SettingsError(f"cannot write to {out} ({error.strerror}): choose another --out") from error
+        raise SettingsError(f"cannot write to {out} ({error.strerror or error}): choose another --out") from error
+
+
+def _lock_at(path: str) -> Lock:
+    try:
+        return lock_from_json(files.read_bytes(path).decode())
+    except ValueError as error:
+        raise SettingsError(f"{path} is spoilt ({error}): ingest again, into another --out") from error
 
 
 def write_plan(out: str, config: BuildConfig, spec: Mapping[str, Any], items: Mapping[str, list[Item]]) -> list[Task]:
@@ -194,7 +201,7 @@ def read_lock(out: str) -> Lock:
     path = files.join(out, LOCK)
     if not files.exists(path):
         raise SettingsError(f"no ingest at {out}: run moodroll-data ingest first")
-    lock = lock_from_json(files.read_bytes(path).decode())
+    lock = _lock_at(path)
     if not lock.complete:
         raise SettingsError(f"the ingest at {out} is not finished: run the same moodroll-data ingest again")
     return lock

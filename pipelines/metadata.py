@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -16,8 +16,6 @@ from pipelines.affect.settings import AffectConfig
 from pipelines.affect.tables import LABELS, REFUSED, prefer, read_labels
 from pipelines.affect.tracks import TRACKS, merge_tracks, read_unique_tracks
 from pipelines.stages import files
-from pipelines.stages.catalog import write_table
-from pipelines.stages.labels import metadata_path
 from schemas.manifest import Pin
 from schemas.reject import BadInput
 from schemas.settings import SettingsError
@@ -25,21 +23,17 @@ from schemas.settings import SettingsError
 CURATE_LOCK = "curate.lock.json"
 
 
-def prepare_metadata(config: AffectConfig, corpus: str, out: str) -> tuple[str, list[Pin]]:
-    """Write matches, tracks, labels, names and refused rows below `out`/metadata; gives where they stand and their pins.
+def read_metadata(config: AffectConfig, corpus: str, out: str) -> tuple[str, dict[str, pa.Table], list[Pin]]:
+    """Where metadata is to stand, the tables to be written there (matches, tracks, labels, names, refused), and their pins.
 
-    Where [affect] names no file and `corpus` is another build that has metadata, they are taken as they stand there.
-    Raises SettingsError, with nothing written, where a file is missing or is not what it is given for.
+    Where [affect] names no file and `corpus` is another build that has metadata, it is taken as it stands there. Raises
+    SettingsError where a file is missing or is not what it is given for.
     """
     if corpus != out and not any((config.matches, config.labels, config.msd, config.unique_tracks, config.names)):
         held = reusable(config, corpus)
         if held is not None:
-            return corpus, held
-    tables, pins = read_side_files(config)
-    files.make_folder(files.join(out, "metadata"))
-    for kind, table in tables.items():
-        write_table(metadata_path(out, kind), table.combine_chunks())
-    return out, pins
+            return corpus, {}, held
+    return out, *read_side_files(config)
 
 
 def reusable(config: AffectConfig, corpus: str) -> list[Pin] | None:
@@ -74,7 +68,7 @@ def read_side_files(config: AffectConfig) -> tuple[dict[str, pa.Table], list[Pin
     matches = merge_matches([read(path, read_matches) for path in config.matches], 0.0)
     tables = [read(path, lambda data, name: read_labels(data, name, config.zero_is_missing)) for path in config.labels]
     tracks = [read(config.msd, lambda data, name: read_tracks(data))] if is_summary(config.msd) else []
-    if config.msd and not tracks and not files.exists(config.msd):
+    if config.msd and not tracks and not is_folder(config.msd):
         raise SettingsError(f"affect: no folder of MSD files at {config.msd}")
     tracks += [read(config.unique_tracks, read_unique_tracks)] if config.unique_tracks else []
     names = read(config.names, read_names) if config.names else NAMES.empty_table()
@@ -92,3 +86,8 @@ def read_side_files(config: AffectConfig) -> tuple[dict[str, pa.Table], list[Pin
 def is_summary(msd: str) -> bool:
     """Whether msd names MSD's summary file and not a folder of one file a track."""
     return msd.endswith(".h5")
+
+
+def is_folder(path: str) -> bool:
+    """Whether a folder stands under a path; elsewhere than on this machine, whether anything does."""
+    return Path(path).is_dir() if files.is_local(path) else files.exists(path)

@@ -11,17 +11,18 @@ import apache_beam as beam
 from apache_beam.transforms.combiners import ToList
 
 from pipelines.affect.splits import SPLITS
+from pipelines.config import CurateConfig
 from pipelines.curate import read_curated
 from pipelines.ingest import read_lock
 from pipelines.report.beside import write_side_files
-from pipelines.report.lineage import lineage
+from pipelines.report.lineage import dated, lineage
 from pipelines.stages import files
 from pipelines.stages.release import DATA, write_release
 from pipelines.stages.runner import pipeline
 from schemas.manifest import Shard, canonical_sha256, to_json
 from schemas.remi import vocabulary_sha256
 from schemas.row import RELEASE, SCHEMA_VERSION
-from schemas.settings import public
+from schemas.settings import SettingsError, public
 
 MANIFEST = "manifest.json"
 
@@ -41,6 +42,7 @@ def publish(corpus: str, out: str, beam_args: Sequence[str]) -> dict[str, Any]:
     }
     manifest = {
         "name": curated["config"]["name"],
+        "dated": dated(),
         "schema_version": SCHEMA_VERSION,
         "schema_sha256": canonical_sha256(columns),
         "vocabulary_sha256": vocabulary_sha256(),
@@ -62,8 +64,17 @@ def publish(corpus: str, out: str, beam_args: Sequence[str]) -> dict[str, Any]:
     # Not at the top: matplotlib takes its second, and only the report draws.
     from pipelines.report.page import write_report
 
-    write_report(release, out)
-    return json.loads(files.read_bytes(files.join(release, MANIFEST)))
+    published: dict[str, Any] = json.loads(files.read_bytes(files.join(release, MANIFEST)))
+    write_report(release, published, out)
+    return published
+
+
+def refuse_other_settings(config: CurateConfig, out: str) -> None:
+    """Raise SettingsError where the catalog at `out` was made by other settings than these."""
+    held, asked = read_curated(out)["config"], config.curate_spec()
+    differs = [name for name in asked if held.get(name) != asked[name]]
+    if differs:
+        raise SettingsError(f"the catalog at {out} was made with another {', '.join(differs)}: run moodroll-data curate first")
 
 
 def write_manifest(shards: Sequence[Shard], release: str, manifest: dict[str, Any]) -> None:

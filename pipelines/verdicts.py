@@ -83,7 +83,7 @@ def decide(facts: pa.Table, pairs: pa.Table, labelled: pa.Table, keys: pa.Table,
     group = components(len(ids), np.concatenate([left, linked_left]), np.concatenate([right, linked_right]))
     survivor = surviving(facts, pc.is_valid(labelled["valence"]).to_numpy(), cluster)
     labelled = lend(labelled, cluster, survivor == np.arange(len(ids)))
-    why = why_duplicate(ids, survivor, left, right, pairs)
+    why = why_duplicate(ids, survivor, left[duplicate], right[duplicate], pairs.filter(pairs["duplicate"]))
     failed, details, copies = failures(facts, survivor, why, rules)
     split_of_group = {first: split_of(ids[first], rules.seed, rules.shares) for first in set(group.tolist())}
     columns: dict[str, Any] = {
@@ -167,7 +167,7 @@ def surviving(facts: pa.Table, has_label: np.ndarray, cluster: np.ndarray) -> np
 def why_duplicate(
     ids: Sequence[str], survivor: np.ndarray, left: np.ndarray, right: np.ndarray, pairs: pa.Table
 ) -> dict[int, str]:
-    """For each song that does not survive, which one does and how alike they are, by row, in order.
+    """For each song that does not survive, which one does and how alike they are, by row, in order; pairs: of duplicates.
 
     Where the two are one cluster only through others, the song's nearest neighbour is named too.
     """

@@ -24,14 +24,16 @@ from pipelines.dedupe.clusters import similar_pairs
 from pipelines.dedupe.fingerprint import content_hash
 from pipelines.dedupe.shingles import ShingleConfig, shingles
 from pipelines.describe import find_release, read_manifest
-from pipelines.features import rhythm
+from pipelines.features import rhythm, statistics
 from pipelines.report.beside import side_faults
 from pipelines.stages import files
 from pipelines.stages.release import DATA
 from schemas.grid import quantise
+from schemas.keys import NO_KEY
 from schemas.remi import RemiConfig, encode, vocabulary_sha256
-from schemas.row import RELEASE, SCHEMA_VERSION, from_row, notes_of, rows_of
+from schemas.row import RELEASE, SCHEMA_VERSION, from_row, rows_of, to_row
 from schemas.settings import build
+from schemas.song import Song
 
 # Below this many songs a check is over before a second process has started.
 SONGS_WORTH_PROCESSES = 500
@@ -94,9 +96,9 @@ def miscounts(songs: Iterable[tuple[str, str]], splits: Mapping[str, int]) -> It
         if times > 1:
             yield f"{song_id} stands {times} times"
     there = Counter(split for _, split in songs)
-    for split, claimed in splits.items():
-        if there[split] != claimed:
-            yield f"{split} has {there[split]} songs, the manifest says {claimed}"
+    for split in sorted({*splits, *there}):
+        if there[split] != splits.get(split, 0):
+            yield f"{split} has {there[split]} songs, the manifest says {splits.get(split, 0)}"
 
 
 def leaks(name: str, values: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -128,26 +130,39 @@ def near_leaks(checked: Iterable[tuple[Mapping[str, Any], Checked]], config: Ded
 
 def check_shard(release: str, config: Mapping[str, Any], shard: Mapping[str, Any]) -> Checked:
     """What is wrong with one shard, and the grouping columns of its songs."""
-    nothing: dict[str, list[Any]] = {name: [] for name in (*GROUPINGS, *LABELS, SHINGLES)}
-    try:
-        data = files.read_bytes(files.join(release, *shard["path"].split("/")))
-    except OSError as error:
-        return [f"{shard['path']} cannot be read: {error.strerror}"], nothing
-    if hashlib.sha256(data).hexdigest() != shard["sha256"]:
-        return [f"{shard['path']} has {len(data)} bytes that are not those the manifest hashes"], nothing
-    table = pq.read_table(BytesIO(data))
-    if not table.schema.equals(RELEASE):
-        return [f"{shard['path']} has another schema than this moodroll's release"], nothing
-    problems = []
-    if table.num_rows != shard["rows"]:
-        problems.append(f"{shard['path']} has {table.num_rows} rows, the manifest says {shard['rows']}")
+    table, problems = read_shard(release, shard)
     remi, grams = build(RemiConfig, config["remi"]), build(ShingleConfig, config["shingles"])
     signatures = []
     for row in rows_of(table):
-        problems += [f"{shard['path']} {row['song_id']}: {wrong}" for wrong in check_row(row, shard["split"], remi)]
-        signatures.append(shingles(notes_of(row), grams))
+        wrong, signature = check_row(row, shard["split"], remi, grams)
+        problems += [f"{shard['path']} {row['song_id']}: {what}" for what in wrong]
+        signatures.append(signature)
     columns = {name: table[name].to_pylist() for name in (*GROUPINGS, *LABELS) if name not in NAMES}
     return problems, {**columns, **{name: name_keys(table, *parts) for name, parts in NAMES.items()}, SHINGLES: signatures}
+
+
+def read_shard(release: str, shard: Mapping[str, Any]) -> tuple[pa.Table, list[str]]:
+    """The rows of a shard, none where it is not the one that was published, and what is wrong with it as a whole."""
+    path, nothing = shard["path"], RELEASE.empty_table()
+    try:
+        data = files.read_bytes(files.join(release, *path.split("/")))
+    except OSError as error:
+        return nothing, [f"{path} cannot be read: {error.strerror}"]
+    if (len(data), hashlib.sha256(data).hexdigest()) != (shard["bytes"], shard["sha256"]):
+        return nothing, [f"{path} has {len(data)} bytes that are not those the manifest hashes"]
+    try:
+        table = pq.read_table(BytesIO(data))
+    except pa.ArrowException as error:
+        return nothing, [f"{path} is not Parquet: {error}"]
+    if not table.schema.equals(RELEASE):
+        return nothing, [f"{path} has another schema than this moodroll's release"]
+    problems = []
+    if table.num_rows != shard["rows"]:
+        problems.append(f"{path} has {table.num_rows} rows, the manifest says {shard['rows']}")
+    # Whoever reads the release by its globs knows splits by these names alone.
+    if not path.startswith(f"{DATA}/{shard['split']}-"):
+        problems.append(f"{path} is named as of another split than {shard['split']}")
+    return table, problems
 
 
 def name_keys(table: pa.Table, artist: str, title: str) -> list[str]:
@@ -165,7 +180,7 @@ def label_faults(checked: Iterable[tuple[Mapping[str, Any], Checked]], manifest:
         yield "a song is set aside for judges outside the training split"
     values = {name: pa.array(rows[name], pa.float64()) for name in ("valence", "arousal")}
     if claimed is None:
-        if any(rows["valence_class"]):
+        if any(value is not None for name in ("valence_class", "arousal_class") for value in rows[name]):
             yield "songs have classes and the manifest has no thresholds"
         return
     config = build(AffectConfig, manifest["config"]["affect"])
@@ -182,22 +197,27 @@ def label_faults(checked: Iterable[tuple[Mapping[str, Any], Checked]], manifest:
             yield f"{name} of {wrong[0]} and {len(wrong) - 1} others is not what its values and the thresholds give"
 
 
-def check_row(row: Mapping[str, Any], split: str, config: RemiConfig) -> Iterator[str]:
-    """What is wrong with one song, recomputed from its notes."""
-    if row["split"] != split:
-        yield f"it says split {row['split']} in a shard of {split}"
+def check_row(row: Mapping[str, Any], split: str, remi: RemiConfig, grams: ShingleConfig) -> tuple[list[str], np.ndarray]:
+    """What is wrong with one song, and its shingles."""
+    wrong = [] if row["split"] == split else [f"it says split {row['split']} in a shard of {split}"]
     try:
         song = from_row(row)
     except ValueError as error:
-        yield f"its notes break the record: {error}"
-        return
+        return [*wrong, f"its notes break the record: {error}"], np.zeros(0, np.uint64)
+    return [*wrong, *differences(row, song, remi)], shingles(song.notes, grams)
+
+
+def differences(row: Mapping[str, Any], song: Song, config: RemiConfig) -> Iterator[str]:
+    """Columns that differ from what a song's notes, bars and tempi give."""
     grid = quantise(song)
-    remi = encode(song, grid, config)
-    again = {"remi": remi.tokens, "remi_bar_offset": remi.bar_offset, **rhythm.compute(song, grid), **vars(remi.losses)}
-    again["content_hash"] = content_hash(song, grid)
-    for name, value in again.items():
-        if not np.array_equal(row[name], value):
+    features = {**rhythm.compute(song, grid), **statistics.compute(song, grid), "content_hash": content_hash(song, grid)}
+    for name, value in to_row(song, encode(song, grid, config), features).items():
+        # Numbers that are no counts are published as float32.
+        if not np.array_equal(row[name], np.float32(value) if isinstance(value, float) else value):
             yield f"{name} is not what its notes give"
+    # Keys are followed through the whole song, which takes longer than all the rest: here they are only counted.
     for name in ("key", "key_confidence"):
         if len(row[name]) != len(song.bars):
             yield f"{name} has {len(row[name])} values for {len(song.bars)} bars"
+    if max(row["key"], default=NO_KEY) > NO_KEY:
+        yield f"key has a number over {NO_KEY}"

@@ -1,12 +1,12 @@
 """The forms a registry line takes: Source, Filter, Feature; and the Item and Stats that pass through them."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from schemas.grid import Grid
 from schemas.reject import Reason
-from schemas.song import Song
+from schemas.song import MAX_TICKS, Song
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,14 @@ class Limits:
     max_ticks: int = 4_000_000
     max_notes: int = 400_000
     max_bars: int = 100_000
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if getattr(self, field.name) <= 0:
+                raise ValueError(f"{field.name} must be over 0, not {getattr(self, field.name)}")
+        # The last bar may be as long as all that stands before it.
+        if self.max_ticks > MAX_TICKS // 2:
+            raise ValueError(f"max_ticks must be at most {MAX_TICKS // 2}, not {self.max_ticks}")
 
 
 @dataclass(frozen=True)

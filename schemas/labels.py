@@ -9,8 +9,6 @@ from dataclasses import dataclass
 LOW, HIGH = 0, 1
 A0, A1 = LOW, HIGH
 V0, V1 = LOW, HIGH
-AROUSAL_CLASSES = ("A0", "A1")
-VALENCE_CLASSES = ("V0", "V1")
 
 # (arousal class, valence class) -> name, after Russell's circumplex model of affect (1980).
 QUADRANTS = {(A1, V1): "happy", (A1, V0): "tense", (A0, V0): "sad", (A0, V1): "calm"}

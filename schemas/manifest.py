@@ -58,6 +58,6 @@ def lock_from_json(text: str) -> Lock:
     """The Lock that to_json wrote; raises ValueError for anything else."""
     try:
         plain = json.loads(text)
-        return Lock(**{**plain, "pins": [Pin(**pin) for pin in plain["pins"]]})
-    except (TypeError, KeyError) as error:
+        return Lock(**{**plain, "spec": dict(plain["spec"]), "pins": [Pin(**pin) for pin in plain["pins"]]})
+    except (TypeError, KeyError, ValueError) as error:
         raise ValueError(f"not an ingest lock: {error}") from error

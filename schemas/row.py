@@ -144,22 +144,20 @@ def to_row(song: Song, remi: Remi, features: Mapping[str, Any]) -> dict[str, Any
 
 
 def from_row(row: Mapping[str, Any]) -> Song:
-    """The Song in a row of SONGS or RELEASE (lists as Python lists or NumPy arrays)."""
-    notes, bars, tempi = notes_of(row), _structured(row, "bar", BAR), _structured(row, "tempo", TEMPO)
+    """The Song in a row of SONGS or RELEASE (lists as Python lists or NumPy arrays); raises ValueError where it is none."""
+    notes, bars, tempi = _structured(row, "note", NOTE), _structured(row, "bar", BAR), _structured(row, "tempo", TEMPO)
     return Song(
         row["source"], row["source_key"], notes, bars, tempi, row["meter_source"], row["title"], row["artist"],
         row["genre"], row["source_sha256"], tuple(row["folder_track_ids"]),
     )  # fmt: skip
 
 
-def notes_of(row: Mapping[str, Any]) -> np.ndarray:
-    """The NOTE array in a row, unchecked."""
-    return _structured(row, "note", NOTE)
-
-
 def _structured(row: Mapping[str, Any], prefix: str, dtype: np.dtype) -> np.ndarray:
     names = dtype.names or ()
-    array = np.empty(len(row[f"{prefix}_{names[0]}"]), dtype)
+    sizes = [len(row[f"{prefix}_{name}"]) for name in names]
+    if len(set(sizes)) != 1:
+        raise ValueError(f"{prefix} columns differ in length: {sizes}")
+    array = np.empty(sizes[0], dtype)
     for name in names:
         array[name] = row[f"{prefix}_{name}"]
     return array

@@ -277,6 +277,9 @@ WRONG = {
     "missing root": (["--set", "sources.lpd5.root=/nowhere"], r"no folder at '/nowhere': point sources\.lpd5\.root"),
     "no song": (["--set", "sources.lpd5.root=EMPTY"], r"no lpd5 song below"),
     "bad shares": (["--set", "splits.train=0.9"], r"sum to 1"),
+    "no n-gram": (["--set", "shingles.line_intervals=0"], r"line_intervals must be at least 1"),
+    "no time": (["--set", "limits.read_seconds=0"], r"read_seconds must be over 0"),
+    "more than a song holds": (["--set", "limits.max_ticks=100000000"], r"max_ticks must be at most 8388608"),
     "bad key method": (["--set", "key.method=ear"], r"key"),
 }
 
@@ -310,6 +313,25 @@ def test_an_unwritable_or_taken_out_folder_is_refused(
     assert run("build", build, "--out", str(tmp_path / "mine"), *IN_PROCESS) == 2
     assert "is not empty and holds no build" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"spec": 3, "pins": []}'])
+def test_a_spoilt_lock_is_one_sentence(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "ingest.lock.json").write_text(text)
+    for command in ("ingest", "curate"):
+        assert run(command, settings(tmp_path, corpus), "--out", str(tmp_path / "out"), *IN_PROCESS) == 2
+        assert "ingest.lock.json is spoilt" in capsys.readouterr().err
+
+
+def test_publish_takes_no_other_settings_than_the_catalog_s(
+    built: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = hashes(built)
+    other = ["--set", "filters.lpd5.min_notes=7", "--set", "seed=3"]
+    assert run("publish", settings(tmp_path, corpus), "--out", str(built), *other, *IN_PROCESS) == 2
+    assert "was made with another filters, seed: run moodroll-data curate first" in capsys.readouterr().err
+    assert hashes(built) == before
 
 
 def test_every_song_reads_back_from_its_row(built: Path) -> None:

@@ -12,7 +12,6 @@ import pytest
 
 from pipelines.cli import main
 from pipelines.formats.npz import write_npz
-from pipelines.report.beside import write_side_files
 from schemas import mock
 
 READERS = {
@@ -72,7 +71,6 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f'name = "t"\nshards = 3\n[sources.lpd5]\nroot = "{folder}"\n[splits]\ntrain = 0.5\nvalidation = 0.25\ntest = 0.25\n'
     )
     assert main(["build", str(folder / "build.toml"), "--out", str(folder / "out"), "--", "--runner=FnApiRunner"]) == 0
-    write_side_files(str(folder / "out" / "release"), manifest_of(folder / "out" / "release"))
     return folder / "out" / "release"
 
 

@@ -204,7 +204,7 @@ def test_a_bad_side_file_is_one_sentence_and_nothing_is_half_written(
     assert main([*arguments, "--set", f"affect.{setting}={value}"]) == 2
     error = capsys.readouterr().err.strip()
     assert says in error and len(error.splitlines()) == 1, error
-    assert not (tmp_path / "out" / "release").exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_labels_of_songs_that_do_not_exist_are_told(build: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -212,5 +212,5 @@ def test_labels_of_songs_that_do_not_exist_are_told(build: Path, tmp_path: Path,
     (tmp_path / "table.csv").write_text("track_id,valence,energy\nTRAAAAA0000000000F,0.5,0.5\n")
     arguments = ["split", str(ROOT / "manifests/splits/half.toml"), "--corpus", str(build), "--out", str(tmp_path / "out")]
     sides = ["--set", f"affect.matches=['{tmp_path}/ids.txt']", "--set", f"affect.labels=['{tmp_path}/table.csv']"]
-    assert main([*arguments, *sides, "--set", "affect.threshold=train_median"]) == 1
+    assert main([*arguments, *sides]) == 1
     assert "no training song has a label" in capsys.readouterr().err

@@ -115,6 +115,17 @@ def test_a_group_stands_in_one_split_but_only_duplicates_leave() -> None:
     assert [catalog[name]["kept"] for name in "abc"] == [True, True, False]
 
 
+def test_the_reason_of_a_removed_song_is_a_duplicate_of_it() -> None:
+    # b is a copy of c by containment, and more like d by Jaccard, which is of its group alone.
+    pairs = pa.table(
+        [["mock:a", "mock:b", "mock:b"], ["mock:c", "mock:c", "mock:d"], [0.9, 0.1, 0.3], [0.9, 0.8, 0.4], [True, True, False]],
+        schema=PAIRS,
+    )
+    catalog = catalog_of(facts(a={}, b={"seconds": 70.0}, c={"seconds": 80.0}, d={}), pairs)
+    assert catalog["d"]["kept"] and not catalog["b"]["kept"]
+    assert catalog["b"]["detail"] == "of mock:a through mock:c, Jaccard 0.10, containment 0.80"
+
+
 def test_the_order_of_rows_says_nothing() -> None:
     random = np.random.default_rng(0)
     songs = {f"{i:02d}": {"content_hash": f"{i % 7:02x}" * 16, "seconds": float(random.integers(30, 200))} for i in range(40)}

@@ -98,6 +98,30 @@ def key_cut(rows: list[dict[str, Any]]) -> None:
     rows[0]["key"].pop()
 
 
+def note_column_cut(rows: list[dict[str, Any]]) -> None:
+    rows[0]["note_pitch"].pop()
+
+
+def columns_of_one_value(rows: list[dict[str, Any]]) -> None:
+    rows[0]["bar_denominator"] = rows[0]["bar_denominator"][:1]
+
+
+def key_unknown(rows: list[dict[str, Any]]) -> None:
+    rows[0]["key"][0] = 99
+
+
+def seconds_changed(rows: list[dict[str, Any]]) -> None:
+    rows[0]["seconds"] += 1
+
+
+def tokens_miscounted(rows: list[dict[str, Any]]) -> None:
+    rows[0]["n_tokens"] += 1
+
+
+def class_given(rows: list[dict[str, Any]]) -> None:
+    rows[0]["arousal_class"] = 0
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -107,6 +131,12 @@ def key_cut(rows: list[dict[str, Any]]) -> None:
         (rhythm_changed, "rhythm_onsets is not what its notes give"),
         (split_renamed, "it says split validation in a shard of train"),
         (key_cut, "key has"),
+        (note_column_cut, "note columns differ in length"),
+        (columns_of_one_value, "bar columns differ in length"),
+        (key_unknown, "key has a number over 24"),
+        (seconds_changed, "seconds is not what its notes give"),
+        (tokens_miscounted, "n_tokens is not what its notes give"),
+        (class_given, "songs have classes and the manifest has no thresholds"),
     ],
 )
 def test_an_edited_row_is_found_though_the_hash_fits(release: Path, change: Callable[[Any], None], says: str) -> None:
@@ -120,6 +150,43 @@ def test_a_song_in_two_splits_is_a_leak(release: Path) -> None:
     problems = verify(str(release))
     assert any(problem.startswith("content_hash") and "stands in test and train: a leak" in problem for problem in problems)
     assert any(problem.startswith("group_id") for problem in problems)
+
+
+def edit_manifest(release: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    manifest = json.loads((release / "manifest.json").read_text())
+    change(manifest)
+    (release / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_shard_that_globs_take_for_another_split(release: Path) -> None:
+    path = shard(release, "test")
+    path.rename(path.with_name("train-00009-of-00002.parquet"))
+    old, new = f"data/{path.name}", "data/train-00009-of-00002.parquet"
+    edit_manifest(release, lambda manifest: [one.update(path=new) for one in manifest["shards"] if one["path"] == old])
+    assert f"{new} is named as of another split than test" in verify(str(release))
+
+
+def test_what_is_no_parquet_though_the_hash_fits(release: Path) -> None:
+    path, data = shard(release, "test"), b"PAR1"
+    path.write_bytes(data)
+    facts = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    edit_manifest(release, lambda m: [one.update(facts) for one in m["shards"] if one["path"] == f"data/{path.name}"])
+    assert any(f"data/{path.name} is not Parquet" in problem for problem in verify(str(release)))
+
+
+def test_a_count_of_bytes_or_of_a_split_that_is_not_so(release: Path) -> None:
+    edit_manifest(release, lambda manifest: manifest["splits"].pop("test"))
+    assert any(problem.startswith("test has ") and "the manifest says 0" in problem for problem in verify(str(release)))
+    edit_manifest(release, lambda manifest: manifest["shards"][0].update(bytes=1))
+    assert any("are not those the manifest hashes" in problem for problem in verify(str(release)))
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "{", '{"shards": []}'])
+def test_a_manifest_that_is_none_is_one_sentence(release: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
+    (release / "manifest.json").write_text(text)
+    for command in ("verify", "describe"):
+        assert main([command, str(release)]) == 2
+        assert "publish the release again" in capsys.readouterr().err
 
 
 def test_another_version_is_said_and_no_more(release: Path) -> None:

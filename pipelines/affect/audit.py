@@ -21,6 +21,8 @@ The evidence is taken as independent, which it is only roughly: label_trust rank
 agreement alone is known.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,6 +88,16 @@ def audit(evidence: pa.Table, trusted_from: float, weights: Weights = WEIGHTS) -
         for row in np.flatnonzero(np.isfinite(odds)):
             listed[row].append(f"{name}={_worded(name, found[name][row])} ({odds[row]:+.2f})")
     return pa.table([pa.array(trust), pa.array(trust >= trusted_from), pa.array(listed, pa.list_(TEXT))], AUDIT)
+
+
+def trust_without_name(listed: Sequence[str]) -> tuple[str, float] | None:
+    """What a label's evidence found of the name, and what label_trust would be without it; None where no name is known."""
+    parts = [part.removesuffix(")").rpartition(" (") for part in listed]
+    names = [found.partition("=")[2] for found, _, _ in parts if found.startswith("name=")]
+    if not names:
+        return None
+    log_odds = sum(float(odds) for found, _, odds in parts if not found.startswith("name="))
+    return names[0], 1 / (1 + math.exp(-log_odds))
 
 
 def tempo_gap(song_bpm: np.ndarray, track_bpm: np.ndarray) -> np.ndarray:

@@ -33,10 +33,14 @@ GIVEN = "given id"
 
 @dataclass(frozen=True)
 class FreezeConfig:
-    """min_similarity: how like title and artist must be; search_limit: tracks asked for in a search."""
+    """min_similarity: how like title and artist must be, 0 to 1; search_limit: tracks asked for in a search."""
 
     min_similarity: float = 0.8
     search_limit: int = 10
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_similarity <= 1:
+            raise ValueError(f"min_similarity must lie in [0, 1], not {self.min_similarity}")
 
 
 def freeze(tracks: pa.Table, given: Mapping[str, str], api: SpotifyApi, out: str, config: FreezeConfig, today: str) -> pa.Table:
@@ -163,15 +167,16 @@ class _Journal:
         kept = data.rfind(b"\n") + 1
         try:
             lines = [json.loads(line) for line in data[:kept].splitlines()]
-            if lines and lines[0]["config"] != asdict(self.config):
-                raise ValueError(f"{self.path} was kept under other settings, {lines[0]['config']}: keep them or delete it")
+            held = lines[0]["config"] if lines else None
             for line in lines[1:]:
                 if "features_of" in line:
                     self.features[line["features_of"]] = line["values"]
                 else:
                     self.matches[line["track_id"]] = line
-        except (json.JSONDecodeError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError) as error:
             raise ValueError(f"{self.path} is no journal of freeze-spotify: move it away") from error
+        if lines and held != asdict(self.config):
+            raise ValueError(f"{self.path} was kept under other settings, {held}: keep them or delete it")
         return kept if lines else None
 
 

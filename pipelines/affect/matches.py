@@ -84,7 +84,7 @@ def _read_scores(data: bytes, name: str) -> pa.Table:
     try:
         tracks = json.loads(data)
         triples = [(md5, track, float(score)) for track, scores in tracks.items() for md5, score in scores.items()]
-    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+    except (ValueError, AttributeError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(
             f"{name} is not LMD's match_scores.json (MSD track id to md5 to score), fetch it again: {error}"
         ) from error

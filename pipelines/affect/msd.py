@@ -5,6 +5,7 @@ has its segments. The `energy` there is 0 in every file, so nothing here reads i
 """
 
 import io
+import math
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
@@ -36,8 +37,10 @@ MAX_TRACKS, MAX_SEGMENTS = 2_000_000, 200_000
 # A row of metadata takes 5 kB on disk, so the summary is read in slices.
 SLICE = 20_000
 N_CLASSES = 12
-# What the library raises over damaged content, by the part that is damaged.
-BROKEN = (OSError, LookupError, ValueError, RuntimeError, TypeError, OverflowError, MemoryError)
+# MSD's widest row has 5 kB; a table may claim rows or chunks of any size, which are read whole.
+MAX_ROW_BYTES, MAX_CHUNK_BYTES = 1 << 16, 1 << 28
+# What the library raises over damaged content, by the part that is damaged; a text that is a number has no `decode`.
+BROKEN = (OSError, LookupError, ValueError, RuntimeError, TypeError, AttributeError, OverflowError, MemoryError)
 
 
 def track_path(track_id: str) -> str:
@@ -72,8 +75,9 @@ def read_segments(file: bytes | BinaryIO) -> tuple[np.ndarray, np.ndarray, float
         if not 1 <= n <= MAX_SEGMENTS or pitches.shape != (n, N_CLASSES):
             raise BadInput(Reason.MALFORMED, f"segments_start {starts.shape}, segments_pitches {pitches.shape}")
         seconds, strength = starts[()].astype(np.float64), pitches[()].astype(np.float64)
-        duration = float(_dataset(opened, "analysis/songs")["duration"][0])
-    if not (np.isfinite(seconds).all() and np.isfinite(strength).all() and seconds[0] >= 0 and duration > 0):
+        duration = float(_dataset(opened, "analysis/songs").fields("duration")[0])
+    longest = RANGES["duration"][1]
+    if not (np.isfinite(seconds).all() and np.isfinite(strength).all() and seconds[0] >= 0 and 0 < duration <= longest):
         raise BadInput(Reason.MALFORMED, "a segment or the duration is no number")
     if (np.diff(seconds) < 0).any() or strength.min() < 0 or strength.max() > 1:
         raise BadInput(Reason.MALFORMED, "segments do not rise in time, or a pitch is outside 0-1")
@@ -128,6 +132,9 @@ def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
         at = at[part]
     if not isinstance(at, h5py.Dataset) or at.external or at.is_virtual:
         raise BadInput(Reason.MALFORMED, f"{name} is no table of its own")
+    row = at.dtype.itemsize
+    if row > MAX_ROW_BYTES or row * math.prod(at.chunks or ()) > MAX_CHUNK_BYTES:
+        raise BadInput(Reason.MALFORMED, f"{name} has rows of {row} bytes in chunks of {at.chunks}")
     return at
 
 

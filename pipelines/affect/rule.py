@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.affect.settings import TRAIN_MEDIAN
 from schemas.labels import QUADRANTS
 
-TRAIN_MEDIAN = "train_median"
 # A sum like 0.55 - 0.5 is off by 1e-17, by 1e-8 once stored as float32: that must not decide on a song's side.
 DECIMALS = 6
 

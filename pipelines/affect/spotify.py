@@ -97,12 +97,13 @@ class SpotifyApi:
             self.spent += 1
             wait = self.manners.backoff_seconds * 2**attempt
             try:
+                self._have_token()
                 return call()
             except spotipy.SpotifyException as error:
                 said = f"status {error.http_status}"
                 wait = self._wait_of(error, wait)
             except spotipy.SpotifyOauthError as error:
-                said = f"no token: {error.error or 'refused'}"
+                said = f"no token: {' '.join(str(error.error or 'refused').split())[:60]}"
                 if error.error in ("invalid_client", "unauthorized_client", "invalid_request"):
                     raise SpotifyError(
                         "Spotify does not know these credentials: correct SPOTIPY_CLIENT_ID and SPOTIPY_CLIENT_SECRET"
@@ -112,6 +113,13 @@ class SpotifyApi:
             if attempt + 1 < self.manners.tries:
                 self.sleep(wait)
         raise SpotifyError(f"Spotify failed {self.manners.tries} times, last with {said}: {GO_ON}")
+
+    def _have_token(self) -> None:
+        """Let the library ask for a token where it has none that is valid; it takes an answer's form for granted."""
+        try:
+            self.client.auth_manager.get_access_token(as_dict=False)
+        except (LookupError, TypeError) as error:
+            raise _BadAnswer("a token of another form") from error
 
     def _wait_of(self, error: spotipy.SpotifyException, usual: float) -> float:
         """Seconds to wait before asking again; raises SpotifyError where asking again is no use."""

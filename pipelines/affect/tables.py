@@ -59,7 +59,7 @@ def read_labels(data: bytes, name: str, zero_is_missing: bool = True) -> LabelTa
         raise ValueError(f"{name} lacks a column {needs}: it has {', '.join(table.column_names)}")
     if not len(table):
         raise ValueError(f"{name} has no rows: give a table with labels, or leave it out of the labels")
-    ids = pc.utf8_trim_whitespace(_strings(table[key]))
+    ids = _ids(table[key])
     valence, arousal = (_strings(table[column]) for column in VALUES)
     why = _reasons(ids, KEY_FORMS[key], valence, arousal)
     values = [_numbers(pc.if_else(pc.is_null(why), column, "")) for column in (valence, arousal)]
@@ -110,12 +110,13 @@ def _read(data: bytes, name: str) -> pa.Table:
             table = pq.read_table(io.BytesIO(data))
         else:
             parse = csv.ParseOptions(newlines_in_values=True)
-            types = dict.fromkeys(csv.open_csv(io.BytesIO(data), parse_options=parse).schema.names, TEXT)
+            types = dict.fromkeys((*KEY_FORMS, "spotify_ids", *VALUES, "source", *TRACK_COLUMNS), TEXT)
             options = csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True)
             table = csv.read_csv(io.BytesIO(data), parse_options=parse, convert_options=options)
+        columns = table.column_names
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{name} cannot be read as a label table, give CSV or Parquet: {error}") from error
-    doubled = {column for column in table.column_names if table.column_names.count(column) > 1}
+    doubled = {column for column in columns if columns.count(column) > 1}
     if doubled:
         raise ValueError(f"{name} has the column {min(doubled)} twice: rename one")
     return table
@@ -129,8 +130,13 @@ def _strings(column: pa.ChunkedArray) -> pa.Array:
         return pa.nulls(len(column), TEXT)
 
 
+def _ids(column: pa.ChunkedArray) -> pa.Array:
+    """A column of ids as strings, without blanks around them."""
+    return pc.utf8_trim_whitespace(_strings(column))
+
+
 def _reasons(ids: pa.Array, form: str, valence: pa.Array, energy: pa.Array) -> pa.Array:
-    """Why each row is refused, by itself; null where it is not."""
+    """Why each row is refused, by itself, the value it is refused for after a colon; null where it is not."""
     why = pa.nulls(len(ids), TEXT)
     no_id = pc.invert(pc.fill_null(pc.match_substring_regex(ids, form), False))
     why = pc.if_else(no_id, "its id is missing or not of the form that such ids have", why)
@@ -144,7 +150,7 @@ def _reasons(ids: pa.Array, form: str, valence: pa.Array, energy: pa.Array) -> p
         why = pc.coalesce(
             why,
             pc.if_else(odd, pc.binary_join_element_wise(f"{name} is not a number:", shown, " "), None),
-            pc.if_else(outside, pc.binary_join_element_wise(f"{name}", shown, "is not in [0, 1]", " "), None),
+            pc.if_else(outside, pc.binary_join_element_wise(f"{name} is not in [0, 1]:", shown, " "), None),
         )
     return why
 
@@ -152,9 +158,8 @@ def _reasons(ids: pa.Array, form: str, valence: pa.Array, energy: pa.Array) -> p
 def _doubled(ids: pa.Array, why: pa.Array, valence: np.ndarray, energy: np.ndarray) -> pa.Array:
     """Why rows that share an id are refused: all of them where their values differ, else all but the first."""
     # -1 stands for a missing value, so that a row with and a row without one differ.
-    table = pa.table({"id": ids, "row": np.arange(len(ids)), "valence": valence, "energy": energy})
-    table = table.set_column(2, "valence", pa.array(np.nan_to_num(valence, nan=-1.0)))
-    table = table.set_column(3, "energy", pa.array(np.nan_to_num(energy, nan=-1.0))).filter(pc.is_null(why))
+    values = {name: np.nan_to_num(column, nan=-1.0) for name, column in zip(VALUES, (valence, energy), strict=True)}
+    table = pa.table({"id": ids, "row": np.arange(len(ids)), **values}).filter(pc.is_null(why))
     wants = [("row", "min"), ("row", "count"), *((name, by) for name in VALUES for by in ("min", "max"))]
     groups = table.group_by("id", use_threads=False).aggregate(wants)
     differ = pc.or_(*(pc.not_equal(groups[f"{name}_min"], groups[f"{name}_max"]) for name in VALUES))
@@ -180,7 +185,7 @@ def _tracks(table: pa.Table) -> pa.Table:
     columns = [name for name in ("track_id", *TRACK_COLUMNS) if name in table.column_names]
     if "track_id" not in columns:
         return pa.table({"track_id": pa.array([], TEXT)})
-    return pa.table({name: _strings(table[name]) for name in columns})
+    return pa.table({name: _ids(table[name]) if name == "track_id" else _strings(table[name]) for name in columns})
 
 
 def _links(table: pa.Table) -> pa.Table:
@@ -188,7 +193,7 @@ def _links(table: pa.Table) -> pa.Table:
     column = next((name for name in ("spotify_id", "spotify_ids") if name in table.column_names), None)
     if column is None or "track_id" not in table.column_names:
         return LINKS.empty_table()
-    lists = pc.utf8_split_whitespace(pc.fill_null(pc.utf8_trim_whitespace(_strings(table[column])), ""))
-    track = _strings(table["track_id"]).take(pc.list_parent_indices(lists))
+    lists = pc.utf8_split_whitespace(pc.fill_null(_ids(table[column]), ""))
+    track = _ids(table["track_id"]).take(pc.list_parent_indices(lists))
     links = pa.table([track, pc.list_flatten(lists)], LINKS)
     return links.filter(pc.not_equal(links["spotify_id"], ""))

@@ -5,10 +5,10 @@ The steps of curate, each a pure function on columns, in their order:
     join_keys, shared_keys   a shard's keys; one bucket of the key space: who holds each, keys of one song dropped
     candidate_pairs          all buckets: the pairs that share so many keys that they may be similar
     by_block                 the pairs by the blocks of songs whose signatures they need, to bound memory
-    shared_shingles, judge   exact overlap; Jaccard, containment, one group or not, duplicates or not
+    verify_pairs             exact overlap; Jaccard, containment, one group or not, duplicates or not
     components, survivors    the clusters, and the song that each keeps
 
-`similar_pairs` runs those up to judge in memory.
+`similar_pairs` runs those up to verify_pairs in memory.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,6 +56,13 @@ def similar_pairs(signatures: Sequence[np.ndarray], config: DedupeConfig) -> tup
     values = np.concatenate([np.zeros(0, np.uint64), *signatures])
     keys, songs = join_keys(values, np.append(0, np.cumsum(sizes)), config)
     likely = candidate_pairs(*shared_keys(keys, songs), sizes, key_shares(sizes, config), config)
+    return verify_pairs(likely, sizes, signatures, config)
+
+
+def verify_pairs(
+    likely: Pairs, sizes: np.ndarray, signatures: Sequence[np.ndarray] | Mapping[int, np.ndarray], config: DedupeConfig
+) -> tuple[Pairs, Verdicts]:
+    """The candidates that are over the group thresholds, with the shingles they share, and what that makes them."""
     pairs = Pairs(likely.first, likely.second, shared_shingles(likely.first, likely.second, signatures))
     pairs = pairs.take(judge(pairs, sizes, config).same_group)
     return pairs, judge(pairs, sizes, config)

@@ -38,6 +38,11 @@ class ShingleConfig:
     texture_min_symbols: int = 4
     whole_below: int = 16
 
+    def __post_init__(self) -> None:
+        for name in ("line_intervals", "chord_events", "texture_events"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+
 
 def shingles(notes: np.ndarray, config: ShingleConfig) -> np.ndarray:
     """The signature of one song: uint64, sorted, distinct; empty for a song of a few notes.

@@ -7,7 +7,8 @@ its bass; keys seldom change, and mostly to neighbours and where a phrase of eig
 plain way, Krumhansl-Schmuckler on every bar alone. tests/bench/key_accuracy.py measures both and chose the defaults.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, Literal, get_args
 
@@ -70,6 +71,14 @@ class KeyConfig:
         for name in ("uniform", "change", "phrase_change"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{name} must be over 0 and under 1, not {getattr(self, name)}")
+        # A move must stay possible in numbers too, or a song that contradicts it has no posterior.
+        for name in ("fifths_cost", "mode_cost", "parallel_cost", "relative_cost"):
+            if not 0 <= getattr(self, name) <= 50:
+                raise ValueError(f"{name} must lie in [0, 50], not {getattr(self, name)}")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name != "method" and not math.isfinite(value):
+                raise ValueError(f"{field.name} must be a number, not {value}")
 
 
 def compute(song: Song, grid: Grid, config: KeyConfig) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from schemas.reject import BuildFailed
 from schemas.settings import SettingsError, build
 
 MAGIC = {"zip": (b"PK\x03\x04", b"PK\x05\x06"), "tar.gz": (b"\x1f\x8b",), "tar.xz": (b"\xfd7zXZ\0",)}
-HASH_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -38,10 +37,11 @@ def fetch(name: str, to: str, archive: str, url: str, manners: Manners) -> tuple
     """
     source, folder = load_source(name), Path(to)
     before = read_lock(folder, source)
-    if before and (folder / source.path).exists():
+    there = (folder / source.path).exists()
+    if before and there:
         _check_still_there(folder, source, before)
         return source, before, True
-    if (folder / source.path).exists():
+    if there:
         raise SettingsError(f"{folder / source.path} is there and fetch did not put it there: choose another --to or move it")
     if archive and not Path(archive).is_file():
         raise SettingsError(f"no file at {archive}: pass the downloaded file as --archive")
@@ -149,7 +149,7 @@ def _count(path: Path) -> tuple[int, int]:
     """Files and their bytes at or below a path."""
     if path.is_file():
         return 1, path.stat().st_size
-    sizes = [os.stat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(path) for name in names]
+    sizes = [os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(path) for name in names]
     return len(sizes), sum(sizes)
 
 

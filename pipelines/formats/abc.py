@@ -1,4 +1,4 @@
-"""ABC: folk tunes as text, read with music21's tokeniser; chord symbols are sounded as guitar chords.
+"""ABC's music: folk tunes as text, read with music21's tokeniser; chord symbols are sounded as guitar chords.
 
 music21 reads notes, lengths, keys, tuplets and ties. Bars, repeats and chords are worked out in measures.py: its
 streams and its expansion of repeats take some fifty times as long as its tokeniser; the expansion goes back to the
@@ -16,14 +16,11 @@ from music21 import abcFormat
 from music21.exceptions21 import Music21Exception
 from music21.pitch import Pitch
 
+from pipelines.formats.abc_header import QUOTED, AbcHeader, meter_of, split_header, tempo_bpm_of
 from pipelines.formats.measures import Measure, Meter, lay_out, play_order
 from schemas.entries import Limits
 from schemas.reject import BadInput, Reason
 
-_TUNE_START = re.compile(r"^(?=X:)", re.MULTILINE)
-_FIELD = re.compile(r"([A-Za-z]):(?![|:])[ \t]*([^%\n]*)")
-_METER = re.compile(r"(\d{1,2})\s*/\s*(\d{1,2})")
-_TEMPO = re.compile(r"(?:(\d{1,3})\s*/\s*(\d{1,3})\s*=\s*)?(\d{1,4}(?:\.\d{1,4})?)")
 # One pass over the music: what music21's tokeniser misreads is left out, or spelt in the one way that it knows.
 _MUSIC = re.compile(
     r"""(?P<keep> "[^"\n]*" | \(\d:\d?:?\d? | ^[KLMQV]:(?![|:]).*$)
@@ -38,24 +35,9 @@ _MUSIC = re.compile(
     """,
     re.MULTILINE | re.VERBOSE,
 )
-_SYMBOLS = re.compile(r'"[^"]*"')
 _PITCHED = re.compile("[a-gA-Gz]")
 _LONGEST_NOTE = 1 << 20  # quarters; more is beyond any limit, and need not be a number that a fraction can hold
 _DOUBLE_BAR, _ENDING = "||", " [1 "
-
-
-@dataclass(frozen=True)
-class AbcHeader:
-    """The fields above a tune's music, empty where there are none; meter None is free, tempo_bpm None is not stated."""
-
-    number: int | None
-    title: str
-    composer: str
-    rhythm: str
-    meter: Meter | None
-    unit: str
-    key: str
-    tempo_bpm: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,84 +56,6 @@ class AbcTune:
     voices_left_out: int
 
 
-def split_tunes(blob: bytes) -> list[str]:
-    """The tunes of an ABC file, each from its X: line on, the file's own header fields put after that line.
-
-    Bytes are read as UTF-8, failing that as Latin-1. A file without X: has no tunes.
-    """
-    try:
-        text = blob.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = blob.decode("latin-1")
-    head, *tunes = _TUNE_START.split("\n".join(text.splitlines()) + "\n")
-    if head.startswith("X:"):
-        head, tunes = "", [head, *tunes]
-    shared = "".join(f"{line}\n" for line in head.splitlines() if _FIELD.match(line))
-    return [_with_fields(tune.strip(), shared) for tune in tunes]
-
-
-def _with_fields(tune: str, fields: str) -> str:
-    first, _, rest = tune.partition("\n")
-    return f"{first}\n{fields}{rest}\n"
-
-
-def read_header(tune: str) -> AbcHeader:
-    """The fields above the music of one tune (see split_tunes); of T: and C: the first counts, of others the last.
-
-    Raises BadInput where there is no K:, which ends every header, or where M: is no meter.
-    """
-    return _split(tune)[0]
-
-
-def _split(tune: str) -> tuple[AbcHeader, str]:
-    """Header and music; fields but V: that follow K: at once belong to the header, text between fields to neither."""
-    fields: dict[str, str] = {}
-    lines = tune.splitlines()
-    for i, line in enumerate(lines):
-        match = _FIELD.match(line)
-        is_music = not match and line.strip() and not line.startswith("%")
-        if "K" in fields and (is_music or line.startswith("V:")):
-            return _header(fields), "\n".join(lines[i:])
-        if match and not (match[1] in "TC" and match[1] in fields):
-            fields[match[1]] = match[2].strip()
-    if "K" not in fields:
-        raise BadInput(Reason.MALFORMED, "no K: field")
-    return _header(fields), ""
-
-
-def _header(fields: dict[str, str]) -> AbcHeader:
-    number = re.match(r"\d{1,9}", fields.get("X", ""))
-    return AbcHeader(
-        number=int(number[0]) if number else None,
-        title=fields.get("T", ""),
-        composer=fields.get("C", ""),
-        rhythm=fields.get("R", ""),
-        meter=_meter(fields.get("M", "none")),
-        unit=fields.get("L", ""),
-        key=fields["K"],
-        tempo_bpm=_tempo_bpm(fields.get("Q", "")),
-    )
-
-
-def _meter(text: str) -> Meter | None:
-    if text.lower() in ("", "none"):
-        return None
-    match = _METER.search({"C": "4/4", "C|": "2/2"}.get(text, text))
-    if match is None or not int(match[1]) or int(match[2]) not in (1, 2, 4, 8, 16, 32):
-        raise BadInput(Reason.MALFORMED, f"no meter: M:{text[:40]}")
-    return int(match[1]), int(match[2])
-
-
-def _tempo_bpm(text: str) -> float | None:
-    """Quarters a minute of a Q: field, None where it says none; a bare number counts quarters, as in music21."""
-    match = _TEMPO.fullmatch(_SYMBOLS.sub("", text).strip())
-    if match is None:
-        return None
-    quarters = 4 * int(match[1]) / max(int(match[2]), 1) if match[1] else 1.0
-    bpm = quarters * float(match[3])
-    return bpm if 10 <= bpm <= 1000 else None
-
-
 def read_tune(tune: str, limits: Limits, carry_accidentals: bool = True) -> AbcTune:
     """One tune (see split_tunes), repeats played out, ties joined, grace notes left out, in ticks of 1/24 quarter.
 
@@ -159,7 +63,7 @@ def read_tune(tune: str, limits: Limits, carry_accidentals: bool = True) -> AbcT
     writers meant it so), else for its note alone, as music21 does by itself. See measures.lay_out for bars and chords.
     Raises BadInput: MALFORMED for what music21 cannot read or what has no notes, TOO_LARGE beyond the limits.
     """
-    header, music = _split(tune)
+    header, music = split_header(tune)
     builder = _tokens_to_measures(header, music, carry_accidentals)
     if not any(measure.notes for measure in builder.measures):
         raise BadInput(Reason.MALFORMED, "no notes")
@@ -227,7 +131,7 @@ def _tokens(text: str, carry_accidentals: bool) -> list[abcFormat.ABCToken]:
 
 
 def _is_stray(token: abcFormat.ABCToken) -> bool:
-    return isinstance(token, abcFormat.ABCNote) and not _PITCHED.search(_SYMBOLS.sub("", token.src))
+    return isinstance(token, abcFormat.ABCNote) and not _PITCHED.search(QUOTED.sub("", token.src))
 
 
 class _Builder:
@@ -266,11 +170,11 @@ class _Builder:
             self._in_first_voice = name == self._voice
             self.other_voices |= set() if self._in_first_voice else {name}
         elif token.tag == "M" and self._in_first_voice:
-            self._meter = _meter(token.data)
+            self._meter = meter_of(token.data)
             if not self._measure.length:
                 self._measure.meter = self._meter
         elif token.tag == "Q" and self._in_first_voice:
-            bpm = _tempo_bpm(token.data)
+            bpm = tempo_bpm_of(token.data)
             self._measure.tempi += [(self._measure.length, bpm)] if bpm else []
 
     def _add_bar(self, token: abcFormat.ABCBar, ending: frozenset[int] | None) -> None:

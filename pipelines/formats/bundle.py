@@ -14,7 +14,7 @@ from pathlib import Path
 
 from music21 import common
 
-from pipelines.formats.abc import AbcHeader, read_header, split_tunes
+from pipelines.formats.abc_header import AbcHeader, read_header, split_tunes
 from schemas.reject import BadInput
 
 

@@ -1,4 +1,4 @@
-"""Standard MIDI Files, read with symusic: notes by track, meter, tempo and key changes, in ticks of 1/24 quarter."""
+"""Standard MIDI Files, read with symusic: notes by track, meter and tempo changes, in ticks of 1/24 quarter."""
 
 import struct
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from symusic import Score
 
 from schemas.entries import Limits
 from schemas.reject import BadInput, Reason
-from schemas.song import BAR, TICKS_PER_QUARTER, make_tempi
+from schemas.song import BAR, MAX_TICKS, TICKS_PER_QUARTER, make_tempi
 
 DEFAULT_TEMPO_BPM = 120.0  # what the standard plays a file at until its first tempo event
 _HEADER = struct.Struct(">4sIHHH")
@@ -33,14 +33,13 @@ class MidiTrack:
 class MidiFile:
     """One file; tracks without notes are left out.
 
-    time_signatures: (tick, numerator, denominator), tempi: (tick, quarters a minute), key_signatures: (tick, sharps
-    from -7 to 7, minor), each as the file has them: rising ticks, of several at one tick the last; empty for none.
+    time_signatures: (tick, numerator, denominator), tempi: (tick, quarters a minute), each as the file has them: rising
+    ticks, of several at one tick the last; empty for none.
     """
 
     tracks: tuple[MidiTrack, ...]
     time_signatures: tuple[tuple[int, int, int], ...]
     tempi: tuple[tuple[int, float], ...]
-    key_signatures: tuple[tuple[int, int, bool], ...]
 
     @property
     def end(self) -> int:
@@ -66,7 +65,6 @@ def read_midi(blob: bytes, limits: Limits) -> MidiFile:
         tracks=tuple(_track(track, ticks_per_quarter) for track in score.tracks if len(track.notes)),
         time_signatures=_time_signatures(score, ticks_per_quarter),
         tempi=_tempi(score, ticks_per_quarter),
-        key_signatures=_key_signatures(score, ticks_per_quarter),
     )
     _check_times(midi, limits)
     return midi
@@ -138,13 +136,6 @@ def _tempi(score: Any, ticks_per_quarter: int) -> tuple[tuple[int, float], ...]:
     return _last_at_each_tick(list(zip(ticks.tolist(), (60e6 / microseconds[microseconds > 0]).tolist(), strict=True)))
 
 
-def _key_signatures(score: Any, ticks_per_quarter: int) -> tuple[tuple[int, int, bool], ...]:
-    columns = score.key_signatures.numpy()
-    ticks = _ticks(columns["time"], ticks_per_quarter).tolist()
-    events = zip(ticks, columns["key"].tolist(), columns["tonality"].astype(bool).tolist(), strict=True)
-    return _last_at_each_tick([event for event in events if abs(event[1]) <= 7])
-
-
 def _check_times(midi: MidiFile, limits: Limits) -> None:
     if not midi.tracks:
         raise BadInput(Reason.MALFORMED, "no notes")
@@ -174,5 +165,6 @@ def midi_bars(midi: MidiFile, end: int) -> np.ndarray:
 
 def midi_tempi(midi: MidiFile) -> np.ndarray:
     """TEMPO array from tick 0; what the standard assumes until the first tempo event."""
-    tempi = {0: DEFAULT_TEMPO_BPM} | dict(midi.tempi)
+    # One long after the music may stand at a tick that is beyond any song's.
+    tempi = {0: DEFAULT_TEMPO_BPM} | {tick: bpm for tick, bpm in midi.tempi if 0 <= tick <= MAX_TICKS}
     return make_tempi(list(tempi), list(tempi.values()))

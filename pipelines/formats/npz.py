@@ -26,7 +26,7 @@ PROGRAMS = (0, 0, 24, 32, 48)
 
 @dataclass(frozen=True, eq=False)
 class Roll:
-    """What one archive says: notes (NOTE) and tempi (TEMPO) in ticks, downbeats (int64 ticks), n_ticks of its length."""
+    """What one archive says, in ticks: notes (NOTE), tempi (TEMPO), downbeats (int64, rising), n_ticks of its length."""
 
     notes: np.ndarray
     tempi: np.ndarray
@@ -46,22 +46,28 @@ def read_npz(blob: bytes, limits: Limits) -> Roll:
 
 
 def _read_archive(archive: zipfile.ZipFile, limits: Limits) -> Roll:
+    if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in archive.infolist()):
+        # Whatever size they say, zipfile unpacks a whole block of the others at once.
+        raise BadInput(Reason.MALFORMED, "packed in a way that numpy does not write")
     unpacked = sum(member.file_size for member in archive.infolist())
     if unpacked > limits.max_unpacked_bytes:
         raise BadInput(Reason.TOO_LARGE, f"unpacks to {unpacked} bytes, max_unpacked_bytes {limits.max_unpacked_bytes}")
     resolution = _resolution(archive)
-    runs = [_track_runs(archive, track, limits.max_ticks * resolution // TICKS_PER_QUARTER) for track in range(len(TRACKS))]
+    max_steps = limits.max_ticks * resolution // TICKS_PER_QUARTER
+    runs = [_track_runs(archive, track, max_steps) for track in range(len(TRACKS))]
     if sum(len(run[0]) for run in runs) > limits.max_notes:
         raise BadInput(Reason.TOO_LARGE, f"more than max_notes {limits.max_notes} notes")
     start, stop, pitch, velocity, track = (np.concatenate(column) for column in zip(*runs, strict=True))
     start, stop = to_ticks(start, resolution), to_ticks(stop, resolution)
     tempo, downbeat = _member(archive, "tempo"), _member(archive, "downbeat")
-    if tempo.ndim != 1 or downbeat.ndim != 1 or tempo.dtype.kind not in "fiu" or downbeat.dtype.kind not in "biu":
-        raise BadInput(Reason.MALFORMED, "tempo and downbeat must be one number a step")
+    if tempo.dtype.kind not in "fiu" or downbeat.dtype.kind not in "biu":
+        raise BadInput(Reason.MALFORMED, "tempo must be a number a step, downbeat a yes or no")
+    if max(len(tempo), len(downbeat)) > max_steps:
+        raise BadInput(Reason.TOO_LARGE, f"tempo or downbeat of more than {max_steps} steps")
     return Roll(
         make_notes(start, np.maximum(stop - start, 1), pitch, velocity, track),
         _tempi(tempo, resolution),
-        to_ticks(np.flatnonzero(downbeat), resolution),
+        np.unique(to_ticks(np.flatnonzero(downbeat), resolution)),
         int(to_ticks(np.array([len(tempo)]), resolution)[0]),
     )
 
@@ -83,21 +89,22 @@ def _resolution(archive: zipfile.ZipFile) -> int:
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    """One array, its claimed size checked against the bytes that are there before any memory is taken for it."""
+    """One column of numbers, its claimed size checked against the bytes that are there before any memory is taken for it."""
     data = archive.read(f"{name}.npy")
     stream = io.BytesIO(data)
     try:
         version = np.lib.format.read_magic(stream)
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read_header(stream)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        shape, _, dtype = read_header(stream)
+    except Exception as error:  # numpy reads the header as Python text, which fails in too many ways to list
         raise BadInput(Reason.MALFORMED, f"{name}: {error}") from error
     if dtype.hasobject:
         raise BadInput(Reason.PICKLED, f"{name} holds pickled objects, which are never loaded")
-    count = int(np.prod([int(side) for side in shape], dtype=object))
-    if (fortran and len(shape) > 1) or count * dtype.itemsize != len(data) - stream.tell():
-        raise BadInput(Reason.MALFORMED, f"{name} claims {count} values, {len(data) - stream.tell()} bytes follow")
-    return np.frombuffer(data, dtype, count, stream.tell()).reshape(shape)
+    if len(shape) != 1 or dtype.kind not in "biuf":
+        raise BadInput(Reason.MALFORMED, f"{name} is not a column of numbers but {dtype} {shape}"[:200])
+    if shape[0] * dtype.itemsize != len(data) - stream.tell():
+        raise BadInput(Reason.MALFORMED, f"{name} claims {shape[0]} values, {len(data) - stream.tell()} bytes follow")
+    return np.frombuffer(data, dtype, shape[0], stream.tell())
 
 
 def _track_runs(archive: zipfile.ZipFile, track: int, max_steps: int) -> tuple[np.ndarray, ...]:
@@ -105,9 +112,9 @@ def _track_runs(archive: zipfile.ZipFile, track: int, max_steps: int) -> tuple[n
     data, steps, indptr, shape = (
         _member(archive, f"pianoroll_{track}_csc_{part}") for part in ("data", "indices", "indptr", "shape")
     )
-    if shape.shape != (2,) or shape[1] != N_PITCHES or not 0 <= shape[0] <= max_steps:
+    if len(shape) != 2 or shape[1] != N_PITCHES or not 0 <= shape[0] <= max_steps:
         raise BadInput(
-            Reason.TOO_LARGE if shape.shape == (2,) and shape[0] > max_steps else Reason.MALFORMED,
+            Reason.TOO_LARGE if len(shape) == 2 and shape[0] > max_steps else Reason.MALFORMED,
             f"track {track} claims shape {shape.tolist()[:4]}, at most {max_steps} steps of {N_PITCHES} pitches",
         )
     _check_columns(track, data, steps, indptr, int(shape[0]))
@@ -131,7 +138,6 @@ def _check_columns(track: int, data: np.ndarray, steps: np.ndarray, indptr: np.n
         data.dtype.kind in "bu"
         and steps.dtype.kind in "iu"
         and indptr.dtype.kind in "iu"
-        and data.ndim == steps.ndim == indptr.ndim == 1
         and len(data) == len(steps)
         and len(indptr) == N_PITCHES + 1
         and indptr[0] == 0

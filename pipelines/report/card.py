@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pipelines.affect.settings import AGREE
 from pipelines.report import sources
 from schemas.keys import KEY_NAMES
 from schemas.labels import QUADRANT_CLASSES
@@ -139,12 +140,13 @@ def _labels(manifest: Mapping[str, Any]) -> str:
         "## Labels",
         f"{labels['labelled']:,} songs have a label, from {', '.join(f'`{source}`' for source in labels['sources'])}; "
         f"{labels['trusted']:,} are `trusted` (`label_trust` at least {affect['trusted_from']:g}), {labels['lent']:,} were "
-        "lent by a duplicate that had one. "
+        f"lent by a duplicate that had one. A song with several matches takes its label by the rule `{affect['rule']}`"
         + (
-            f"A song with several matches takes its label by the rule `{affect['rule']}`; where titles differ and valence or "
-            f"energy ranges over {affect['max_title_spread']:g}, it has none. {labels['disagreeing']['0.1']:,} labelled songs "
-            "have matches that differ by more than .1 (`label_spread`)."
-        ),
+            f"; where titles differ and valence or energy ranges over {affect['max_title_spread']:g}, it has none"
+            if affect["rule"] == AGREE
+            else ""
+        )
+        + f". {labels['disagreeing']['0.1']:,} labelled songs have matches that differ by more than .1 (`label_spread`).",
         f"A class is 1 above its threshold and 0 at or below it. The thresholds are {found}: **valence "
         f"{thresholds['valence']:.4f}, arousal {thresholds['arousal']:.4f}**, margin {thresholds['margin']:g}, from "
         f"{thresholds['n_train']:,} training songs. Within the margin a song has no class.",

@@ -11,8 +11,6 @@ from pipelines.report import sources
 from schemas.manifest import canonical_sha256
 
 CROISSANT = "croissant.json"
-# A release keeps no clock: Croissant asks for a date, and this is that of the moodroll version which makes the release.
-DATED = "2026-11-20"
 # The name that the Croissant examples use and its reader knows.
 PARQUET = "application/x-parquet"
 # Arrow's scalar types, as str() gives them, to Croissant's.
@@ -55,7 +53,7 @@ def croissant(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "description": f"{rows:,} songs of symbolic music, {manifest['labels']['labelled']:,} of them with valence and "
         "arousal: notes, bars, tempo, REMI tokens, rhythm and key. A tick is 1/24 of a quarter note.",
         "version": f"{manifest['schema_version']}.0.0+{canonical_sha256(shards)[:12]}",
-        "datePublished": DATED,
+        "datePublished": manifest["dated"].partition("T")[0],
         "license": [work.licence_url or work.licence_name for work in sources.licences(manifest)],
         "citeAs": " ".join(work.citation for work in sources.works(manifest)),
         "creator": [{"@type": "sc:Organization", "name": "moodroll"}],

@@ -1,20 +1,36 @@
 """lineage: what went in, what ran and what came out, in the shape of an OpenLineage run event.
 
-OpenLineage (openlineage.io, spec 2-0-2) asks an event for the time it happened. A manifest keeps no clock, or the same build
-would not give the same bytes: whoever sends the event to a lineage server adds `eventTime`.
+OpenLineage (openlineage.io, spec 2-0-2) asks an event for the time it happened. With the clock in it the same build would
+not give the same bytes: `eventTime` is the moment that the release says it is of (`dated`).
 """
 
+import os
 import uuid
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from pipelines.report import sources
 from schemas.manifest import canonical_sha256
+from schemas.settings import SettingsError
 
+# The date of the moodroll version that makes a release.
+DATED = "2026-11-20T00:00:00Z"
 PRODUCER = "urn:moodroll:publish"
 SCHEMA = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
 FACET = "https://openlineage.io/spec/facets/{version}/{name}.json#/$defs/{name}"
 NAMESPACE = "moodroll"
+
+
+def dated() -> str:
+    """The moment a release says it is of: SOURCE_DATE_EPOCH (reproducible-builds.org) where it is set, else DATED."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not epoch:
+        return DATED
+    try:
+        return f"{datetime.fromtimestamp(int(epoch), UTC):%Y-%m-%dT%H:%M:%SZ}"
+    except (ValueError, OverflowError, OSError) as error:
+        raise SettingsError(f"SOURCE_DATE_EPOCH must be seconds since 1970, not {epoch!r}: set it so or unset it") from error
 
 
 def lineage(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,6 +44,7 @@ def lineage(manifest: Mapping[str, Any]) -> dict[str, Any]:
     tables = [_input(pin, {"bytes": pin["items"]}) for pin in manifest["metadata"]["pins"]]
     return {
         "eventType": "COMPLETE",
+        "eventTime": manifest["dated"],
         "producer": PRODUCER,
         "schemaURL": SCHEMA,
         "run": {"runId": str(uuid.uuid5(uuid.NAMESPACE_URL, asked)), "facets": {"moodroll_build": _own(sha256=asked)}},

@@ -1,7 +1,6 @@
 """page: report.html, a release in plots, one file with everything in it."""
 
 import html
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,16 +13,23 @@ from pipelines.report.figures import Plot
 from pipelines.report.rolls import rolls
 from pipelines.report.style import CSS
 from pipelines.stages import files
+from schemas.reject import BuildFailed
 from schemas.row import REJECTS
 
-REPORT, MANIFEST = "report.html", "manifest.json"
+REPORT = "report.html"
 EXAMPLES_OF_A_REASON = 3
 
 
-def write_report(release: str, build_folder: str | None = None) -> None:
-    """Write report.html into a release; rejects are told where the build's folder has them."""
-    manifest = json.loads(files.read_bytes(files.join(release, MANIFEST)))
-    files.write_text(files.join(release, REPORT), page(release, manifest, build_folder))
+def write_report(release: str, manifest: Mapping[str, Any], build_folder: str | None = None) -> None:
+    """Write report.html into a release; rejects are told where the build's folder has them.
+
+    Raises BuildFailed where a file of the release is missing or damaged.
+    """
+    try:
+        text = page(release, manifest, build_folder)
+    except (OSError, pa.ArrowException) as error:
+        raise BuildFailed(f"{release} cannot be read, moodroll-data verify says where: {error}") from error
+    files.write_text(files.join(release, REPORT), text)
 
 
 def build_around(release: str) -> str | None:

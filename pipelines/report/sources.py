@@ -124,8 +124,8 @@ def licences(manifest: Mapping[str, Any]) -> list[Work]:
 
 
 def label_tables(manifest: Mapping[str, Any]) -> list[str]:
-    """The label tables that gave labels, by name: a label's source is `table:rule`."""
-    return sorted({source.rpartition(":")[0] for source in manifest["labels"]["sources"]})
+    """The label tables that gave labels, by name: a label's source is `table:rule`, that of a mean `table+table:mean`."""
+    return sorted({table for source in manifest["labels"]["sources"] for table in source.rpartition(":")[0].split("+")})
 
 
 def has_rule_labels(manifest: Mapping[str, Any]) -> bool:
@@ -140,6 +140,7 @@ def flaws(manifest: Mapping[str, Any]) -> list[str]:
     """
     sources, labelled = set(manifest["waterfall"]), manifest["labels"]["labelled"]
     from_service = bool(labelled) and not has_rule_labels(manifest)
+    config = manifest["config"]
     rules = [
         (
             "lpd5" in sources and from_service,
@@ -164,7 +165,10 @@ def flaws(manifest: Mapping[str, Any]) -> list[str]:
             "Two labels of one piece agree in .754 (valence) and .759 (arousal) of cases: no model that sees the notes alone "
             "can be much better than .79. Give balanced accuracy, the majority's share and this ceiling beside any figure.",
         ),
-        (from_service, "Valence of exactly 0 is taken as missing: spoken intros and effects carry it."),
+        (
+            from_service and config["affect"]["zero_is_missing"],
+            "Valence of exactly 0 is taken as missing: spoken intros and effects carry it.",
+        ),
         (
             "lpd5" in sources,
             "LPD keeps no meter: where nothing says otherwise bars are an assumed 4/4 from the first tick "
@@ -181,7 +185,15 @@ def flaws(manifest: Mapping[str, Any]) -> list[str]:
             "16 sixteenths (`clipped_durations`) and pitches outside 21-108 left out of the tokens (`dropped_pitches`). The "
             "`note_*` columns keep all of them.",
         ),
-        (True, "Keys are estimated by a hidden Markov model, not given by the corpus; `key_confidence` says how sure it is."),
+        (
+            config["key"]["method"] == "hmm",
+            "Keys are estimated by a hidden Markov model, not given by the corpus; `key_confidence` says how sure it is.",
+        ),
+        (
+            config["key"]["method"] == "ks_bar",
+            "Keys are estimated by Krumhansl-Schmuckler on each bar alone, as the paper does, which is right in about half of "
+            "the bars; `key_confidence` is the lead over the next best key.",
+        ),
         (
             True,
             "Duplicates are found from notes, not from names: other arrangements of one song stay, and may be in another split "

@@ -67,28 +67,29 @@ def _with_side(item: Item, meter: dict[str, Any] | None, tracks: list[str] | Non
 
 
 def _read_midi_info(files: Files, path: str) -> dict[str, dict[str, Any]]:
-    """md5 → {meter: [numerator, denominator], first_beat: seconds}, leaving out songs whose meter changes."""
+    """md5 → {meter: [numerator, denominator], first_beat: seconds}, leaving out songs that have no one meter to be laid."""
     if not path:
         return {}
     try:
         entries = json.loads(files.read("", path)).items()
-        return {PurePosixPath(name).stem: _meter(entry) for name, entry in entries if entry["constant_time_signature"]}
+        meters = {PurePosixPath(name).stem: _meter(entry) for name, entry in entries if entry["constant_time_signature"]}
     except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path} is not LPD's midi_info.json (md5 to constant_time_signature and first_beat_time): {error}"
         ) from error
+    return {name: meter for name, meter in meters.items() if meter}
 
 
-def _meter(entry: dict[str, Any]) -> dict[str, Any]:
+def _meter(entry: dict[str, Any]) -> dict[str, Any] | None:
+    """The meter and first beat of one entry, None where they are of a kind that no bars are laid on; raises ValueError."""
     signature = entry["constant_time_signature"]
-    numerator, denominator = signature.split("/") if isinstance(signature, str) else signature
-    meter = [int(numerator), int(denominator)]
-    if not (1 <= meter[0] <= 64 and meter[1] in (1, 2, 4, 8, 16, 32)):
+    numerator, denominator = map(int, signature.split("/") if isinstance(signature, str) else signature)
+    if numerator < 1 or denominator < 1:
         raise ValueError(f"no such meter: {signature}")
     first_beat = float(entry.get("first_beat_time") or 0.0)
-    if not 0 <= first_beat < 3600:
-        raise ValueError(f"no such first beat: {first_beat}")
-    return {"meter": meter, "first_beat": first_beat}
+    if numerator > 64 or denominator not in (1, 2, 4, 8, 16, 32) or not 0 <= first_beat < 3600:
+        return None
+    return {"meter": [numerator, denominator], "first_beat": first_beat}
 
 
 def _bars(roll: Roll, side: dict[str, Any]) -> tuple[np.ndarray, str]:
@@ -99,8 +100,9 @@ def _bars(roll: Roll, side: dict[str, Any]) -> tuple[np.ndarray, str]:
     if "meter" in side:
         numerator, denominator = side["meter"]
         first = _tick_at(roll.tempi, side["first_beat"])
-        # A first beat past the music says nothing; a bar's length of ticks is the least that a meter can be laid on.
-        return regular_bars(end, numerator, denominator, first if first < end else 0), "midi_info"
+        # A first beat past the music says nothing; of a silence before it, what is over whole bars is the pick-up.
+        pick_up = first % (4 * TICKS_PER_QUARTER * numerator // denominator) if first < end else 0
+        return regular_bars(end, numerator, denominator, pick_up), "midi_info"
     return regular_bars(end), "assumed_4_4"
 
 

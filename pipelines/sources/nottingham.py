@@ -14,13 +14,14 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Literal
 
 import numpy as np
 
-from pipelines.formats.abc import AbcHeader, read_header, read_tune, split_tunes
+from pipelines.formats.abc import read_tune
+from pipelines.formats.abc_header import AbcHeader, read_header, split_tunes
 from pipelines.formats.midi import MidiFile, midi_bars, midi_tempi, read_midi
 from schemas.entries import FileInfo, Files, Item, Limits
 from schemas.reject import BadInput, Reason
@@ -117,11 +118,16 @@ def _tune_numbers(files: Files, root: str, info: FileInfo) -> list[str]:
 
 def _with_unique_keys(found: Iterable[Item]) -> Iterator[Item]:
     """The items, a key that came before (the same number or file name twice) followed by `.2`, `.3`, ..."""
-    seen: Counter[str] = Counter()
+    times: Counter[str] = Counter()
+    taken: set[str] = set()
     for item in found:
-        seen[item.key] += 1
-        key = item.key if seen[item.key] == 1 else f"{item.key}.{seen[item.key]}"
-        yield Item(item.source, key, item.paths, item.n_bytes, item.part)
+        key = item.key
+        # A file may bear such a name of its own.
+        while key in taken:
+            times[item.key] += 1
+            key = f"{item.key}.{times[item.key] + 1}"
+        taken.add(key)
+        yield replace(item, key=key)
 
 
 def parse(item: Item, blobs: tuple[bytes, ...], config: NottinghamConfig, limits: Limits) -> Song:

@@ -28,7 +28,8 @@ from typing import Any
 import numpy as np
 
 from pipelines.formats import bundle
-from pipelines.formats.abc import read_tune, split_tunes
+from pipelines.formats.abc import read_tune
+from pipelines.formats.abc_header import split_tunes
 from pipelines.formats.npz import downbeat_bars, read_npz, write_npz
 from pipelines.formats.score import read_score
 from pipelines.formats.stand_in import LABEL_SOURCE, describe_track, msd_path, rule_labels, sample_id, segment_chroma
@@ -57,6 +58,10 @@ class SampleConfig:
     scores: int | None = None
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if min(self.tunes or 0, self.scores or 0) < 0:
+            raise ValueError("tunes and scores must not be below 0")
+
 
 # (path, metadata by MSD's names, segments_start, segments_pitches)
 WriteTrack = Callable[[str, Mapping[str, Any], np.ndarray, np.ndarray], None]
@@ -77,6 +82,8 @@ def parse(item: Item, blobs: tuple[bytes, ...], config: SampleConfig, limits: Li
     side = json.loads(item.side)
     if item.paths[0].endswith(".npz"):
         roll = read_npz(blobs[0], limits)
+        if len(roll.downbeats) < 2:
+            raise BadInput(Reason.MALFORMED, f"{len(roll.downbeats)} bar lines, the sample has one a bar and two at least")
         bars = downbeat_bars(roll.downbeats, covered_ticks(roll.notes))
         notes, tempi, meter_source = roll.notes, roll.tempi, "downbeats"
     else:
@@ -107,8 +114,8 @@ def prepare(config: SampleConfig, write_track: WriteTrack) -> None:
         raise SettingsError(f"{config.root} is not a local folder: choose another sources.sample.root")
     root = Path(config.root).absolute()
     text = json.dumps({"form": FORM, "music21": version("music21"), **public(config)}) + "\n"
-    if (root / MANIFEST).is_file():
-        if (root / MANIFEST).read_text() == text:
+    if _holds_sample(root):
+        if (root / MANIFEST).read_text("utf-8") == text:
             return
     elif root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise SettingsError(f"{root} holds something else than the sample: choose another sources.sample.root")
@@ -121,6 +128,14 @@ def prepare(config: SampleConfig, write_track: WriteTrack) -> None:
         os.replace(partial, root)
     except OSError as error:
         raise SettingsError(f"cannot write to {root} ({error.strerror}): choose another sources.sample.root") from error
+
+
+def _holds_sample(root: Path) -> bool:
+    """Whether a sample, of this form or another, stands at root: only that may be replaced."""
+    try:
+        return {"form", "music21"} <= set(json.loads((root / MANIFEST).read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _write(folder: Path, config: SampleConfig, write_track: WriteTrack) -> None:

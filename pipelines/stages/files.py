@@ -42,8 +42,12 @@ class BeamFiles:
 
 
 def _walk_local(root: Path) -> Iterator[FileInfo]:
+    def fail(error: OSError) -> None:
+        # os.walk alone would pass over a folder that it may not read, and whatever is in it.
+        raise error
+
     seen: set[str] = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
+    for folder, folders, names in os.walk(root, onerror=fail, followlinks=True):
         below, real = Path(folder).relative_to(root), os.path.realpath(folder)
         if real in seen:  # a link back up, or a second way to the same folder
             folders.clear()

@@ -148,7 +148,7 @@ def matches_of_folders(facts: pa.Table, config: AffectConfig) -> Iterator[pa.Tab
 def read_msd(facts: pa.Table, how: Labelling) -> Iterator[Any]:
     """TRACKS of the MSD files of a shard's matched tracks, and on the side how well their chroma fits the notes.
 
-    A missing file says nothing; a bad one is refused, and its track is known by what other lists say.
+    A file that is missing, cannot be read or is none is refused, and its track is known by what other lists say.
     """
     folder = how.config.msd
     if how.reuse or not folder or folder.endswith(".h5") or not facts.num_rows:
@@ -159,19 +159,26 @@ def read_msd(facts: pa.Table, how: Labelling) -> Iterator[Any]:
     found: dict[str, tuple[np.ndarray, np.ndarray, float]] = {}
     tracks = []
     for track_id in sorted(set(matches["track_id"].to_pylist())):
+        name = track_path(track_id)
+        path = files.join(folder, *name.split("/"))
         try:
-            data = files.read_bytes(files.join(folder, *track_path(track_id).split("/")))
+            data = files.read_bytes(path)
             tracks.append(read_tracks(data))
             found[track_id] = read_segments(data)
-        except OSError:
-            continue
-        except BadInput as bad:
-            name = track_path(track_id)
-            yield beam.pvalue.TaggedOutput("refused", pa.table([[name], [0], [track_id], [bad.detail]], REFUSED))
+        except (OSError, BadInput) as error:
+            why = error.detail if isinstance(error, BadInput) else why_unread(path, error)
+            yield beam.pvalue.TaggedOutput("refused", pa.table([[name], [0], [track_id], [why]], REFUSED))
     if tracks:
         yield pa.concat_tables(tracks)
         pairs = [(row["md5"], row["track_id"]) for row in matches.to_pylist() if row["track_id"] in found]
         yield beam.pvalue.TaggedOutput("chroma", hear(pairs, found, songs, facts["shard"][0].as_py(), how))
+
+
+def why_unread(path: str, error: OSError) -> str:
+    """Why a file could not be read, without its path; remote file systems say by other errors that there is none."""
+    if isinstance(error, FileNotFoundError) or (not files.is_local(path) and not files.exists(path)):
+        return "no file"
+    return f"cannot be read: {error.strerror or type(error).__name__}"
 
 
 def hear(

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.dedupe.candidates import DedupeConfig, Pairs, candidate_pairs, join_keys, key_shares, shared_keys
-from pipelines.dedupe.clusters import PAIRS, by_block, judge, shared_shingles
+from pipelines.dedupe.clusters import PAIRS, by_block, verify_pairs
 from pipelines.stages import files
 from pipelines.stages.catalog import read_columns
 from pipelines.stages.shards import shard_path
@@ -106,11 +106,9 @@ def candidates_by_block(
 
 def verify_block(block: tuple[np.ndarray, Pairs], corpus: Corpus, config: DedupeConfig) -> pa.Table:
     """PAIRS over the group thresholds among the candidates of two blocks."""
-    sizes, pairs = block
-    ids, signatures = read_signatures(np.unique(np.concatenate([pairs.first, pairs.second])), corpus)
-    pairs = Pairs(pairs.first, pairs.second, shared_shingles(pairs.first, pairs.second, signatures))
-    pairs = pairs.take(judge(pairs, sizes, config).same_group)
-    verdicts = judge(pairs, sizes, config)
+    sizes, likely = block
+    ids, signatures = read_signatures(np.unique(np.concatenate([likely.first, likely.second])), corpus)
+    pairs, verdicts = verify_pairs(likely, sizes, signatures, config)
     a, b = ([ids[song] for song in songs.tolist()] for songs in (pairs.first, pairs.second))
     return pa.table([a, b, verdicts.jaccard, verdicts.containment, verdicts.duplicate], names=PAIRS.names).cast(PAIRS)
 

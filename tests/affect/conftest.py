@@ -18,7 +18,8 @@ class FakeSpotify:
     """tracks: (title, artists, release, seconds) by id; values: (valence, energy) by id.
 
     tricks: how the next requests are answered, one each, None for the truth; always: how the ones after them are. A trick
-    is a status with headers, bytes or JSON for a body, or one of the words half, cut, slow and stale.
+    is a status with headers, bytes or JSON for a body, or one of the words half, cut, slow and stale. tokens: what the next
+    requests for a token get instead of one.
     """
 
     secret, token = "secret-of-the-app", "token-made-from-it"
@@ -28,6 +29,7 @@ class FakeSpotify:
         self.tracks: dict[str, tuple[str, list[str], str, float]] = {}
         self.values: dict[str, tuple[Any, Any]] = {}
         self.tricks: list[Any] = []
+        self.tokens: list[bytes] = []
         self.always: Any = None
         self.asked: list[str] = []
         self.last: dict[str, bytes] = {}
@@ -86,7 +88,7 @@ def fake_spotify(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSpotify]:
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             token = {"access_token": FakeSpotify.token, "token_type": "Bearer", "expires_in": 3600}
-            self.send(200, {}, json.dumps(token).encode())
+            self.send(200, {}, fake.tokens.pop(0) if fake.tokens else json.dumps(token).encode())
 
         def send(self, status: int, headers: dict[str, str], data: bytes) -> None:
             self.send_response(status)

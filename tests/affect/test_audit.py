@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.affect.audit import AUDIT, EVIDENCE, WEIGHTS, audit, fit_agreement, key_distance, tempo_gap
+from pipelines.affect.audit import AUDIT, EVIDENCE, WEIGHTS, audit, fit_agreement, key_distance, tempo_gap, trust_without_name
 
 
 def trust(**row) -> dict:
@@ -61,6 +61,15 @@ def test_pieces_add_up_and_are_listed():
     assert told["evidence"] == ["matches=+1-1 (+0.66)", "name=title+artist (+4.00)", "tempo=0.263 (-1.00)"]
     assert told["trusted"] is True
     assert trust()["trusted"] is False and trust()["evidence"] == ["matches=+0-0 (+0.50)"]
+
+
+def test_what_trust_would_be_without_the_name_is_told_by_the_list():
+    facts = {"n_agreeing": 1, "song_bpm": 100.0, "track_bpm": 120.0, "chroma": 0.4}
+    for likeness, found in ((1.0, "title+artist"), (0.1, "other")):
+        named = trust(title_likeness=likeness, artist_likeness=likeness, **facts)
+        assert trust_without_name(named["evidence"]) == (found, pytest.approx(trust(**facts)["label_trust"], abs=1e-6))
+    assert trust_without_name(trust(**facts)["evidence"]) is None
+    assert trust_without_name([]) is None and trust_without_name(["label=of the song itself"]) is None
 
 
 def test_rows_do_not_see_each_other():

@@ -135,6 +135,36 @@ def test_a_claim_of_a_billion_segments_takes_no_memory():
         read_segments(changed(change))
 
 
+def test_a_claim_of_a_billion_songs_takes_no_memory():
+    def change(file):
+        kind = file["analysis/songs"].dtype
+        del file["analysis/songs"]
+        file.create_dataset("analysis/songs", shape=(10**12,), dtype=kind, chunks=(64,))
+
+    with pytest.raises(BadInput, match="duration"):
+        read_segments(changed(change))
+    with pytest.raises(BadInput, match="shapes"):
+        read_tracks(changed(change))
+
+
+@pytest.mark.parametrize(("title", "chunks"), [("S100000", (1,)), ("S1024", (1_000_000,)), ("<i4", (1,)), (("S8", (2,)), (1,))])
+def test_a_row_of_another_form_is_bad_input(title, chunks):
+    kind = np.dtype([("title", *title)] if isinstance(title, tuple) else [("title", title)])
+
+    def change(file):
+        del file["metadata/songs"]
+        file.create_dataset("metadata/songs", shape=(1,), maxshape=(None,), dtype=kind, chunks=chunks)
+
+    with pytest.raises(BadInput):
+        read_tracks(changed(change))
+
+
+@pytest.mark.parametrize("duration", [np.inf, np.nan, 0.0, -1.0, 1e9])
+def test_a_duration_that_is_none_is_bad_input(duration):
+    with pytest.raises(BadInput, match="duration"):
+        read_segments(written(TRACK | {"duration": duration}))
+
+
 def test_links_to_other_files_are_not_followed(tmp_path):
     other = tmp_path / "secret.h5"
     other.write_bytes(written())

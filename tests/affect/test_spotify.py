@@ -56,6 +56,13 @@ def test_features_ask_again(fake, trick):
     assert len(fake.asked) == 2 and waits == [1.0]
 
 
+@pytest.mark.parametrize("token", [b"[]", b"{}", b"null", b'{"access_token": "x"}', b'{"access_token": "x", "expi', b""])
+def test_a_token_of_another_form_is_asked_for_again(fake, token):
+    fake.tokens, waits = [token, token], []
+    assert api(fake, waits).features(IDS[:1]) == {IDS[0]: (0.25, 0.75)}
+    assert len(fake.asked) == 1 and waits == [1.0, 2.0]
+
+
 def test_a_slow_answer_is_asked_for_again(fake):
     fake.tricks = ["slow"]
     assert api(fake, timeout_seconds=0.2).features(IDS[:1]) == {IDS[0]: (0.25, 0.75)}

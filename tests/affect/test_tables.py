@@ -40,11 +40,11 @@ def test_zero_valence_may_count(real_data):
 @pytest.mark.parametrize(
     ("row", "why"),
     [
-        (f"{TRACKS[0]},7,0.5", "valence 7 is not in [0, 1]"),
-        (f"{TRACKS[0]},0.5,-0.01", "energy -0.01 is not in [0, 1]"),
+        (f"{TRACKS[0]},7,0.5", "valence is not in [0, 1]: 7"),
+        (f"{TRACKS[0]},0.5,-0.01", "energy is not in [0, 1]: -0.01"),
         (f"{TRACKS[0]},high,0.5", "valence is not a number: high"),
         (f"{TRACKS[0]},0.5,inf", "energy is not a number: inf"),
-        (f"{TRACKS[0]},1e-400000,1e400", "energy 1e400 is not in [0, 1]"),
+        (f"{TRACKS[0]},1e-400000,1e400", "energy is not in [0, 1]: 1e400"),
         (f"{TRACKS[0]},__import__('os'),0.5", "valence is not a number"),
         ("TR1,0.5,0.5", "its id is missing"),
         (",0.5,0.5", "its id is missing"),
@@ -139,6 +139,13 @@ def test_the_first_table_that_has_a_label_wins():
         (TRACKS[0], 0.1, "mine"), (TRACKS[1], 0.8, "second"),
     ]  # fmt: skip
     assert labels.schema == LABELS == prefer([]).schema
+
+
+def test_blanks_around_an_id_are_no_part_of_it():
+    read = table(f" {TRACKS[0]} ,0.1,0.1,One, {SPOTIFY[0]} ", header="track_id,valence,energy,title,spotify_id")
+    for ids in (read.labels["id"], read.tracks["track_id"], read.links["track_id"]):
+        assert ids.to_pylist() == TRACKS[:1]
+    assert read.links["spotify_id"].to_pylist() == SPOTIFY[:1]
 
 
 def test_labels_by_md5():

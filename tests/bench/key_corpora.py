@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from music21 import corpus
+from symusic import Score
 
 from pipelines.features.key import pitch_class_weights
 from pipelines.formats.midi import midi_bars, read_midi
@@ -29,7 +30,7 @@ from pipelines.tonal.bass import NO_BASS, Bass, bass_notes, phrase_starts
 from schemas.entries import Limits
 from schemas.grid import quantise
 from schemas.keys import KEY_NAMES_ASCII
-from schemas.song import PIANO, Song, covered_ticks, make_notes, make_tempi
+from schemas.song import PIANO, TICKS_PER_QUARTER, Song, covered_ticks, make_notes, make_tempi
 
 CLASSICAL = Path(__file__).parents[1] / "features" / "classical_keys.csv"
 
@@ -68,7 +69,7 @@ def nottingham(root: Path) -> dict[str, list[Case]]:
     headers = dict(abc_keys(root / "ABC_cleaned"))
     for path in sorted((root / "MIDI").glob("*.mid")):
         midi = read_midi(path.read_bytes(), Limits())
-        keys = [(sharps * 7 % 12 + 9) % 12 + 12 if minor else sharps * 7 % 12 for _, sharps, minor in midi.key_signatures]
+        changes, keys = zip(*midi_keys(path.read_bytes()).items(), strict=True)
         modulates = len(set(keys)) > 1
         if not modulates and headers[path.stem] != {KEY_NAMES_ASCII[keys[0]]}:
             continue
@@ -80,7 +81,6 @@ def nottingham(root: Path) -> dict[str, list[Case]]:
         notes = make_notes(*np.array(columns).T)
         bars = midi_bars(midi, covered_ticks(notes))
         # A bar's key is the one that holds in its middle: changes stand a beat or so early, with the pick-up.
-        changes = [tick for tick, _, _ in midi.key_signatures]
         at = np.searchsorted(changes, bars["start"] + bars["length"] / 2, side="right") - 1
         truth, song_key = np.array(keys)[np.maximum(at, 0)], None if modulates else keys[0]
         corpus_name = "modulating" if modulates else "nottingham"
@@ -88,6 +88,17 @@ def nottingham(root: Path) -> dict[str, list[Case]]:
             found[corpus_name].append(make_case(path.stem, notes, bars, truth, song_key))
         melody = notes[notes["track"] == PIANO]
         found["melody modulating" if modulates else "melody"].append(make_case(path.stem, melody, bars, truth, song_key))
+    return found
+
+
+def midi_keys(data: bytes) -> dict[int, int]:
+    """The key from each tick on, as a MIDI file's key events say; of several at one tick the last."""
+    score = Score.from_midi(data)
+    found = {}
+    for event in sorted(score.key_signatures, key=lambda event: event.time):
+        tonic = event.key * 7 % 12
+        tick = (2 * TICKS_PER_QUARTER * event.time + score.ticks_per_quarter) // (2 * score.ticks_per_quarter)
+        found[tick] = (tonic + 9) % 12 + 12 if event.tonality else tonic
     return found
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from music21 import note, stream
 from music21.analysis.discrete import KrumhanslSchmuckler
+from symusic import Score
 
 from pipelines.features.key import (
     COLUMNS,
@@ -242,6 +243,21 @@ def test_chances_of_nothing_are_refused(name):
             replace(HMM, **{name: value})
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("evidence", float("nan")), ("song_minor", float("inf")), ("mode_cost", 1000.0), ("fifths_cost", -1.0)],
+)
+def test_weights_that_leave_no_posterior_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} must"):
+        replace(HMM, **{name: value})
+
+
+def test_a_move_as_dear_as_may_be_still_has_a_posterior():
+    dear = replace(HMM, fifths_cost=8.0, mode_cost=50.0, parallel_cost=50.0, relative_cost=50.0, evidence=1000.0)
+    found = columns(make_song(chords([0, 6, 15], 8), [96]), dear)
+    assert (found["key_confidence"] > 0.5).all()
+
+
 def test_keys_that_correlate_alike():
     # An augmented triad is the same from each of its three notes: the highest takes it; all twelve notes: B minor.
     augmented, even = np.zeros(12), np.ones(12)
@@ -296,9 +312,10 @@ def test_real_tunes_have_the_key_they_are_written_in(nottingham_root):
     right_bars, right_songs = [], []
     for path in sorted((nottingham_root / "MIDI").glob("*.mid"))[::8]:
         midi = read_midi(path.read_bytes(), Limits())
-        if len({signature[1:] for signature in midi.key_signatures}) != 1:
+        signatures = {(event.key, event.tonality) for event in Score.from_midi(path.read_bytes()).key_signatures}
+        if len(signatures) != 1:
             continue
-        _, sharps, minor = midi.key_signatures[0]
+        ((sharps, minor),) = signatures
         truth = (sharps * 7 % 12 + 9) % 12 + 12 if minor else sharps * 7 % 12
         parts = [
             (t.start, t.duration, t.pitch, t.velocity, np.full(len(t.start), 1 + (i > 0))) for i, t in enumerate(midi.tracks)

@@ -13,7 +13,8 @@ from music21 import abcFormat
 from music21.abcFormat import translate
 from music21.common import getCorpusFilePath
 
-from pipelines.formats.abc import AbcTune, read_header, read_tune, split_tunes
+from pipelines.formats.abc import AbcTune, read_tune
+from pipelines.formats.abc_header import read_header, split_tunes
 from pipelines.formats.measures import Measure, chord_pitches, play_order
 from schemas.entries import Limits
 from schemas.reject import BadInput, Reason

@@ -114,6 +114,24 @@ def header_alone(shape: tuple[int, ...]) -> bytes:
     return member.getvalue()
 
 
+def header_text(text: str, content: bytes = b"") -> bytes:
+    """An array whose header is any text."""
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode() + content
+
+
+def claiming(descr: str, shape: str, content: bytes = b"") -> dict[str, bytes | np.ndarray | None]:
+    """Tempo of a dtype and shape."""
+    return {"tempo.npy": header_text(f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}}}", content)}
+
+
+def packed_by(method: int) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(archive({}))) as sound, zipfile.ZipFile(stream, "w", method) as made:
+        for name in sound.namelist():
+            made.writestr(name, sound.read(name))
+    return stream.getvalue()
+
+
 def nan_tempo() -> np.ndarray:
     return np.full(96, np.nan)
 
@@ -148,6 +166,16 @@ BAD: dict[str, tuple[Callable[[], bytes], Reason]] = {
     "no third track": (lambda: archive({"pianoroll_3_csc_data.npy": None}), Reason.MALFORMED),
     "a step outside": (lambda: archive({"pianoroll_1_csc_indices.npy": np.full(96, 96)}), Reason.MALFORMED),
     "columns that go back": (lambda: archive({"pianoroll_1_csc_indptr.npy": np.arange(128, -1, -1)}), Reason.MALFORMED),
+    "a header that does not end": (lambda: archive({"tempo.npy": header_text("{'shape': (((")}), Reason.MALFORMED),
+    "numbers of no bytes": (lambda: archive(claiming("'|V0'", "(1000000000,)")), Reason.MALFORMED),
+    "negative sides": (lambda: archive(claiming("'<f8'", "(-1, -1)", bytes(8))), Reason.MALFORMED),
+    "nothing by far too much": (lambda: archive(claiming("'<f8'", f"(0, {10**40})")), Reason.MALFORMED),
+    "numbers in pairs": (lambda: archive(claiming("('<f8', (2,))", "(1,)", bytes(16))), Reason.MALFORMED),
+    "a shape of no sides": (lambda: archive({"pianoroll_1_csc_shape.npy": np.array(5)}), Reason.MALFORMED),
+    "a shape of words": (lambda: archive({"pianoroll_1_csc_shape.npy": np.array(["a", "b"])}), Reason.MALFORMED),
+    "a bar line far off": (lambda: archive({"downbeat.npy": np.arange(5_000_000) % 4_999_999 == 0}), Reason.TOO_LARGE),
+    "packed by LZMA": (lambda: packed_by(zipfile.ZIP_LZMA), Reason.MALFORMED),
+    "packed by bzip2": (lambda: packed_by(zipfile.ZIP_BZIP2), Reason.MALFORMED),
     "a velocity of 200": (lambda: archive({"pianoroll_1_csc_data.npy": np.full(96, 200, np.uint8)}), Reason.MALFORMED),
 }
 
@@ -167,6 +195,13 @@ def test_limits_are_the_caller_s() -> None:
         read_npz(blob, Limits(max_notes=3))
     with pytest.raises(BadInput, match="95 steps"):
         read_npz(blob, Limits(max_ticks=95))
+
+
+def test_bar_lines_of_one_tick_are_one() -> None:
+    downbeat = np.zeros(96, bool)
+    downbeat[[0, 1, 80]] = True
+    roll = read_npz(archive({"info.json": b'{"resolution": 960}', "downbeat.npy": downbeat}), Limits())
+    assert roll.downbeats.tolist() == [0, 2]
 
 
 def test_another_resolution_is_brought_to_ticks() -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from pipelines.cli import main
 from pipelines.formats.npz import write_npz
-from pipelines.report.beside import write_side_files
 from schemas import mock
 
 
@@ -30,7 +29,6 @@ def build(folder: Path, labels: bool) -> Path:
         f"[filters.lpd5]\nmin_bars = 3\n{affect}[splits]\ntrain = 0.6\nvalidation = 0.2\ntest = 0.2\n"
     )
     assert main(["build", str(folder / "build.toml"), "--out", str(folder / "out"), "--", "--runner=FnApiRunner"]) == 0
-    write_side_files(str(folder / "out" / "release"), read(folder / "out" / "release"))
     return folder / "out"
 
 

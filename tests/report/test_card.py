@@ -82,6 +82,23 @@ def test_labels_of_spotify_bring_its_terms_and_the_flaws(manifest: dict[str, Any
     assert "Foxley" in card(manifest) and "MuseGAN" not in card(manifest)
 
 
+def test_a_mean_of_two_tables_names_both(manifest: dict[str, Any]) -> None:
+    text = card(with_labels_of(manifest, "mine+msd_spotify_features:mean"))
+    assert "midi-emotion" in text and "**The labels of this release" not in text
+    assert "**The labels of this release" in card(with_labels_of(manifest, f"{LABEL_SOURCE}+mine:mean"))
+
+
+def test_what_is_said_of_keys_and_labels_is_what_was_asked(manifest: dict[str, Any]) -> None:
+    config = manifest["config"]
+    text = card(manifest)
+    assert "hidden Markov model" in text and "where titles differ" in text and "Valence of exactly 0" in text
+    other = {"key": {**config["key"], "method": "ks_bar"}}
+    other["affect"] = {**config["affect"], "rule": "best_score", "zero_is_missing": False}
+    text = card({**manifest, "config": {**config, **other}})
+    assert "Krumhansl-Schmuckler" in text and "the rule `best_score`" in text
+    assert not any(says in text for says in ("hidden Markov model", "where titles differ", "Valence of exactly 0"))
+
+
 def test_a_release_without_labels_says_so(unlabelled: Path) -> None:
     text = (unlabelled / "release" / "README.md").read_text()
     assert "This release has no emotion labels" in text and "Developer Policy" not in text

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import uuid
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.report.croissant import TYPES, croissant
-from pipelines.report.lineage import lineage
+from pipelines.report.lineage import DATED, dated, lineage
 from schemas.row import RELEASE
+from schemas.settings import SettingsError
 
 # The checker's own dependencies still use what newer versions of each other call old.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
@@ -78,16 +81,33 @@ def test_version_moves_with_the_bytes(manifest: dict[str, Any]) -> None:
     assert croissant(manifest)["version"] != before["version"]
 
 
-def test_lineage_has_the_shape_of_a_run_event_but_for_the_clock(manifest: dict[str, Any]) -> None:
+def test_lineage_has_the_shape_of_a_run_event(manifest: dict[str, Any]) -> None:
     event = lineage(manifest)
-    assert event.keys() >= {"eventType", "producer", "schemaURL", "run", "job", "inputs", "outputs"}
-    assert "eventTime" not in event and lineage(manifest) == event
+    # What the specification's RunEvent requires, and what it may have.
+    assert event.keys() == {"eventTime", "producer", "schemaURL", "run", "job", "eventType", "inputs", "outputs"}
+    assert datetime.fromisoformat(event["eventTime"]).tzinfo and uuid.UUID(event["run"]["runId"])
+    assert manifest["lineage"] == event
     rows = {one["name"]: one["outputFacets"]["outputStatistics"]["rowCount"] for one in event["outputs"]}
     assert rows == {f"tiny/{split}": n for split, n in manifest["splits"].items()}
     pins = [*manifest["ingest"]["pins"], *manifest["metadata"]["pins"]]
     assert [one["facets"]["moodroll_pin"]["sha256"] for one in event["inputs"]] == [pin["sha256"] for pin in pins]
     for facets in [event["run"]["facets"], *(one["facets"] for one in [*event["inputs"], *event["outputs"]])]:
         assert all(facet.keys() >= {"_producer", "_schemaURL"} for facet in facets.values())
+
+
+def test_a_release_is_dated_by_the_environment_or_by_the_version_never_by_the_clock(
+    manifest: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    assert dated() == DATED
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    assert dated() == "2023-11-14T22:13:20Z"
+    moved = {**manifest, "dated": dated()}
+    assert lineage(moved)["eventTime"] == dated() and croissant(moved)["datePublished"] == "2023-11-14"
+    for wrong in ("soon", "1e9", "9" * 30):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", wrong)
+        with pytest.raises(SettingsError, match="SOURCE_DATE_EPOCH must be seconds"):
+            dated()
 
 
 def test_the_run_is_another_where_another_thing_was_asked(manifest: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,24 @@ def test_the_command_writes_the_same_bytes_again(
     assert str(labelled) not in report
     assert main(["report", str(tmp_path)]) == 2
     assert "no release at" in capsys.readouterr().err
+
+
+def test_a_damaged_release_is_one_sentence(labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    release = tmp_path / "release"
+    shutil.copytree(labelled / "release", release)
+    (release / "report.html").unlink()
+    shard = next((release / "data").glob("train-*"))
+    for spoil, code, says in (
+        (lambda: shard.write_bytes(b"no Parquet"), 1, "verify says where"),
+        (shard.unlink, 1, "verify says where"),
+        (lambda: (release / "manifest.json").write_text("{}"), 2, "publish the release again"),
+        (lambda: (release / "manifest.json").write_text("{"), 2, "publish the release again"),
+    ):
+        spoil()
+        assert main(["report", str(release)]) == code
+        error = capsys.readouterr().err.strip()
+        assert says in error and len(error.splitlines()) == 1
+    assert not (release / "report.html").exists()
 
 
 def test_the_key_track_is_the_posterior_of_the_row_s_keys() -> None:

@@ -83,6 +83,28 @@ def test_midi_info_gives_meter_and_first_beat(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("signature", "first_beat", "starts"),
+    [("3/4", 2.5, [0, 48, 120, 192]), ("4/4", 4.0, [0, 96, 192, 288]), ("3/4", 100.0, [0, 72, 144, 216])],
+)
+def test_a_silence_before_the_first_beat_is_in_bars(
+    tmp_path: Path, signature: str, first_beat: float, starts: list[int]
+) -> None:
+    put(tmp_path / "a" / f"{A}.npz", TUNE)
+    (tmp_path / "info.json").write_text(json.dumps({A: {"constant_time_signature": signature, "first_beat_time": first_beat}}))
+    assert read(tmp_path, str(tmp_path / "info.json"))[A].bars["start"].tolist()[:4] == starts
+
+
+@pytest.mark.parametrize("odd", [{"constant_time_signature": "4/64"}, {"first_beat_time": 1e6}, {"first_beat_time": -1.0}])
+def test_one_odd_meter_costs_its_song_the_meter(tmp_path: Path, odd: dict[str, object]) -> None:
+    put(tmp_path / "a" / f"{A}.npz", TUNE)
+    put(tmp_path / "b" / f"{B}.npz", TUNE)
+    entry = {"constant_time_signature": "3/4", "first_beat_time": 0.0}
+    (tmp_path / "info.json").write_text(json.dumps({A: {**entry, **odd}, B: entry}))
+    songs = read(tmp_path, str(tmp_path / "info.json"))
+    assert (songs[A].meter_source, songs[B].meter_source) == ("assumed_4_4", "midi_info")
+
+
+@pytest.mark.parametrize(
     "text", ["<html>", "[1]", '{"x": {"first_beat_time": 0}}', '{"x": {"constant_time_signature": "4/0"}}']
 )
 def test_a_side_file_that_is_not_lpd_s_is_refused(tmp_path: Path, text: str) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.formats.abc import AbcTune, read_header, read_tune, split_tunes
+from pipelines.formats.abc import AbcTune, read_tune
+from pipelines.formats.abc_header import read_header, split_tunes
 from pipelines.sources.nottingham import NottinghamConfig, items, parse
 from schemas.entries import FileInfo, Item, Limits
 from schemas.reject import BadInput, Reason
@@ -63,6 +64,10 @@ class TestAbc:
             ("jigs-1", "b/jigs.abc", 0), ("jigs-1.2", "b/more/jigs.ABC", 0), ("jigs-2", "b/jigs.abc", 1),
             ("twice-1", "b/twice.abc", 0), ("twice-1.2", "b/twice.abc", 1),
         ]  # fmt: skip
+
+    def test_a_file_may_bear_the_name_that_a_second_one_is_given(self) -> None:
+        files = Folder({f"{folder}/{name}.mid": b"" for folder, name in (("test", "x.2"), ("train", "x"), ("valid", "x"))})
+        assert [item.key for item in items(files, NottinghamConfig(layout="lisa"))] == ["x", "x.2", "x.3"]
 
     def test_song(self) -> None:
         song = Folder({"slip.abc": ("M:9/8\n\n" + ONE + "\n" + TWO).encode()}).songs(NottinghamConfig())["slip-1"]

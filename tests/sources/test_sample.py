@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import json
 import math
 import re
 from collections.abc import Callable
@@ -17,11 +18,13 @@ from pipelines.affect.msd import read_segments, read_tracks, write_track
 from pipelines.affect.names import read_names
 from pipelines.affect.tables import read_labels
 from pipelines.formats import bundle
-from pipelines.formats.abc import read_tune, split_tunes
-from pipelines.formats.npz import read_npz
+from pipelines.formats.abc import read_tune
+from pipelines.formats.abc_header import split_tunes
+from pipelines.formats.npz import read_npz, write_npz
 from pipelines.formats.score import read_score
 from pipelines.formats.stand_in import LABEL_SOURCE, msd_path, rule_labels, sample_id
 from pipelines.sources import sample
+from schemas import mock
 from schemas.entries import FileInfo, Item, Limits
 from schemas.reject import BadInput, Reason
 from schemas.settings import SettingsError
@@ -106,11 +109,26 @@ def test_another_choice_replaces_the_sample(tmp_path: Path) -> None:
     assert hashes(root) != before
 
 
-def test_nothing_of_others_is_touched(tmp_path: Path) -> None:
-    (tmp_path / "mine.txt").write_text("x")
+@pytest.mark.parametrize("name", ["mine.txt", "sample.json"])
+@pytest.mark.parametrize("text", ["x", '{"form": "a poem"}', "[]"])
+def test_nothing_of_others_is_touched(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
     with pytest.raises(SettingsError, match=r"sources\.sample\.root"):
         sample.prepare(sample.SampleConfig(str(tmp_path), 1, 0), write_track)
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    assert [path.read_text() for path in tmp_path.iterdir()] == [text]
+
+
+def test_an_npz_without_bar_lines_is_refused() -> None:
+    song = mock.song("Piano: C4 D4 E4 F4")
+    blob = write_npz(song.notes, song.tempi, 96, "x")
+    side = json.dumps({"title": "", "artist": "", "genre": "rag", "default_bpm": None, "tracks": []})
+    with pytest.raises(BadInput, match="1 bar lines"):
+        sample.parse(Item("sample", "k", ("a.npz",), len(blob), side=side), (blob,), sample.SampleConfig(), Limits())
+
+
+def test_a_number_of_pieces_below_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="below 0"):
+        sample.SampleConfig(tunes=-1)
 
 
 @pytest.mark.parametrize("root", ["gs://bucket/raw", "s3://bucket/raw"])

@@ -1,4 +1,6 @@
 import io
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,20 @@ def test_walk_is_sorted_and_follows_links_once(tmp_path: Path) -> None:
     (tmp_path / "gone.npz").symlink_to(tmp_path / "nowhere")
     found = [(info.path, info.n_bytes) for info in BeamFiles().walk(str(tmp_path))]
     assert found == [("a.npz", None), ("b/two.npz", 2), ("gone.npz", None)]
+
+
+def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "shut").mkdir()
+    scandir = os.scandir
+
+    def refuse(folder: str) -> Iterator[os.DirEntry[str]]:
+        if str(folder).endswith("shut"):
+            raise PermissionError(13, "Permission denied", folder)
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError):
+        BeamFiles().walk(str(tmp_path))
 
 
 def test_what_fails_half_way_leaves_nothing(tmp_path: Path) -> None:

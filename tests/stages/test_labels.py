@@ -13,6 +13,7 @@ import pytest
 from pipelines.affect.msd import track_path, write_track
 from pipelines.cli import main
 from pipelines.formats.npz import write_npz
+from pipelines.stages.labels import why_unread
 from schemas import mock
 
 IN_PROCESS = ["--", "--runner=FnApiRunner"]
@@ -71,10 +72,36 @@ def test_labels_by_folder_with_what_the_files_say(corpus: Path, tmp_path: Path) 
     refused = [
         row for kind in ("msd_refused", "refused") for row in pq.read_table(out / "metadata" / f"{kind}.parquet").to_pylist()
     ]
-    assert [(row["file"], row["id"]) for row in refused] == [(track_path(TRACKS[2]), TRACKS[2]), ("labels.csv", TRACKS[3])]
+    missing = [row for row in refused if row["why"] == "no file"]
+    assert [(row["file"], row["id"]) for row in missing] == [(track_path(track), track) for track in TRACKS[3:]]
+    others = [(row["file"], row["id"]) for row in refused if row not in missing]
+    assert others == [(track_path(TRACKS[2]), TRACKS[2]), ("labels.csv", TRACKS[3])]
     manifest = json.loads((out / "release" / "manifest.json").read_text())
-    assert sum(manifest["metadata"]["refused"].values()) == 2 and manifest["labels"]["labelled"] == 19
+    counts = {"no file": 21, "not an HDF5 file": 1, "valence is not in [0, 1]": 1}
+    assert manifest["metadata"]["refused"] == counts and manifest["labels"]["labelled"] == 19
     assert main(["verify", str(out)]) == 0
+
+
+def test_an_msd_file_that_cannot_be_read_costs_its_own_row_and_stands_once(corpus: Path, tmp_path: Path) -> None:
+    for index in (0, 4):
+        (tmp_path / "msd" / track_path(TRACKS[index])).mkdir(parents=True)
+    # Two songs of one track, which shards of their own ask for.
+    md5s = sorted(path.stem for path in (corpus / "lpd").rglob("*.npz"))
+    (tmp_path / "matches.txt").write_text("".join(f"{md5}    {TRACKS[0]}\n" for md5 in md5s))
+    flags = [f"affect.msd={tmp_path}/msd", f"affect.matches=['{tmp_path}/matches.txt']"]
+    arguments = ["build", str(corpus / "build.toml"), "--out", str(tmp_path / "out")]
+    assert main([*arguments, *(word for flag in flags for word in ("--set", flag)), *IN_PROCESS]) == 0
+    rows = {row["id"]: row["why"] for row in pq.read_table(tmp_path / "out" / "metadata" / "msd_refused.parquet").to_pylist()}
+    assert {rows[TRACKS[index]] for index in (0, 4)} == {"cannot be read: Is a directory"}
+    manifest = json.loads((tmp_path / "out" / "release" / "manifest.json").read_text())
+    assert manifest["metadata"]["refused"]["cannot be read"] == 2 and manifest["metadata"]["refused"]["no file"] == N_SONGS - 2
+    assert main(["describe", str(tmp_path / "out")]) == 0
+
+
+def test_why_a_file_was_not_read_never_holds_its_path() -> None:
+    assert why_unread("a/b.h5", FileNotFoundError(2, "No such file or directory", "a/b.h5")) == "no file"
+    assert why_unread("a/b.h5", PermissionError(13, "Permission denied", "a/b.h5")) == "cannot be read: Permission denied"
+    assert why_unread("a/b.h5", OSError("a/b.h5 is away")) == "cannot be read: OSError"
 
 
 def test_without_folder_matches_nobody_is_labelled(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,7 +125,7 @@ def test_a_release_edited_to_leak_or_to_mislabel_fails(
     manifest = json.loads((out / "release" / "manifest.json").read_text())
     for shard in manifest["shards"]:
         if shard["path"].endswith(path.name):
-            shard["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+            shard.update(sha256=hashlib.sha256(path.read_bytes()).hexdigest(), bytes=path.stat().st_size)
     (out / "release" / "manifest.json").write_text(json.dumps(manifest))
     capsys.readouterr()
     assert main(["verify", str(out)]) == 1

@@ -1,0 +1,112 @@
+"""describe: the same facts in every width, from a manifest's facts alone."""
+
+import copy
+import shutil
+import sys
+from os import terminal_size
+from typing import Any
+
+import pytest
+
+from pipelines.curate import name_audit
+from pipelines.describe import describe_text, terminal_width
+
+FALL = {
+    "in": 174_154,
+    "failed": {"no_piano": 40_211, "too_short": 19_610, "duplicate": 24_723},
+    "failed_alone": {"no_piano": 30_985, "too_short": 12_894, "duplicate": 12_304},
+    "kept": 103_472,
+}
+EVIDENCE = [
+    ["matches=+0-0 (+0.50)", "name=title+artist (+4.00)"],
+    ["matches=+0-0 (+0.50)", "name=other (-3.00)"],
+    ["matches=+2-0 (+3.72)", "name=title (+0.50)"],
+    ["matches=+0-2 (-2.40)", "name=other (-3.00)"],
+    ["matches=+0-2 (-2.40)"],
+    [],
+]
+FACTS: dict[str, Any] = {
+    "name": "a-release-with-a-name-that-somebody-has-put-together-from-the-names-of-all-its-sources",
+    "bytes": 1_828_400_000,
+    "shards": 192,
+    "splits": {"train": 103_285, "validation": 72, "test": 115},
+    "ingest": {
+        "read": {"lpd5": 174_154, "nottingham": 1_034},
+        "kept": {"lpd5": 174_000, "nottingham": 1_034},
+        "rejected": {"lpd5": 154, "nottingham": 0},
+        "reasons": {"lpd5": {"malformed": 100, "too_large": 30, "timeout": 20, "empty_file": 4}, "nottingham": {}},
+    },
+    "waterfall": {"lpd5": FALL, "nottingham": FALL, "all": FALL},
+    "clusters": {"2": 100, "3": 4},
+    "thresholds": {"rule": "train_median", "margin": 0.0, "valence": 0.4715, "arousal": 0.57, "n_train": 1_764},
+    "labels": {
+        "labelled": 2_208,
+        "trusted": 396,
+        "lent": 3,
+        "judge": 302,
+        "disagreeing": {"0.0": 339, "0.1": 236, "0.2": 95},
+        "cluster_agreement": {"pairs": 78, "valence": 55, "arousal": 53},
+        "audit": name_audit(EVIDENCE),
+        "quadrants": {"train": {"happy": 601, "tense": 278, "sad": 604, "calm": 281, "none": 0}},
+        "sources": {"a_table_of_features_that_has_a_very_long_name_indeed_and_then_some_more:agree": 2_208},
+        "unlabelled": {"no match": 995, "titles differ": 307},
+    },
+    "metadata": {"refused": {"no file": 2_000, "cannot be read": 3}},
+}  # fmt: skip
+
+
+def facts_of(text: str) -> list[str]:
+    """Every word and number, however it is laid out; folding may cut a word, so letters alone count."""
+    return sorted("".join(text.split()))
+
+
+@pytest.mark.parametrize("width", [60, 61, 79, 80, 100, 119, 120, 132, 160])
+def test_no_line_is_wider_and_no_fact_is_lost(width: int) -> None:
+    text = describe_text(FACTS, width)
+    assert max(map(len, text.splitlines())) <= width
+    assert facts_of(text) == facts_of(describe_text(FACTS, 10_000))
+
+
+def test_waterfalls_stand_side_by_side_on_a_wide_terminal_alone() -> None:
+    def heads(width: int) -> list[str]:
+        return [line for line in describe_text(FACTS, width).splitlines() if line.count("failed  ")]
+
+    assert len(heads(119)) == 3
+    (line,) = heads(120)
+    assert line.split() == ["lpd5", "failed", "alone", "nottingham", "failed", "alone", "all", "failed", "alone"]
+
+
+def test_two_thousand_missing_files_are_one_line() -> None:
+    (line,) = [line for line in describe_text(FACTS).splitlines() if "no file" in line]
+    assert line.split() == ["no", "file", "2,000"]
+
+
+def test_a_release_without_labels_or_rejects_has_its_lines() -> None:
+    facts = copy.deepcopy(FACTS)
+    facts["labels"]["labelled"], facts["splits"] = 0, {"train": 0}
+    assert describe_text(facts, 60).endswith("labels: none")
+
+
+def test_names_are_counted_by_trust_without_them() -> None:
+    assert name_audit(EVIDENCE) == {
+        "songs": 4,
+        "by_trust_without_name": {
+            "0.0": {"songs": 1, "title": 0, "artist": 0},
+            "0.5": {"songs": 2, "title": 1, "artist": 1},
+            "0.8": {"songs": 1, "title": 1, "artist": 0},
+        },
+    }
+    assert name_audit([])["songs"] == 0
+    rows = [line.split() for line in describe_text(FACTS).splitlines() if line.startswith(("0.0 to", "0.5 to", "0.8 and"))]
+    assert [row[3:] for row in rows] == [["1", "0", "0%", "0"], ["2", "1", "50%", "1"], ["1", "1", "100%", "0"]]
+
+
+@pytest.mark.parametrize(("columns", "width"), [("20", 60), ("60", 60), ("97", 97), ("400", 160)])
+def test_the_width_is_the_terminal_s(monkeypatch: pytest.MonkeyPatch, columns: str, width: int) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert terminal_width() == 80
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert terminal_width() == width
+    monkeypatch.delenv("COLUMNS")
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda fallback: terminal_size((int(columns), 24)))
+    assert terminal_width() == width
