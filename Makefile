@@ -21,7 +21,7 @@ $(BIN)/python:
 	@touch $@
 
 .venv/dev: .venv/pipelines
-	$(BIN)/pip install --quiet --editable ".[pipelines,training,dev]"
+	$(BIN)/pip install --quiet --editable ".[pipelines,training,evaluate,dev]"
 	@touch $@
 
 dataset: .venv/pipelines

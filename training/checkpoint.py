@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from schemas.settings import SettingsError
 from training.config import RunConfig, RunFailed, from_tables
 
 FORMAT = "moodroll-checkpoint-1"
@@ -70,14 +71,14 @@ def restore_model(model: torch.nn.Module, checkpoint: Checkpoint, path: Path) ->
     own = model.state_dict()
     odd = sorted(set(weights) ^ set(own)) or [name for name in own if own[name].shape != weights[name].shape]
     if odd:
-        raise RunFailed(
-            f"{path} holds another model than this run asks for: they differ in {odd[0]} and {len(odd) - 1} more weights"
-        )
+        raise RunFailed(f"{path} holds another model than this run asks for: {odd[0]} and {len(odd) - 1} more weights differ")
     model.load_state_dict(weights)
 
 
-def restore_training(optimiser: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
-    """Put the optimiser's state and the random state back."""
+def restore_training(optimiser: torch.optim.Optimizer, checkpoint: Checkpoint, path: Path) -> None:
+    """Put the optimiser's state and the random state back; RunFailed where the checkpoint holds the weights alone."""
+    if "random.cpu" not in checkpoint.tensors:
+        raise RunFailed(f"{path} holds weights alone, as {BEST} does: training cannot go on from it, so name another --out")
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in checkpoint.tensors.items():
         if name.startswith("optimiser."):
@@ -99,7 +100,10 @@ def load_run(run: str, device: str = "cpu") -> tuple[torch.nn.Module, RunConfig,
     if path.is_dir() or not path.exists():
         path = next((path / name for name in (BEST, LAST) if (path / name).exists()), path / LAST)
     checkpoint = read(path)
-    config = from_tables(checkpoint.facts["config"])
+    try:
+        config = from_tables(checkpoint.facts["config"])
+    except SettingsError as error:
+        raise RunFailed(f"{path} was trained by another version of this program, whose settings differ: {error}") from error
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     model = MODELS[config.kind]().make(config.model, config.data)

@@ -7,6 +7,9 @@ from typing import Any, Literal
 from schemas.settings import SettingsError, build, override, read_toml
 from schemas.song import TRACKS
 
+AXES = ("arousal", "valence")
+UNLABELLED = -1
+
 
 class RunFailed(Exception):
     """The data, a file or a check stopped the run; one sentence for a person, exit code 1."""
@@ -32,19 +35,23 @@ class ViewConfig:
             raise ValueError(f"tracks must be some of {', '.join(TRACKS)}, not {', '.join(self.tracks) or 'none'}")
         if self.tokens_per_bar < 8:
             raise ValueError(f"tokens_per_bar must be at least 8, not {self.tokens_per_bar}")
+        if not 1 <= self.max_count <= 255:
+            raise ValueError(f"max_count must be from 1 to 255, not {self.max_count}")
 
 
 @dataclass(frozen=True)
 class DataConfig(ViewConfig):
     """Which bars reach the model, beside what it reads of each (ViewConfig).
 
-    bars: consecutive bars of a crop; supervision: share of all training songs whose label is used, lowest label_rank
+    bars: consecutive bars of a crop; songs: the training songs of `generators`, or those that the release sets aside for
+    `judges`; supervision: share of all training songs whose label is used, lowest label_rank
     first (the paper's rho; 1 = all there are, 0 = none); labelled_share: share of labelled songs in a batch, -1 as they
     come; layout: `padded` to tokens_per_bar, or `packed` (linear layers skip the padding: the same result, quicker where
     bars are short); threads: batches made ahead.
     """
 
     bars: int = 20
+    songs: Literal["generators", "judges"] = "generators"
     supervision: float = 1.0
     labelled_share: float = -1.0
     layout: Literal["padded", "packed"] = "padded"
@@ -54,8 +61,8 @@ class DataConfig(ViewConfig):
         super().__post_init__()
         if not 0 <= self.supervision <= 1 or self.labelled_share > 1:
             raise ValueError("supervision and labelled_share are shares: at most 1")
-        if self.bars < 1:
-            raise ValueError(f"bars must be at least 1, not {self.bars}")
+        if self.bars < 1 or self.threads < 0:
+            raise ValueError("bars must be at least 1, and threads 0 or more")
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ class TrainConfig:
     clip: float = 1.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
-    device: str = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = 0
     log_every: int = 10
     validate_every: int = 200
@@ -91,8 +98,11 @@ class TrainConfig:
     tensorboard: bool = True
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.batch, self.accumulate, self.log_every, self.validate_every, self.save_every) < 1:
-            raise ValueError("steps, batch, accumulate and every *_every must be at least 1")
+        counts = (self.steps, self.batch, self.accumulate, self.validation_batches)
+        if min(*counts, self.log_every, self.validate_every, self.save_every) < 1:
+            raise ValueError("steps, batch, accumulate, validation_batches and every *_every must be at least 1")
+        if min(self.seed, self.warmup_steps, self.threads) < 0 or self.clip <= 0:
+            raise ValueError("seed, warmup_steps and threads must be 0 or more, and clip over 0")
 
 
 @dataclass(frozen=True)

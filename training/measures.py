@@ -10,6 +10,7 @@ from schemas.remi import BEAT, DURATION, N_BEATS, PITCH, TEMPO_TOKEN, VELOCITY
 from schemas.song import DRUMS, Song
 from training.views import count_rhythm
 
+PAIRS_AT_ONCE = 1 << 22
 TOKEN_TYPES = ("bar", "beat", "tempo", "pitch", "velocity", "duration")
 # Krumhansl and Kessler (1982), probe-tone profiles of C major and C minor.
 MAJOR = np.array([6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88])
@@ -28,9 +29,12 @@ class NGram:
         self.counts = np.zeros((size, size), np.int64)
 
     def add(self, before: np.ndarray, after: np.ndarray) -> None:
-        """Count pairs of tokens."""
+        """Count pairs of tokens, a part at a time: a whole corpus would not fit as wide numbers."""
         size = len(self.counts)
-        self.counts += np.bincount(before.astype(np.int64) * size + after, minlength=size * size).reshape(size, size)
+        for at in range(0, len(before), PAIRS_AT_ONCE):
+            of = slice(at, at + PAIRS_AT_ONCE)
+            pairs = before[of].astype(np.int64) * size + after[of]
+            self.counts += np.bincount(pairs, minlength=size * size).reshape(size, size)
 
     def nll(self, before: np.ndarray, after: np.ndarray) -> dict[str, float]:
         """Mean −log p of `after`, in nats, under each."""
@@ -49,12 +53,14 @@ def accuracies(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
         return {"n": 0}
     recalls = [(predicted[true == level] == level).mean() for level in np.unique(true)]
     majority = np.unique(true, return_counts=True)[1].max() / len(true)
-    return {
-        "accuracy": float((predicted == true).mean()),
-        "balanced": float(np.mean(recalls)),
-        "majority": float(majority),
-        "n": len(true),
-    }
+    plain, balanced = float((predicted == true).mean()), float(np.mean(recalls))
+    return {"accuracy": plain, "balanced": balanced, "majority": float(majority), "n": len(true)}
+
+
+def auc(score: np.ndarray, label: np.ndarray) -> float:
+    """Chance that a high song scores over a low one."""
+    high, low = score[label == 1], score[label == 0]
+    return float((high[:, None] > low).mean() + (high[:, None] == low).mean() / 2) if len(high) and len(low) else float("nan")
 
 
 def note_f1(found: Song, wanted: Song, bars: int) -> dict[str, float]:
@@ -114,7 +120,13 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 
 def mean_of(rows: list[dict[str, float]]) -> dict[str, float]:
     """Mean of each entry over rows, leaving out what is not a number."""
-    return {name: float(np.nanmean([row[name] for row in rows])) for name in rows[0]} if rows else {}
+    return {name: mean(np.array([row[name] for row in rows])) for name in (rows[0] if rows else {})}
+
+
+def mean(values: np.ndarray) -> float:
+    """Mean of what is a number among values; NaN where nothing is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def rounded(value: Any, digits: int = 4) -> Any:

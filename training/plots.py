@@ -1,6 +1,5 @@
 """Plots of an evaluation: losses, latents along the components, piano rolls and pitch classes (figures 10, 13-18)."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from schemas.song import DRUMS, TICKS_PER_QUARTER, TRACKS, Song
+from training.log import read_log
 from training.measures import chroma
 
 COLOURS = ("#9a9a9a", "#1f5fa8", "#2f8f4e", "#8a3ba0", "#d07a1c")
-CLASS_COLOURS = {-1: "#c8c8c8", 0: "#1f5fa8", 1: "#c8442e"}
+CLASSES = {-1: ("unlabelled", "#c8c8c8"), 0: ("low", "#1f5fa8"), 1: ("high", "#c8442e")}
 PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
@@ -27,7 +27,7 @@ def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, np
 
 def curves(log: Path, path: Path) -> None:
     """Every loss term of a run over its steps, training thin and validation with dots."""
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    lines = read_log(log)
     rows = {kind: [line for line in lines if line["kind"] == kind] for kind in ("train", "validation")}
     names = [name for name in (rows["train"] or [{}])[0] if name not in ("kind", "step")]
     figure, axes = _figure(-(-len(names) // 5), 5, (18, 2.6 * -(-len(names) // 5)))
@@ -45,20 +45,18 @@ def curves(log: Path, path: Path) -> None:
 def scatter(model: Any, seen: Any, path: Path) -> None:
     """Each song's mean latent: along μ₁ − μ₀ (in σ, the components at the dashed lines) and along what else varies most."""
     figure, axes = _figure(1, 2, (11, 4.6))
-    songs, first = np.unique(seen.song, return_index=True)
+    songs, first = seen.first_of_songs()
     for index, (name, axis) in enumerate(zip(seen.mean, axes.flat, strict=True)):
-        means, sigma = model.mixtures[name].means.detach().cpu().numpy(), float((0.5 * model.mixtures[name].log_variance).exp())
+        mixture = model.mixtures[name]
+        means, sigma = mixture.means.detach().cpu().numpy(), float((0.5 * mixture.log_variance).exp())
         line = (means[1] - means[0]) / max(float(np.linalg.norm(means[1] - means[0])), 1e-9)
-        points = np.stack([seen.mean[name][seen.song == song].mean((0, 1)) for song in songs]) - means.mean(0)
+        points = np.stack([seen.mean[name][seen.batch.song == song].mean((0, 1)) for song in songs]) - means.mean(0)
         along = points @ line
         rest = points - along[:, None] * line
         across = rest @ np.linalg.svd(rest - rest.mean(0), full_matrices=False)[2][0]
-        label = seen.label[first, index]
-        for level, colour in CLASS_COLOURS.items():
-            of = label == level
-            axis.scatter(
-                along[of] / sigma, across[of] / sigma, s=9, color=colour, label={-1: "unlabelled", 0: "low", 1: "high"}[level]
-            )
+        for level, (says, colour) in CLASSES.items():
+            of = seen.batch.label[first, index] == level
+            axis.scatter(along[of] / sigma, across[of] / sigma, s=9, color=colour, label=says)
         for component in (means - means.mean(0)) @ line / sigma:
             axis.axvline(component, linestyle="--", color="#555555", linewidth=1)
         axis.set(title=f"{name}: song means", xlabel="along the components, σ", ylabel="first other direction, σ")
@@ -73,19 +71,11 @@ def rolls(songs: Mapping[str, Song], bars: int, path: Path) -> None:
     for (name, song), (roll, histogram) in zip(songs.items(), axes, strict=True):
         for track, colour in enumerate(COLOURS):
             notes = song.notes[song.notes["track"] == track]
-            if track != DRUMS:
-                roll.hlines(
-                    notes["pitch"],
-                    notes["start"] / TICKS_PER_QUARTER,
-                    (notes["start"] + notes["duration"]) / TICKS_PER_QUARTER,
-                    color=colour,
-                    linewidth=2,
-                    label=TRACKS[track],
-                )
+            start, end = notes["start"] / TICKS_PER_QUARTER, (notes["start"] + notes["duration"]) / TICKS_PER_QUARTER
+            if track == DRUMS:
+                roll.plot(start, notes["pitch"], ".", color=colour, markersize=2, label=TRACKS[track])
             else:
-                roll.plot(
-                    notes["start"] / TICKS_PER_QUARTER, notes["pitch"], ".", color=colour, markersize=2, label=TRACKS[track]
-                )
+                roll.hlines(notes["pitch"], start, end, color=colour, linewidth=2, label=TRACKS[track])
         roll.set(xlim=(0, shown * 4), title=name, xlabel="quarters", ylabel="pitch")
         roll.legend(fontsize=6, loc="upper right")
         weight = chroma(song).sum(0)

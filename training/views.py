@@ -1,41 +1,18 @@
-"""Views: a song as models read it (REMI bars, rhythm, key), and what models write as MIDI.
+"""Views: a song as models read it (REMI bars, rhythm, key), and the song that a model's tokens say."""
 
-Also the door for any MIDI file a user brings: its instruments go to the five tracks of LPD-5 by program.
-"""
-
-import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from schemas.grid import Grid, quantise
 from schemas.keys import NO_KEY
-from schemas.remi import HIGHEST_PITCH, LOWEST_PITCH, N_BEATS, Decoded, RemiConfig, decode, encode
+from schemas.remi import HIGHEST_PITCH, LOWEST_PITCH, N_BEATS, RemiConfig, decode, encode
 from schemas.row import from_row
-from schemas.song import (
-    BAR,
-    BASS,
-    DRUMS,
-    GUITAR,
-    PIANO,
-    STRINGS,
-    TICKS_PER_QUARTER,
-    TRACKS,
-    Song,
-    covered_ticks,
-    make_notes,
-    make_tempi,
-    regular_bars,
-    sort_keys,
-)  # fmt: skip
-from training.config import RunFailed, ViewConfig
+from schemas.song import BASS, DRUMS, TRACKS, Song, covered_ticks, regular_bars, sort_keys
+from training.config import ViewConfig
 
-# General MIDI programs that LPD-5 gives to each track, every other being Strings; and the one that is written.
-PROGRAMS = {PIANO: range(8), GUITAR: range(24, 32), BASS: range(32, 40)}
-WRITTEN_PROGRAM = {DRUMS: 0, PIANO: 0, GUITAR: 24, BASS: 32, STRINGS: 48}
-MIDI_RESOLUTION = 480
 # Which track's note stays longest where a position is thinned: the paper asks for a piano, then what carries the harmony.
 TRACK_STAYS = np.array([2, 0, 3, 1, 4])
 
@@ -67,27 +44,26 @@ def view_row(row: Mapping[str, Any], config: ViewConfig, remi: RemiConfig) -> Vi
 def view_song(song: Song, config: ViewConfig, remi: RemiConfig, key: np.ndarray | None = None) -> View:
     """Any song as a model reads it; key: one a bar, none where not given. Rhythm counts the notes before thinning."""
     heard = _with_notes(song, np.isin(song.notes["track"], [TRACKS.index(name) for name in config.tracks]))
-    grid = quantise(heard)
+    grid, limit, cut = quantise(heard), config.tokens_per_bar, 0
     rhythm = np.minimum(count_rhythm(grid)[config.rhythm], config.max_count).astype(np.uint8)
     encoded = encode(heard, grid, remi)
     lengths = np.diff(encoded.bar_offset).astype(np.int64)
-    over = lengths > config.tokens_per_bar
-    tokens, offset, cut = encoded.tokens, encoded.bar_offset.astype(np.int64), 0
+    over = lengths > limit
     if over.any() and config.overflow == "keep_onsets":
-        stays = thin(heard.notes, grid, lengths, config.tokens_per_bar)
-        thinned = _with_notes(heard, stays)
+        stays = thin(heard.notes, grid, lengths, limit)
+        thinned, cut = _with_notes(heard, stays), int((~stays).sum())
         encoded = encode(thinned, quantise(thinned), remi)
-        tokens, offset, cut = encoded.tokens, encoded.bar_offset.astype(np.int64), int((~stays).sum())
-    elif over.any():
-        inside = np.arange(len(tokens)) - np.repeat(offset[:-1], lengths) < config.tokens_per_bar
-        cut = -(-int((lengths - config.tokens_per_bar)[over].sum()) // 3)
-        tokens, offset = tokens[inside], np.append(0, np.cumsum(np.minimum(lengths, config.tokens_per_bar)))
+    tokens, offset = encoded.tokens, encoded.bar_offset.astype(np.int64)
+    if over.any() and config.overflow == "tail":
+        inside = np.arange(len(tokens)) - np.repeat(offset[:-1], lengths) < limit
+        cut = -(-int((lengths - limit)[over].sum()) // 3)
+        tokens, offset = tokens[inside], np.append(0, np.cumsum(np.minimum(lengths, limit)))
     key = np.full(len(song.bars), NO_KEY, np.uint8) if key is None else key
     return View(tokens, offset, rhythm, key, int(over.sum()), len(heard.notes), cut)
 
 
 def _with_notes(song: Song, keep: np.ndarray) -> Song:
-    return Song(song.source, song.key, song.notes[keep], song.bars, song.tempi, song.meter_source)
+    return replace(song, notes=song.notes[keep])
 
 
 def thin(notes: np.ndarray, grid: Grid, lengths: np.ndarray, limit: int) -> np.ndarray:
@@ -98,16 +74,11 @@ def thin(notes: np.ndarray, grid: Grid, lengths: np.ndarray, limit: int) -> np.n
     bar its end, where cutting the tail would stop more than half of the long bars before beat 4.
     """
     excess = -(-np.maximum(lengths - limit, 0) // 3)
-    at = np.flatnonzero(
-        (excess[grid.bar] > 0)
-        & (grid.position < N_BEATS)
-        & (notes["pitch"] >= LOWEST_PITCH)
-        & (notes["pitch"] <= HIGHEST_PITCH)
-    )
+    said = (notes["pitch"] >= LOWEST_PITCH) & (notes["pitch"] <= HIGHEST_PITCH) & (grid.position < N_BEATS)
+    at = np.flatnonzero(said & (excess[grid.bar] > 0))
     slot, bar, chosen = (grid.bar * N_BEATS + grid.position)[at], grid.bar[at], notes[at]
     track = chosen["track"].astype(np.int64)
-    low_first = (track == BASS) | (track == DRUMS)
-    height = np.where(low_first, chosen["pitch"].astype(int), -chosen["pitch"].astype(int))
+    height = chosen["pitch"].astype(int) * np.where(np.isin(track, (BASS, DRUMS)), 1, -1)
     inner = _rank(slot * len(TRACKS) + track, height)
     outer = _rank(slot, inner * len(TRACKS) + TRACK_STAYS[track])
     # First to go: the highest rank in its position, then the softest.
@@ -144,121 +115,19 @@ def count_rhythm(grid: Grid) -> dict[str, np.ndarray]:
 
 def separate(notes: np.ndarray) -> np.ndarray:
     """Notes as one player a track can play them: of one pitch at one tick the longest, each ending where the next begins."""
-    order = np.lexsort((-notes["duration"], notes["start"], notes["pitch"], notes["track"]))
-    line = notes[order]
-    same = (line["track"][1:] == line["track"][:-1]) & (line["pitch"][1:] == line["pitch"][:-1])
-    first = np.append(True, ~(same & (line["start"][1:] == line["start"][:-1])))[: len(line)]
-    line = line[first].copy()
-    same = (line["track"][1:] == line["track"][:-1]) & (line["pitch"][1:] == line["pitch"][:-1])
-    gap = np.where(same, np.diff(line["start"]), np.iinfo(np.int32).max)
-    line["duration"][:-1] = np.minimum(line["duration"][:-1], gap)
+    line = notes[np.lexsort((-notes["duration"], notes["start"], notes["pitch"], notes["track"]))]
+    place = (line["track"].astype(np.int64) << 40) | (line["pitch"].astype(np.int64) << 32) | line["start"]
+    first = np.append(True, np.diff(place) > 0)[: len(line)]
+    line, place = line[first].copy(), place[first]
+    # The next note of another pitch stands at least 2**32 minus the longest song away.
+    line["duration"][:-1] = np.minimum(line["duration"][:-1], np.diff(place))
     return line[np.argsort(sort_keys(line), kind="stable")]
 
 
 def song_of(tokens: np.ndarray, name: str = "generated") -> Song:
     """The song that generated tokens say, in bars of 4/4, playable (see `separate`)."""
-    said: Decoded = decode(tokens)
+    said = decode(tokens)
     notes = separate(said.notes)
-    bars = (
-        said.bars
-        if said.bars["start"][-1] + said.bars["length"][-1] >= covered_ticks(notes)
-        else regular_bars(covered_ticks(notes))
-    )
+    needed = covered_ticks(notes)
+    bars = said.bars if said.bars["start"][-1] + said.bars["length"][-1] >= needed else regular_bars(needed)
     return Song("generated", name, notes, bars, said.tempi, "assumed_4_4")
-
-
-def write_midi(song: Song, path: str) -> None:
-    """A song as a MIDI file through pretty_midi: five tracks with LPD-5's programs, tempo and meter changes."""
-    import pretty_midi
-
-    midi = pretty_midi.PrettyMIDI(_time_map(song))
-    scale = MIDI_RESOLUTION // TICKS_PER_QUARTER
-    for track, name in enumerate(TRACKS):
-        instrument = pretty_midi.Instrument(WRITTEN_PROGRAM[track], is_drum=track == DRUMS, name=name)
-        for note in song.notes[song.notes["track"] == track].tolist():
-            start, duration, pitch, velocity, _ = note
-            times = (midi.tick_to_time(start * scale), midi.tick_to_time((start + duration) * scale))
-            instrument.notes.append(pretty_midi.Note(velocity, pitch, *times))
-        midi.instruments.append(instrument)
-    midi.write(path)
-
-
-def _time_map(song: Song) -> io.BytesIO:
-    """A MIDI file of tempo and meter alone: PrettyMIDI takes changes of tempo from a file and in no other way."""
-    import mido
-
-    changed = np.append(
-        True, (np.diff(song.bars["numerator"].astype(int)) != 0) | (np.diff(song.bars["denominator"].astype(int)) != 0)
-    )
-    events = [
-        (int(start), mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(float(bpm)))) for start, bpm in song.tempi.tolist()
-    ]
-    for start, _, numerator, denominator in song.bars[changed].tolist():
-        events.append((start, mido.MetaMessage("time_signature", numerator=numerator, denominator=denominator)))
-    # A last event far enough that PrettyMIDI's table of ticks reaches every note.
-    events.append((int(song.bars["start"][-1] + song.bars["length"][-1]), mido.MetaMessage("end_of_track")))
-    track, now = mido.MidiTrack(), 0
-    for tick, message in sorted(events, key=lambda event: event[0]):
-        track.append(message.copy(time=(tick - now) * (MIDI_RESOLUTION // TICKS_PER_QUARTER)))
-        now = tick
-    stream = io.BytesIO()
-    mido.MidiFile(ticks_per_beat=MIDI_RESOLUTION, tracks=[track]).save(file=stream)
-    stream.seek(0)
-    return stream
-
-
-def read_midi(path: str) -> Song:
-    """Any MIDI file as a Song: instruments to five tracks by program, ticks to 1/24 quarter; RunFailed where it cannot be."""
-    import symusic
-
-    try:
-        score: Any = symusic.Score(path)
-    except Exception as error:  # symusic raises what its parser meets
-        raise RunFailed(
-            f"{path} cannot be read as MIDI: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
-        ) from error
-    scale = TICKS_PER_QUARTER / score.ticks_per_quarter
-    columns: list[np.ndarray] = []
-    for part in score.tracks:
-        notes = part.notes.numpy()
-        track = (
-            DRUMS
-            if part.is_drum
-            else next((track for track, programs in PROGRAMS.items() if part.program in programs), STRINGS)
-        )
-        ticks = [np.floor(notes[name] * scale + 0.5).astype(np.int64) for name in ("time", "duration")]
-        columns.append(
-            np.stack([ticks[0], np.maximum(ticks[1], 1), notes["pitch"], notes["velocity"], np.full(len(ticks[0]), track)])
-        )
-    if not columns or not sum(column.shape[1] for column in columns):
-        raise RunFailed(f"{path} has no notes: give a MIDI file with at least one note")
-    joined = np.concatenate(columns, axis=1)
-    joined = joined[:, (joined[0] >= 0) & (joined[2] >= 0) & (joined[2] < 128)]
-    notes = make_notes(joined[0], joined[1], joined[2], np.clip(joined[3], 1, 127), joined[4])
-    try:
-        return Song("midi", "file", notes, _meter(score, scale, covered_ticks(notes)), _tempo(score, scale), "score")
-    except (ValueError, OverflowError) as error:
-        raise RunFailed(f"{path} is not music this program can hold: {error}") from error
-
-
-def _tempo(score: Any, scale: float) -> np.ndarray:
-    changes = {0: 120.0} | {int(tempo.time * scale + 0.5): tempo.qpm for tempo in score.tempos if 1 <= tempo.qpm <= 2000}
-    return make_tempi(sorted(changes), [changes[tick] for tick in sorted(changes)])
-
-
-def _meter(score: Any, scale: float, end: int) -> np.ndarray:
-    """Bars of the file's meters until tick `end`; a change inside a bar cuts it short."""
-    changes = {0: (4, 4)} | {
-        int(meter.time * scale + 0.5): (meter.numerator, meter.denominator)
-        for meter in score.time_signatures
-        if meter.numerator > 0 and meter.denominator in (1, 2, 4, 8, 16)
-    }
-    starts = [tick for tick in sorted(changes) if tick < end]
-    parts = []
-    for start, stop in zip(starts, [*starts[1:], end], strict=True):
-        bars = regular_bars(stop - start, *changes[start])
-        bars["start"] += start
-        if stop != end:
-            bars["length"][-1] = stop - bars["start"][-1]
-        parts.append(bars)
-    return np.concatenate(parts).astype(BAR)

@@ -8,8 +8,8 @@ import pytest
 from schemas import mock
 from training.cli import main
 from training.config import from_tables, load
+from training.midi import write_midi
 from training.train import Trainer
-from training.views import write_midi
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +77,12 @@ def test_wrong_usage_is_2_and_wrong_data_1(run, release, midi, tmp_path, capsys)
     fails(capsys, 2, "cannot read", "train", str(tmp_path / "none.toml"), "--data", release, *out)
     fails(capsys, 2, "say which emotion", "sample", run, *out)
     fails(capsys, 2, "not both", "sample", run, "--emotion", "sad", "--arousal", "1", *out)
-    fails(capsys, 2, "--temperature", "sample", run, "--emotion", "sad", "--temperature", "-1", *out)
+    fails(capsys, 2, "temperature must be", "sample", run, "--emotion", "sad", "--temperature", "-1", *out)
     fails(capsys, 2, "unknown key songz", "evaluate", run, "--data", release, "--set", "songz=1", *out)
+    fails(capsys, 2, "split must be", "evaluate", run, "--data", release, "--set", "split=best", *out)
+    fails(capsys, 2, "top_p over 0", "evaluate", run, "--data", release, "--set", "top_p=0.0", *out)
+    (tmp_path / "file").write_text("")
+    fails(capsys, 1, "File exists", "sample", run, "--emotion", "sad", "--out", str(tmp_path / "file"))
     fails(capsys, 1, "train first", "sample", str(tmp_path / "nothing"), "--emotion", "sad", *out)
     fails(capsys, 1, "is not a release", "evaluate", run, "--data", str(tmp_path), *out)
     fails(capsys, 1, "is no file", "transfer", run, "lpd5:0", "--emotion", "sad", *out)
@@ -88,6 +92,9 @@ def test_wrong_usage_is_2_and_wrong_data_1(run, release, midi, tmp_path, capsys)
     fails(capsys, 1, "cannot be read as MIDI", "reconstruct", run, str(tmp_path / "no.mid"), *out)
     with pytest.raises(SystemExit) as caught:
         main(["sample"])
+    assert caught.value.code == 2
+    with pytest.raises(SystemExit) as caught:
+        main(["sample", run, "--emotion", "sad", "--device", "gpu", *out])
     assert caught.value.code == 2
 
 

@@ -14,7 +14,8 @@ import pytest
 
 from schemas.remi import BAR_TOKEN, EOS, PAD, RemiConfig
 from training.config import DataConfig, RunFailed
-from training.data import Loader, open_release, open_split, prepare, used_labels
+from training.data import Loader, used_labels
+from training.release import open_release, open_split, prepare
 from training.views import view_row
 
 from .conftest import mock_rows, write_release
@@ -77,7 +78,8 @@ def test_state_goes_on_at_the_very_batch(split):
 KILLED = """
 import hashlib, sys
 from training.config import DataConfig
-from training.data import Loader, open_release, open_split, prepare
+from training.data import Loader
+from training.release import open_release, open_split, prepare
 data = DataConfig(bars=3, tokens_per_bar=48)
 loader = Loader(open_split(prepare(open_release(sys.argv[1]), data, sys.argv[2]), "train"), data, 4, seed=9)
 loader.load_state_dict({"step": int(sys.argv[3]), "seed": 9})
@@ -143,14 +145,20 @@ def test_a_url_reads_as_a_folder_does(release, tmp_path):
         prepare(open_release(url), DATA, str(tmp_path / name)) for url, name in ((release, "a"), ("memory://mock-release", "b"))
     )
     assert here.name == there.name
-    for file in here.iterdir():
-        assert file.read_bytes() == (there / file.name).read_bytes()
+    for file in filter(Path.is_file, here.rglob("*")):
+        assert file.read_bytes() == (there / file.relative_to(here)).read_bytes()
 
 
 def refuse(url, match, data=DATA, cache=None, **loader):
     with pytest.raises(RunFailed, match=match) as caught:
         Loader(open_split(prepare(open_release(url), data, cache), "train"), data, 4, 0, **loader)
     assert "\n" not in str(caught.value)
+
+
+def bare_manifest(release):
+    """A manifest that lists no shards."""
+    facts = json.loads((Path(release) / "manifest.json").read_text())
+    return json.dumps({name: value for name, value in facts.items() if name != "shards"})
 
 
 def test_bad_releases_are_refused_in_a_sentence(release, tmp_path):
@@ -168,8 +176,9 @@ def test_bad_releases_are_refused_in_a_sentence(release, tmp_path):
     refuse(str(tmp_path / "flipped"), "cannot be read")
     broken = tmp_path / "broken"
     broken.mkdir()
-    (broken / "manifest.json").write_text("{")
-    refuse(str(broken), "cannot be read")
+    for content, says in (("{", "cannot be read"), ("[]", "not a release's"), (bare_manifest(release), "not a release's")):
+        (broken / "manifest.json").write_text(content)
+        refuse(str(broken), says)
 
 
 def test_settings_that_no_song_meets_are_refused(release, tmp_path):

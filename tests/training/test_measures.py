@@ -7,10 +7,10 @@ import pytest
 
 from schemas import mock
 from schemas.keys import KEY_NAMES_ASCII
-from training.evaluate import auc, probe
 from training.measures import (
     NGram,
     accuracies,
+    auc,
     chroma,
     cosine,
     keys_of,
@@ -20,6 +20,7 @@ from training.measures import (
     song_facts,
     token_types,
 )
+from training.seen import probe
 
 SCALE = {"C major": "C4 D4 E4 F4 G4 A4 B4 C5", "A minor": "A3 B3 C4 D4 E4 F4 G#4 A4"}
 
@@ -45,6 +46,10 @@ def test_ngrams_by_hand():
     grams = NGram(2)
     grams.add(np.array([0, 0, 1]), np.array([1, 1, 0]))
     found = grams.nll(np.array([0]), np.array([1]))
+    parts = NGram(2)
+    for before, after in ((0, 1), (0, 1), (1, 0)):
+        parts.add(np.array([before], np.uint16), np.array([after], np.uint16))
+    assert (parts.counts == grams.counts).all()
     assert found["bigram"] == pytest.approx(-math.log(3 / 4)) and found["unigram"] == pytest.approx(-math.log(3 / 5))
 
 

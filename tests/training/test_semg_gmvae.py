@@ -25,9 +25,9 @@ def batch():
     }  # fmt: skip
 
 
-def terms_of(model, batch, weight=1.0):
+def terms_of(model, batch, step=None):
     torch.manual_seed(2)
-    return model(batch, torch.tensor(weight))
+    return model(batch, step)
 
 
 def drawn(model, batch):
@@ -56,7 +56,7 @@ def test_each_feature_teaches_its_latent_and_the_adversary_the_other_alone(table
     assert taught(model, terms[f"{name}_adversary"]) == {f"encoders.{wrong}"}
     z = drawn(model, batch)
     wanted = batch["rhythm"] if name == "rhythm" else torch.where(batch["key"] < 24, batch["key"], -100)
-    logits = {axis: model.feature_logits(own, model.local[own], z[axis]) for axis in (own, wrong)}
+    logits = {axis: model._shaped(own, model.local[own](z[axis])) for axis in (own, wrong)}
     torch.testing.assert_close(terms[name], feature_loss(logits[own], wanted), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(terms[f"{name}_adversary"], unlikelihood(logits[wrong], wanted), rtol=1e-4, atol=1e-5)
 
@@ -90,7 +90,7 @@ def test_switches(tables, batch):
 
 def test_nothing_of_the_latent_is_taught_while_the_kl_is_off(tables, batch):
     model = make(tables)
-    off, on = (terms_of(model, batch, weight) for weight in (0.0, 1.0))
+    off, on = (terms_of(model, batch, torch.tensor(step)) for step in (0, 1))
     assert taught(model, off["loss"]) >= {"encoders.arousal", "decoder.head"}
     assert not {"mixtures.arousal", "mixtures.valence"} & taught(model, off["loss"])
     assert {"mixtures.arousal", "mixtures.valence"} <= taught(model, on["loss"])

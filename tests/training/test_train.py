@@ -14,7 +14,11 @@ import torch
 from schemas.settings import SettingsError
 from training import checkpoint
 from training.config import RunFailed, from_tables
-from training.train import Trainer, learning_rate
+from training.data import Loader
+from training.optimiser import learning_rate
+from training.release import open_release, open_split, prepare
+from training.train import VALIDATION_SEED, Trainer
+from training.world import to_device
 
 
 def run(config, release, out, cache):
@@ -148,6 +152,21 @@ def test_sigterm_stops_cleanly_and_the_log_goes_on(tables, release, tmp_path):
     assert step == max(at for _, at, _ in losses(tmp_path / "run"))
 
 
+def test_a_half_written_line_of_the_log_does_not_stop_going_on(tables, release, tmp_path, cache):
+    run(from_tables(tables), release, tmp_path, cache)
+    whole = (tmp_path / "log.jsonl").read_text()
+    (tmp_path / "log.jsonl").write_text(whole + '{"kind": "train", "st')
+    run(from_tables(tables), release, tmp_path, cache)
+    assert (tmp_path / "log.jsonl").read_text() == whole
+
+
+def test_weights_alone_are_not_gone_on_from(config, release, tmp_path, cache):
+    run(config, release, tmp_path, cache)
+    (tmp_path / "best.safetensors").replace(tmp_path / "last.safetensors")
+    with pytest.raises(RunFailed, match="holds weights alone"):
+        Trainer(config, release, str(tmp_path), str(cache))
+
+
 def test_a_loss_that_is_no_number_stops_with_the_batch_named(config, release, tmp_path, cache):
     trainer = Trainer(config, release, str(tmp_path), str(cache))
     with torch.no_grad():
@@ -172,6 +191,10 @@ def test_checkpoints_that_do_not_fit_are_refused(config, tables, release, tmp_pa
     path = tmp_path / "run" / "last.safetensors"
     with pytest.raises(RunFailed, match="another model"):
         checkpoint.restore_model(SemgGmvae(other.model, other.data), checkpoint.read(path), path)
+    old = path.with_name("old.safetensors")
+    checkpoint.save(old, made, {**checkpoint.read(path).facts, "config": {**tables, "model": {"depth": 2}}})
+    with pytest.raises(RunFailed, match=r"another version of this program.* unknown key model.depth"):
+        checkpoint.load_run(str(old))
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(RunFailed, match="cannot be read as a checkpoint"):
         checkpoint.read(path)
@@ -184,9 +207,15 @@ def test_settings_are_refused_by_name(tables):
     for change, says in (
         ({"modle": {}}, "unknown key modle: did you mean model"),
         ({"model": {"layer": 2}}, "unknown key model.layer: did you mean layers"),
-        ({"kind": "gpt"}, "kind must be one of semg_gmvae"),
+        ({"kind": "gpt"}, "kind must be one of .*semg_gmvae.*, not 'gpt'"),
         ({"model": {"width": 10, "heads": 4}}, "must divide into 4 heads"),
+        ({"model": {"heads": 0}}, "must be at least 1"),
+        ({"model": {"temperature": 0.0}}, "must be over 0"),
         ({"data": {"overflow": "squeeze"}}, "data.overflow must be"),
+        ({"data": {"max_count": 300}}, "max_count must be from 1 to 255"),
+        ({"data": {"threads": -1}}, "threads 0 or more"),
+        ({"train": {"device": "gpu"}}, "train.device must be"),
+        ({"train": {"validation_batches": 0}}, "validation_batches"),
         ({"data": {"tracks": ["Oboe"]}}, "tracks must be some of"),
     ):
         with pytest.raises(SettingsError, match=says):
@@ -210,7 +239,9 @@ def test_accumulation_adds_up(tables, release, tmp_path, cache):
     assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.9
 
 
-def test_two_ranks_train_together(tables, release, tmp_path, cache):
+@pytest.mark.parametrize("vanilla", [False, True])
+def test_two_ranks_train_together(tables, release, tmp_path, cache, vanilla):
+    tables["model"]["vanilla"] = vanilla
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command = command_line(tables, release, tmp_path, cache, torchrun)
     done = subprocess.run(
@@ -218,3 +249,11 @@ def test_two_ranks_train_together(tables, release, tmp_path, cache):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert [step for kind, step, _ in losses(tmp_path / "run") if kind == "train"] == [1, 2, 3, 4]
+    model, config, _ = checkpoint.load_run(str(tmp_path / "run" / "last.safetensors"))
+    split = open_split(prepare(open_release(release), config.data, str(cache)), "validation")
+    shares = []
+    for rank in range(2):
+        torch.manual_seed(VALIDATION_SEED)
+        batch = Loader(split, config.data, config.train.batch, VALIDATION_SEED, rank, 2, held_out=True).batch_at(0)
+        shares.append(model(to_device(batch, torch.device("cpu")), None)["loss"].item())
+    assert losses(tmp_path / "run")[-1] == ("validation", 4, pytest.approx(sum(shares) / 2, rel=1e-5)), "the mean of both ranks"

@@ -8,7 +8,8 @@ from schemas.grid import quantise
 from schemas.remi import BAR_TOKEN, RemiConfig, encode
 from schemas.song import DRUMS, GUITAR, STRINGS, TRACKS, make_notes
 from training.config import RunFailed, ViewConfig
-from training.views import count_rhythm, read_midi, separate, song_of, view_song, write_midi
+from training.midi import read_midi, write_midi
+from training.views import count_rhythm, separate, song_of, view_song
 
 SONGS = mock.songs(6, seed=3, n_bars=8)
 REMI = RemiConfig()
@@ -131,11 +132,19 @@ def test_programs_go_to_the_tracks_of_lpd5(tmp_path):
     assert len(TRACKS) == 5
 
 
-def test_a_midi_without_notes_and_a_file_that_is_none_say_so(tmp_path):
+def test_a_midi_without_notes_too_long_or_none_at_all_says_so(tmp_path):
+    import mido
     import pretty_midi
 
     pretty_midi.PrettyMIDI().write(str(tmp_path / "empty.mid"))
     (tmp_path / "text.mid").write_text("hello")
+    far = mido.MidiFile(ticks_per_beat=1, tracks=[mido.MidiTrack()])
+    # 178,956,971 quarters are 2**32 + 8 of our ticks: in 32 bits they would come round to the beginning.
+    times = ((0, "note_on"), (2**31 // 24 * 2 + 1, "note_off"), (0, "note_on"), (4, "note_off"))
+    far.tracks[0].extend(mido.Message(kind, note=60, velocity=64, time=time) for time, kind in times)
+    far.save(tmp_path / "far.mid")
+    with pytest.raises(RunFailed, match="lasts over"):
+        read_midi(str(tmp_path / "far.mid"))
     with pytest.raises(RunFailed, match="has no notes"):
         read_midi(str(tmp_path / "empty.mid"))
     with pytest.raises(RunFailed, match="cannot be read as MIDI"):

@@ -83,33 +83,29 @@ def band(mask: Tensor, causal: bool) -> Tensor:
 
 
 class Memory:
-    """Keys and values of the previous and the own bar for writing token by token; one a stack, filled by Block.step."""
+    """Keys and values (B, 2L, 2, heads, size) of the previous and the own bar in every layer, for writing token by token."""
 
     def __init__(self, batch: int, length: int, layers: int, device: torch.device) -> None:
         self.length, self.bar, self.place = length, -1, length
-        self.keys: list[Tensor | None] = [None] * layers
-        self.values: list[Tensor | None] = [None] * layers
+        self.layers: list[Tensor | None] = [None] * layers
         self.mask = torch.zeros(batch, 2 * length, dtype=torch.bool, device=device)
 
     def next_bar(self) -> None:
         """The own bar becomes the previous one."""
         self.bar, self.place = self.bar + 1, 0
-        for store in (self.keys, self.values, [self.mask]):
-            for held in store:
-                if held is not None:
-                    held[:, : self.length] = held[:, self.length :].clone()
+        for held in (self.mask, *self.layers):
+            if held is not None:
+                held[:, : self.length] = held[:, self.length :].clone()
         self.mask[:, self.length :] = False
 
-    def put(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Store one token's key and value (B, heads, size); all of both bars (B, 2L, heads, size)."""
-        held = []
-        for store, one in ((self.keys, key), (self.values, value)):
-            whole = store[layer]
-            if whole is None:
-                whole = store[layer] = one.new_zeros(one.shape[0], 2 * self.length, *one.shape[1:])
-            whole[:, self.length + self.place] = one
-            held.append(whole)
-        return held[0], held[1]
+    def put(self, layer: int, key_value: Tensor) -> tuple[Tensor, Tensor]:
+        """Store one token's key and value (B, 2, heads, size); those of all places so far, each (B, places, heads, size)."""
+        held, now = self.layers[layer], self.length + self.place
+        if held is None:
+            held = self.layers[layer] = key_value.new_zeros(len(key_value), 2 * self.length, *key_value.shape[1:])
+        held[:, now] = key_value
+        keys, values = held[:, : now + 1].unbind(2)
+        return keys, values
 
 
 class Block(nn.Module):
@@ -138,12 +134,15 @@ class Block(nn.Module):
 
     def step(self, hidden: Tensor, memory: Memory, layer: int) -> Tensor:
         """One token more of every piece: hidden (B, width)."""
-        query, key, value = self.qkv(self.norm1(hidden)).view(len(hidden), 3, self.heads, self.size).unbind(1)
+        qkv = self.qkv(self.norm1(hidden)).view(len(hidden), 3, self.heads, self.size)
         position = torch.tensor([memory.bar * memory.length + memory.place], device=hidden.device)
-        query, key = rotate(query[:, None], position), rotate(key[:, None], position)[:, 0]
-        keys, values = memory.put(layer, key, value)
+        query, key = rotate(qkv[:, None, 0], position), rotate(qkv[:, None, 1], position)
+        keys, values = memory.put(layer, torch.cat([key, qkv[:, 2:]], 1))
         heard = functional.scaled_dot_product_attention(
-            query.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), attn_mask=memory.mask[:, None, None]
+            query.transpose(1, 2),
+            keys.transpose(1, 2),
+            values.transpose(1, 2),
+            attn_mask=memory.mask[:, None, None, : keys.shape[1]],
         )
         return self._finish(hidden, heard.flatten(1))
 

@@ -6,6 +6,7 @@ exactly: eqs. (8)-(10) and (15) of Semg-GMVAE with their misplaced squares mende
 """
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -52,6 +53,19 @@ def gaussian_kl(mean: Tensor, log_variance: Tensor, other_mean: Tensor, other_lo
     return 0.5 * (other_log_variance - log_variance + squared * (-other_log_variance).exp() - 1)
 
 
+def standard_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL[N(mean, e^log_variance) ‖ N(0, 1)] of each dimension, in nats."""
+    nought = torch.zeros_like(mean)
+    return gaussian_kl(mean, log_variance, nought, nought)
+
+
+def free_below(kl: Tensor, free_bits: float, weight: Tensor | None = None) -> Tensor:
+    """Mean KL of (B, T, d) over rows (weighed by (B)), bars and dimensions, a dimension's mean not pressed below free_bits."""
+    each = kl.mean(1)
+    by_dimension = each.mean(0) if weight is None else (each * weight[:, None]).sum(0) / weight.sum().clamp(min=1)
+    return by_dimension.clamp(min=free_bits).mean()
+
+
 def mixture_kl(
     mean: Tensor, log_variance: Tensor, log_posterior: Tensor, mixture: Mixture, label: Tensor, mutual_information: bool
 ) -> MixtureTerms:
@@ -84,10 +98,23 @@ def _from_uniform(probability: Tensor, log_probability: Tensor) -> Tensor:
     return (probability * (log_probability + math.log(probability.shape[-1]))).sum(-1)
 
 
-def cyclical_weight(step: int, warmup: int, cycle: int, highest: float) -> float:
-    """KL weight: 0 for `warmup` steps, then cycles that rise over their first half and stay (Fu et al. 2019)."""
-    if step < warmup:
-        return 0.0
-    if cycle < 1:
+def cyclical_weight(step: Tensor | None, warmup: int, cycle: int, highest: float) -> Tensor | float:
+    """KL weight: 0 for `warmup`, then cycles that rise in their first half (Fu et al. 2019); without one, `highest`."""
+    if step is None:
         return highest
-    return highest * min(1.0, 2.0 * ((step - warmup) % cycle + 1) / cycle)
+    done = (step - warmup).double()
+    rises = (2.0 * (done % cycle + 1) / cycle).clamp(max=1.0) if cycle else torch.ones_like(done)
+    return (highest * torch.where(done < 0, 0.0, rises)).float()
+
+
+@torch.no_grad()
+def prior_latents(mixtures: Mapping[str, Mixture], classes: Mapping[str, int | None], n: int, bars: int, seed: int) -> Tensor:
+    """z ~ N(μ_y, σ²) of every mixture for each bar, side by side: (n, bars, Σd); without a class one at random a piece."""
+    generator = torch.Generator().manual_seed(seed)
+    parts = []
+    for axis, mixture in mixtures.items():
+        (count, size), device, level = mixture.means.shape, mixture.means.device, classes[axis]
+        chosen = torch.randint(0, count, (n,), generator=generator) if level is None else torch.full((n,), level)
+        noise = torch.randn(n, bars, size, generator=generator).to(device)
+        parts.append(mixture.means[chosen.to(device)][:, None] + noise * (0.5 * mixture.log_variance).exp())
+    return torch.cat(parts, -1)

@@ -1,0 +1,208 @@
+"""Judges: who says of a piece how likely it is high in arousal and in valence, and how far each can be believed.
+
+A control figure means nothing without a floor and a ceiling: `ceiling` measures every judge on real songs that neither it
+nor a generator was taught, `verdicts` lets the same judges speak of written pieces. Judges are taught the songs that the
+release sets aside for them, in windows of as many bars as the network reads; a song's class is the mean of its windows.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+
+from schemas.labels import QUADRANTS
+from schemas.remi import PAD, RemiConfig
+from schemas.song import Song
+from training import measures
+from training.checkpoint import load_run
+from training.config import AXES, UNLABELLED, DataConfig, RunConfig, RunFailed
+from training.data import crops
+from training.hand import Boosting, Rules
+from training.models.judge import Judge as JudgeModel
+from training.parts.writing import Choice
+from training.registry import Generator
+from training.registry import asked as asked_of
+from training.release import Release, Split, open_release, open_split, prepare
+from training.views import song_of, view_song
+
+BATCH = 32
+CALIBRATION_BINS = 10
+
+
+class Judge(Protocol):
+    """name; probability: of high arousal and valence of each song, float (n, 2)."""
+
+    name: str
+
+    def probability(self, songs: Sequence[Song]) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class JudgesConfig(Choice):
+    """split: of the real songs; windows: of each, evenly spaced; resamples: of the songs, for 95 % intervals; pieces: written
+    for each quadrant by a generator that is judged; and how its tokens are drawn (Choice)."""
+
+    split: Literal["validation", "test"] = "test"
+    windows: int = 6
+    resamples: int = 1000
+    pieces: int = 25
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.windows, self.resamples, self.pieces) < 1:
+            raise ValueError("windows, resamples and pieces must be at least 1")
+
+
+class Network:
+    """The trained network of models/judge.py."""
+
+    name = "network"
+
+    def __init__(self, model: JudgeModel, data: DataConfig, device: str) -> None:
+        self._model, self._data, self._device = model, data, device
+
+    @torch.no_grad()
+    def probability(self, songs: Sequence[Song]) -> np.ndarray:
+        """Of high arousal and valence: float (n, 2)."""
+        said = [np.empty((0, 2))]
+        for at in range(0, len(songs), BATCH):
+            flat = [view_song(song, self._data, RemiConfig()).tokens for song in songs[at : at + BATCH]]
+            tokens = np.full((len(flat), 1, max(map(len, flat))), PAD, np.int64)
+            for row, piece in enumerate(flat):
+                tokens[row, 0, : len(piece)] = piece
+            logits, _ = self._model.logits(torch.from_numpy(tokens).to(self._device))
+            said.append(np.stack([logits[axis].softmax(-1)[:, 1].cpu().numpy() for axis in AXES], 1))
+        return np.concatenate(said)
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Windows of real songs: songs, one a window; song (n) the row each comes from; label (n, 2)."""
+
+    songs: list[Song]
+    song: np.ndarray
+    label: np.ndarray
+
+
+def windows_of(split: Split, chosen: np.ndarray, data: DataConfig, per_song: int) -> Windows:
+    """Evenly spaced windows of data.bars bars of the labelled songs among `chosen`, bool (n_songs), that are long enough."""
+    rows = np.flatnonzero(chosen & (split.labels != UNLABELLED).any(1) & (split.n_bars >= data.bars))
+    starts = [np.unique(np.linspace(0, split.n_bars[row] - data.bars, per_song).astype(int)) for row in rows]
+    song, start = np.repeat(rows, [len(one) for one in starts]), np.concatenate([np.empty(0, int), *starts])
+    batch = crops(split, song, start, data.bars, data.tokens_per_bar, split.labels[song])
+    return Windows([song_of(piece[piece != PAD].astype(np.uint16)) for piece in batch.tokens], song, batch.label)
+
+
+def taught_judges(model: JudgeModel, split: Split, data: DataConfig, asked: JudgesConfig, device: str) -> list[Judge]:
+    """The network as it is, and the rules and the boosting taught the same songs of the training split."""
+    taught = windows_of(split, split.judge, data, asked.windows)
+    rules, boosting = Rules().fit(taught.songs, taught.label), Boosting(asked.seed).fit(taught.songs, taught.label)
+    return [rules, boosting, Network(model, data, device)]
+
+
+def refuse_seen(config: RunConfig, facts: Mapping[str, Any], release: Release) -> None:
+    """Raise RunFailed where a generator may have been taught the judges' songs, and so may not be judged by them."""
+    if facts["release"] != release.sha256:
+        raise RunFailed(f"run {config.name} is of another release than {release.url}: it may have seen the judges' songs")
+    if config.data.songs == "judges":
+        raise RunFailed(f"run {config.name} was taught the judges' songs (data.songs): they cannot judge it")
+
+
+def ceiling(judges: Sequence[Judge], real: Windows, asked: JudgesConfig) -> dict[str, Any]:
+    """Of each judge and axis, over songs: accuracy, balanced accuracy, AUC with intervals, calibration; and the quadrants."""
+    songs, first = np.unique(real.song, return_index=True)
+    label = real.label[first]
+    report: dict[str, Any] = {}
+    for judge in judges:
+        by_window = judge.probability(real.songs)
+        said = np.stack([by_window[real.song == song].mean(0) for song in songs])
+        report[judge.name] = {
+            axis: _believed(said[label[:, index] >= 0, index], label[label[:, index] >= 0, index], asked)
+            for index, axis in enumerate(AXES)
+        }
+        both = (label != UNLABELLED).all(1)
+        report[judge.name]["quadrants"] = measures.accuracies((said[both] > 0.5) @ [2, 1], label[both] @ [2, 1])
+    return report
+
+
+def _believed(said: np.ndarray, label: np.ndarray, asked: JudgesConfig) -> dict[str, Any]:
+    found = measures.accuracies((said > 0.5).astype(int), label) | {"auc": measures.auc(said, label)}
+    random, drawn = np.random.default_rng(asked.seed), []
+    for _ in range(asked.resamples):
+        rows = random.integers(0, len(said), len(said))
+        one = measures.accuracies((said[rows] > 0.5).astype(int), label[rows])
+        drawn.append((one["accuracy"], one["balanced"], measures.auc(said[rows], label[rows])))
+    intervals = {}
+    for name, values in zip(("accuracy", "balanced", "auc"), np.array(drawn).T, strict=True):
+        # A resample of few songs may lack a class, and has no AUC then.
+        if not np.isnan(values).all():
+            intervals[f"{name}_interval"] = np.nanpercentile(values, [2.5, 97.5]).tolist()
+    return {**found, **intervals, "brier": float(((said - label) ** 2).mean()), "calibration_error": calibration(said, label)}
+
+
+def calibration(said: np.ndarray, label: np.ndarray) -> float:
+    """Expected calibration error: mean gap between the chance said and the share that was high, in ten bins of chance."""
+    bins = np.minimum((said * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    gaps = [abs(said[bins == one].sum() - label[bins == one].sum()) for one in np.unique(bins)]
+    return float(sum(gaps) / len(said))
+
+
+def verdicts(judges: Sequence[Judge], generator: Generator, bars: int, asked: JudgesConfig) -> dict[str, Any]:
+    """How often each judge hears what was asked for, in as many pieces of every quadrant."""
+    songs, wanted = list[Song](), np.repeat(list(QUADRANTS), asked.pieces, axis=0)
+    for levels in QUADRANTS:
+        songs += generator.generate(dict(zip(AXES, levels, strict=True)), asked.pieces, bars, asked)
+    report: dict[str, Any] = {}
+    for judge in judges:
+        said = (judge.probability(songs) > 0.5).astype(int)
+        report[judge.name] = {axis: measures.accuracies(said[:, of], wanted[:, of]) for of, axis in enumerate(AXES)}
+        report[judge.name]["quadrants"] = measures.accuracies(said @ [2, 1], wanted @ [2, 1])
+    return report
+
+
+def judge(
+    run: str, generator: str, release: str, out: str, asked: JudgesConfig, cache: str | None = None, device: str = "cpu"
+) -> str:
+    """Write OUT/judges.json and .md: the judges on real songs and, where one is named, a generator's pieces; the Markdown."""
+    (model, config, facts), opened = load_run(run, device), open_release(release)
+    if not isinstance(model, JudgeModel) or config.data.songs != "judges":
+        raise RunFailed(f"{run} is no judge: give a run of kind judge that was trained with data.songs = judges")
+    if facts["release"] != opened.sha256:
+        raise RunFailed(f"{run} was trained on another release than {release}: train the judge on this one")
+    folder = prepare(opened, config.data, cache)
+    judges = taught_judges(model, open_split(folder, "train"), config.data, asked, device)
+    split = open_split(folder, asked.split)
+    real = windows_of(split, np.ones(len(split.ids), bool), config.data, asked.windows)
+    report = {"real": ceiling(judges, real, asked)}
+    text = table(report["real"], f"Real songs of the {asked.split} split, which is the ceiling; the majority is the floor.")
+    if generator:
+        writer, its_config, its_facts = load_run(generator, device)
+        refuse_seen(its_config, its_facts, opened)
+        report["written"] = verdicts(judges, asked_of(writer, Generator), config.data.bars, asked)
+        text += "\n" + table(report["written"], f"{asked.pieces} pieces of each quadrant written by {its_config.name}.")
+    place = Path(out)
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "judges.json").write_text(json.dumps(measures.rounded(report), indent=2) + "\n")
+    (place / "judges.md").write_text(text)
+    return text
+
+
+def table(report: Mapping[str, Any], caption: str) -> str:
+    """The report of `ceiling` or `verdicts` in Markdown, a line a judge and axis."""
+    lines = [caption, "", "| judge | axis | accuracy | balanced | AUC | majority | n |", "|---|---|---|---|---|---|---|"]
+    for name, axes in report.items():
+        for axis, found in axes.items():
+            cells = [_with_interval(found, one) for one in ("accuracy", "balanced", "auc")]
+            lines.append(f"| {name} | {axis} | {' | '.join(cells)} | {found.get('majority', 0):.3f} | {found['n']} |")
+    return "\n".join(lines) + "\n"
+
+
+def _with_interval(found: Mapping[str, Any], name: str) -> str:
+    if name not in found:
+        return ""
+    ends = found.get(f"{name}_interval")
+    return f"{found[name]:.3f}" + (f" ({ends[0]:.3f}–{ends[1]:.3f})" if ends else "")

@@ -1,0 +1,105 @@
+"""The trunk of VAEs over bars: tokens to q(z|x) of each bar, and each bar's tokens from its z."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from schemas.remi import PAD, VOCABULARY_SIZE
+from training.parts.attention import AttentionStack, Layout
+from training.parts.recurrent import RecurrentStack
+
+# Large beside the z that is added to it: at 0.02 the decoder does not hear its tokens for the first hundreds of steps.
+EMBEDDING_STD = 0.3
+
+
+@dataclass(frozen=True)
+class StackConfig:
+    """Sizes of a stack, as Semg-GMVAE's paper has them (4.3; feed_forward it leaves out)."""
+
+    layers: int = 12
+    heads: int = 8
+    width: int = 512
+    feed_forward: int = 2048
+    dropout: float = 0.1
+    cell: Literal["attention", "lstm"] = "attention"
+
+    def __post_init__(self) -> None:
+        if min(self.layers, self.heads, self.width, self.feed_forward) < 1 or not 0 <= self.dropout < 1:
+            raise ValueError("layers, heads, width and feed_forward must be at least 1, and dropout from 0 to under 1")
+        if self.width % self.heads or (self.width // self.heads) % 2:
+            raise ValueError(f"width {self.width} must divide into {self.heads} heads of even size")
+
+
+@dataclass(frozen=True)
+class TrunkConfig(StackConfig):
+    """And of encoders to latents; latent: of each."""
+
+    latent: int = 128
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.latent < 1:
+            raise ValueError("latent must be at least 1")
+
+
+def make_stack(config: StackConfig, causal: bool) -> nn.Module:
+    """Layers of the configured cell."""
+    if config.cell == "lstm":
+        return RecurrentStack(config.width, config.layers, config.dropout, causal)
+    return AttentionStack(config.width, config.heads, config.feed_forward, config.layers, config.dropout, causal)
+
+
+class Encoder(nn.Module):
+    """Tokens to q(z|x) of each bar, eq. (19), which starts with log variance `log_variance`."""
+
+    def __init__(self, config: TrunkConfig, log_variance: float) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(VOCABULARY_SIZE, config.width)
+        self.stack: Any = make_stack(config, causal=False)
+        self.gaussian = nn.Linear(config.width, 2 * config.latent)
+        nn.init.normal_(self.embedding.weight, std=EMBEDDING_STD)
+        nn.init.constant_(self.gaussian.bias[config.latent :], log_variance)
+
+    def forward(self, flat: Tensor, layout: Layout, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Tokens (N), and what each layer is told (B, T, width), to mean and log variance (B, T, latent), float32 or better."""
+        hidden = self.stack(self.embedding(flat), layout, condition)
+        mean, log_variance = self.gaussian(layout.mean(hidden)).chunk(2, -1)
+        return (mean, log_variance) if mean.dtype == torch.float64 else (mean.float(), log_variance.float())
+
+
+class Decoder(nn.Module):
+    """Each token from those before it in its bar, the previous bar, and its bar's z (size `latent`) at every layer."""
+
+    def __init__(self, config: StackConfig, latent: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(VOCABULARY_SIZE, config.width)
+        self.condition = nn.Linear(latent, config.width)
+        self.stack: Any = make_stack(config, causal=True)
+        self.head = nn.Linear(config.width, VOCABULARY_SIZE)
+        nn.init.normal_(self.embedding.weight, std=EMBEDDING_STD)
+
+    def forward(self, flat: Tensor, layout: Layout, z: Tensor) -> Tensor:
+        """Tokens (N) and z (B, T, latent) to logits (N, vocabulary) of the next token."""
+        return self.head(self.stack(self.embedding(flat), layout, self.condition(z)))
+
+
+def token_terms(logits: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+    """`reconstruction`, the cross-entropy, and `token_accuracy` of logits (N, vocabulary) for wanted (N), PAD left out."""
+    real = wanted != PAD
+    with torch.no_grad():
+        accuracy = ((logits.argmax(-1) == wanted) & real).sum() / real.sum()
+    return {"reconstruction": functional.cross_entropy(logits.float(), wanted, ignore_index=PAD), "token_accuracy": accuracy}
+
+
+def draw_latent(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """One z of N(mean, e^log_variance), differentiable."""
+    return mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+
+
+def trunk_flops(model: nn.Module, layers: int, width: int, places: int, length: int, n_stacks: int = 3) -> float:
+    """Multiply-adds ×2 of a training step (backward as twice forward) over `places` places, for n_stacks of the trunk."""
+    stacks = sum(parameter.numel() for name, parameter in model.named_parameters() if "stack" in name or "head" in name)
+    return 3.0 * places * 2 * (stacks + n_stacks * layers * 2 * 2 * length * width)
