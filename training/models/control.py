@@ -1,0 +1,98 @@
+"""Control: an autoregressive transformer from scratch that is told the emotion, the plain rival of every latent model.
+
+The class of each axis is an embedding that is added before every layer, not a token at the head of the piece (CTRL, Keskar
+et al. 2019): attention here reaches one bar back a layer, so that a prefix would be out of sight after a few bars. Songs
+without a label have the class "unknown" and teach the music alone. Guidance: Ho and Salimans 2022.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from schemas.remi import PAD
+from schemas.song import Song
+from training.config import AXES, UNLABELLED, DataConfig
+from training.parts.attention import Layout, Memory
+from training.parts.classes import N_LEVELS, class_code, label_of
+from training.parts.trunk import Decoder, StackConfig, token_terms, trunk_flops
+from training.parts.writing import Choice, write_pieces
+from training.views import song_of
+
+
+@dataclass(frozen=True)
+class ControlConfig(StackConfig):
+    """hidden: how often training hides a known class, which guidance needs; guidance: how far writing goes beyond what
+    the class changes (1: as trained, 0: no class)."""
+
+    hidden: float = 0.1
+    guidance: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.hidden <= 1 or self.guidance < 0:
+            raise ValueError("hidden must be from 0 to 1, and guidance 0 or more")
+
+
+class Guided:
+    """A decoder whose logits are u + w·(c − u): c with its classes, u with none, worked side by side in one batch."""
+
+    def __init__(self, decoder: Decoder, weight: float) -> None:
+        self.decoder, self.weight, self.stack = decoder, weight, self
+
+    def embedding(self, token: Tensor) -> Tensor:
+        """(B) to (2B, width)."""
+        return self.decoder.embedding(token).repeat(2, 1)
+
+    def condition(self, code: Tensor) -> Tensor:
+        """(B, T, 6) to (2B, T, width), the second half of unknown classes."""
+        nothing = class_code(torch.full((len(code), len(AXES)), UNLABELLED, device=code.device))
+        return self.decoder.condition(torch.cat([code, nothing[:, None].expand_as(code)]))
+
+    def memory(self, batch: int, length: int, device: torch.device) -> Memory:
+        """An empty memory of 2B."""
+        return self.decoder.stack.memory(2 * batch, length, device)
+
+    def step(self, hidden: Tensor, memory: Memory, condition: Tensor, alive: Tensor) -> Tensor:
+        """One token more: hidden, condition (2B, width); alive (B)."""
+        return self.decoder.stack.step(hidden, memory, condition, alive.repeat(2))
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """(2B, width) to logits (B, vocabulary)."""
+        with_class, without = self.decoder.head(hidden).chunk(2)
+        return without + self.weight * (with_class - without)
+
+
+class Control(nn.Module):
+    """p(token | tokens before, classes); a linear map of one-hot classes is an embedding of each axis, added."""
+
+    def __init__(self, config: ControlConfig, data: DataConfig) -> None:
+        super().__init__()
+        self.config, self.packed, self.length = config, data.layout == "packed", data.tokens_per_bar
+        self.decoder = Decoder(config, len(AXES) * N_LEVELS)
+
+    def logits(self, tokens: Tensor, label: Tensor, layout: Layout) -> Tensor:
+        """Tokens (B, T, L) and labels (B, 2) to logits (N, vocabulary) of the next token."""
+        code = class_code(label)[:, None].expand(-1, tokens.shape[1], -1)
+        return self.decoder(layout.gather(tokens), layout, code)
+
+    def forward(self, batch: Mapping[str, Tensor], step: Tensor | None) -> dict[str, Tensor]:
+        """`loss`, the cross-entropy of the next token, and token_accuracy."""
+        tokens, label = batch["tokens"].long(), batch["label"]
+        if self.training:
+            label = torch.where(torch.rand(label.shape, device=label.device) < self.config.hidden, UNLABELLED, label)
+        layout = Layout.of(tokens != PAD, self.packed)
+        terms = token_terms(self.logits(tokens, label, layout), layout.gather(batch["target"].long()))
+        return terms | {"loss": terms["reconstruction"]}
+
+    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: Choice) -> list[Song]:
+        """n pieces of an emotion; an axis without a class is unknown, as in songs without a label."""
+        code = class_code(label_of(classes, n)).to(self.decoder.head.weight.device)[:, None].expand(-1, bars, -1)
+        decoder: Any = self.decoder if self.config.guidance == 1 else Guided(self.decoder, self.config.guidance)
+        return [song_of(tokens) for tokens in write_pieces(decoder, code, self.length, choice)]
+
+    def flops_per_step(self, places: int, length: int) -> float:
+        """Multiply-adds ×2 of one training step over `places` worked token places."""
+        return trunk_flops(self, self.config.layers, self.config.width, places, length, n_stacks=1)
