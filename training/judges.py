@@ -24,6 +24,7 @@ from training.data import crops
 from training.hand import Boosting, Rules
 from training.models.judge import Judge as JudgeModel
 from training.parts.writing import Choice
+from training.plain import Retrieval, RuleEditing
 from training.registry import Generator
 from training.registry import asked as asked_of
 from training.release import Release, Split, open_release, open_split, prepare
@@ -104,12 +105,17 @@ def taught_judges(model: JudgeModel, split: Split, data: DataConfig, asked: Judg
     return [rules, boosting, Network(model, data, device)]
 
 
-def refuse_seen(config: RunConfig, facts: Mapping[str, Any], release: Release) -> None:
-    """Raise RunFailed where a generator may have been taught the judges' songs, and so may not be judged by them."""
+def refuse_unfit(config: RunConfig, facts: Mapping[str, Any], release: Release, heard: DataConfig) -> None:
+    """Raise RunFailed where a generator may have been taught the judges' songs, or writes other tracks than they have heard."""
     if facts["release"] != release.sha256:
         raise RunFailed(f"run {config.name} is of another release than {release.url}: it may have seen the judges' songs")
     if config.data.songs == "judges":
         raise RunFailed(f"run {config.name} was taught the judges' songs (data.songs): they cannot judge it")
+    if set(config.data.tracks) != set(heard.tracks):
+        tracks = ", ".join(config.data.tracks)
+        raise RunFailed(
+            f"run {config.name} writes {tracks} and the judges heard other tracks: train a judge with its data.tracks"
+        )
 
 
 def ceiling(judges: Sequence[Judge], real: Windows, asked: JudgesConfig) -> dict[str, Any]:
@@ -167,28 +173,31 @@ def verdicts(judges: Sequence[Judge], generator: Generator, bars: int, asked: Ju
 def judge(
     run: str, generator: str, release: str, out: str, asked: JudgesConfig, cache: str | None = None, device: str = "cpu"
 ) -> str:
-    """Write OUT/judges.json and .md: the judges on real songs and, where one is named, a generator's pieces; the Markdown."""
+    """Write OUT/judges.json and .md: judges on real songs, retrieved and edited ones and a generator's pieces; the Markdown."""
     (model, config, facts), opened = load_run(run, device), open_release(release)
     if not isinstance(model, JudgeModel) or config.data.songs != "judges":
         raise RunFailed(f"{run} is no judge: give a run of kind judge that was trained with data.songs = judges")
     if facts["release"] != opened.sha256:
         raise RunFailed(f"{run} was trained on another release than {release}: train the judge on this one")
     folder = prepare(opened, config.data, cache)
-    judges = taught_judges(model, open_split(folder, "train"), config.data, asked, device)
-    split = open_split(folder, asked.split)
+    training, split = open_split(folder, "train"), open_split(folder, asked.split)
+    judges = taught_judges(model, training, config.data, asked, device)
     real = windows_of(split, np.ones(len(split.ids), bool), config.data, asked.windows)
     report = {"real": ceiling(judges, real, asked)}
-    text = table(report["real"], f"Real songs of the {asked.split} split, which is the ceiling; the majority is the floor.")
+    texts = [table(report["real"], f"Real songs of the {asked.split} split, which is the ceiling; the majority is the floor.")]
+    writers: dict[str, Generator] = {rival.name: rival(training, config.data) for rival in (Retrieval, RuleEditing)}
     if generator:
-        writer, its_config, its_facts = load_run(generator, device)
-        refuse_seen(its_config, its_facts, opened)
-        report["written"] = verdicts(judges, asked_of(writer, Generator), config.data.bars, asked)
-        text += "\n" + table(report["written"], f"{asked.pieces} pieces of each quadrant written by {its_config.name}.")
+        found, its_config, its_facts = load_run(generator, device)
+        refuse_unfit(its_config, its_facts, opened, config.data)
+        writers[its_config.name] = asked_of(found, Generator)
+    for name, writer in writers.items():
+        report[name] = verdicts(judges, writer, config.data.bars, asked)
+        texts.append(table(report[name], f"{asked.pieces} pieces of each quadrant by {name}."))
     place = Path(out)
     place.mkdir(parents=True, exist_ok=True)
     (place / "judges.json").write_text(json.dumps(measures.rounded(report), indent=2) + "\n")
-    (place / "judges.md").write_text(text)
-    return text
+    (place / "judges.md").write_text("\n".join(texts))
+    return "\n".join(texts)
 
 
 def table(report: Mapping[str, Any], caption: str) -> str:
