@@ -58,7 +58,8 @@ def read(path: Path) -> Checkpoint:
             metadata = stream.metadata() or {}
             if metadata.get("format") != FORMAT:
                 raise RunFailed(f"{path} is not a moodroll checkpoint")
-            return Checkpoint({name: stream.get_tensor(name) for name in stream.keys()}, json.loads(metadata["facts"]))  # noqa: SIM118
+            names = stream.keys()  # what is opened is no dict, and cannot be walked itself
+            return Checkpoint({name: stream.get_tensor(name) for name in names}, json.loads(metadata["facts"]))
     except FileNotFoundError as error:
         raise RunFailed(f"{path} is not there: train first, or name the folder of a run") from error
     except (SafetensorError, OSError, ValueError, KeyError) as error:

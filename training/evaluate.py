@@ -23,7 +23,7 @@ from training.registry import Autoencoder, Classifier, Clustered, FeatureTeller,
 from training.release import Split, open_release, open_split, prepare
 from training.sample import exchange, save_songs
 from training.seen import Seen, leakage_report, look
-from training.views import song_of
+from training.views import songs_of
 
 COLLAPSED_SHARE, COLLAPSED_DISTANCE, COLLAPSED_KL = 0.02, 1.0, 0.01
 
@@ -115,11 +115,6 @@ def latent_report(model: Clustered, seen: Seen) -> dict[str, Any]:
             },
         }  # fmt: skip
     return report
-
-
-def songs_of(tokens: np.ndarray) -> list[Song]:
-    """The songs that padded crops (n, T, L) say."""
-    return [song_of(piece[piece != PAD].astype(np.uint16)) for piece in tokens]
 
 
 def writing_report(model: Autoencoder, bars: int, asked: EvaluateConfig, seen: Seen, device: str, out: Path) -> dict[str, Any]:

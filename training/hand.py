@@ -5,16 +5,19 @@ notes" or "minor"; boosting is what these labels allow at this size.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
 from schemas.grid import quantise
 from schemas.song import BASS, DRUMS, TRACKS, Song, seconds_at
-from training.config import AXES, UNLABELLED
+from training.config import AXES, UNLABELLED, RunFailed
 from training.measures import mean, song_facts
 from training.music import music_metrics
 
 
+# Two judges ask of the same songs; a Song is itself and no other, so that it may be looked up by what it is.
+@lru_cache(maxsize=8192)
 def hand_features(song: Song) -> dict[str, float]:
     """What a musician would ask for: tempo, density, loudness, register, length, tracks, mode, texture; NaN where silent."""
     notes, grid = song.notes, quantise(song)
@@ -84,9 +87,11 @@ class Boosting:
         self._seed = seed
 
     def fit(self, songs: Sequence[Song], labels: np.ndarray) -> "Boosting":
-        """labels (n, 2), −1 where there is none."""
-        from sklearn.ensemble import HistGradientBoostingClassifier
-
+        """labels (n, 2), −1 where there is none; raises RunFailed without scikit-learn."""
+        try:
+            from sklearn.ensemble import HistGradientBoostingClassifier
+        except ImportError as error:
+            raise RunFailed("judges need scikit-learn: install moodroll with its extra [evaluate]") from error
         table = feature_table(songs)
         self._models = []
         for axis in range(len(AXES)):

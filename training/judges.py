@@ -28,7 +28,8 @@ from training.plain import Retrieval, RuleEditing
 from training.registry import Generator
 from training.registry import asked as asked_of
 from training.release import Release, Split, open_release, open_split, prepare
-from training.views import song_of, view_song
+from training.seen import evenly
+from training.views import songs_of, view_song
 
 BATCH = 32
 CALIBRATION_BINS = 10
@@ -63,15 +64,15 @@ class Network:
 
     name = "network"
 
-    def __init__(self, model: JudgeModel, data: DataConfig, device: str) -> None:
-        self._model, self._data, self._device = model, data, device
+    def __init__(self, model: JudgeModel, data: DataConfig, remi: RemiConfig, device: str) -> None:
+        self._model, self._data, self._remi, self._device = model, data, remi, device
 
     @torch.no_grad()
     def probability(self, songs: Sequence[Song]) -> np.ndarray:
         """Of high arousal and valence: float (n, 2)."""
         said = [np.empty((0, 2))]
         for at in range(0, len(songs), BATCH):
-            flat = [view_song(song, self._data, RemiConfig()).tokens for song in songs[at : at + BATCH]]
+            flat = [view_song(song, self._data, self._remi).tokens for song in songs[at : at + BATCH]]
             tokens = np.full((len(flat), 1, max(map(len, flat))), PAD, np.int64)
             for row, piece in enumerate(flat):
                 tokens[row, 0, : len(piece)] = piece
@@ -92,17 +93,15 @@ class Windows:
 def windows_of(split: Split, chosen: np.ndarray, data: DataConfig, per_song: int) -> Windows:
     """Evenly spaced windows of data.bars bars of the labelled songs among `chosen`, bool (n_songs), that are long enough."""
     rows = np.flatnonzero(chosen & (split.labels != UNLABELLED).any(1) & (split.n_bars >= data.bars))
-    starts = [np.unique(np.linspace(0, split.n_bars[row] - data.bars, per_song).astype(int)) for row in rows]
-    song, start = np.repeat(rows, [len(one) for one in starts]), np.concatenate([np.empty(0, int), *starts])
+    song, start = evenly(split, rows, data.bars, per_song)
     batch = crops(split, song, start, data.bars, data.tokens_per_bar, split.labels[song])
-    return Windows([song_of(piece[piece != PAD].astype(np.uint16)) for piece in batch.tokens], song, batch.label)
+    return Windows(songs_of(batch.tokens), song, batch.label)
 
 
-def taught_judges(model: JudgeModel, split: Split, data: DataConfig, asked: JudgesConfig, device: str) -> list[Judge]:
+def taught_judges(network: Network, split: Split, data: DataConfig, asked: JudgesConfig) -> list[Judge]:
     """The network as it is, and the rules and the boosting taught the same songs of the training split."""
     taught = windows_of(split, split.judge, data, asked.windows)
-    rules, boosting = Rules().fit(taught.songs, taught.label), Boosting(asked.seed).fit(taught.songs, taught.label)
-    return [rules, boosting, Network(model, data, device)]
+    return [Rules().fit(taught.songs, taught.label), Boosting(asked.seed).fit(taught.songs, taught.label), network]
 
 
 def refuse_unfit(config: RunConfig, facts: Mapping[str, Any], release: Release, heard: DataConfig) -> None:
@@ -179,18 +178,19 @@ def judge(
         raise RunFailed(f"{run} is no judge: give a run of kind judge that was trained with data.songs = judges")
     if facts["release"] != opened.sha256:
         raise RunFailed(f"{run} was trained on another release than {release}: train the judge on this one")
-    folder = prepare(opened, config.data, cache)
-    training, split = open_split(folder, "train"), open_split(folder, asked.split)
-    judges = taught_judges(model, training, config.data, asked, device)
-    real = windows_of(split, np.ones(len(split.ids), bool), config.data, asked.windows)
-    report = {"real": ceiling(judges, real, asked)}
-    texts = [table(report["real"], f"Real songs of the {asked.split} split, which is the ceiling; the majority is the floor.")]
-    writers: dict[str, Generator] = {rival.name: rival(training, config.data) for rival in (Retrieval, RuleEditing)}
+    writers: dict[str, Generator] = {}
     if generator:
         found, its_config, its_facts = load_run(generator, device)
         refuse_unfit(its_config, its_facts, opened, config.data)
         writers[its_config.name] = asked_of(found, Generator)
-    for name, writer in writers.items():
+    folder = prepare(opened, config.data, cache)
+    training, split = open_split(folder, "train"), open_split(folder, asked.split)
+    judges = taught_judges(Network(model, config.data, opened.remi, device), training, config.data, asked)
+    real = windows_of(split, np.ones(len(split.ids), bool), config.data, asked.windows)
+    report = {"real": ceiling(judges, real, asked)}
+    texts = [table(report["real"], f"Real songs of the {asked.split} split, which is the ceiling; the majority is the floor.")]
+    plain: dict[str, Generator] = {rival.name: rival(training, config.data) for rival in (Retrieval, RuleEditing)}
+    for name, writer in (plain | writers).items():
         report[name] = verdicts(judges, writer, config.data.bars, asked)
         texts.append(table(report[name], f"{asked.pieces} pieces of each quadrant by {name}."))
     place = Path(out)

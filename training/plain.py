@@ -11,14 +11,13 @@ import numpy as np
 from schemas.grid import quantise
 from schemas.keys import N_KEYS
 from schemas.labels import HIGH, LOW
-from schemas.remi import PAD
 from schemas.song import DRUMS, Song, make_notes, make_tempi
 from training.config import AXES, DataConfig, RunFailed
 from training.data import crops
 from training.measures import keys_of
 from training.parts.writing import Choice
 from training.release import Split
-from training.views import separate, song_of
+from training.views import separate, songs_of
 
 FASTER, LOUDER = 1.25, 15
 HALF_NOTE_TICKS = 48
@@ -46,7 +45,7 @@ class Retrieval:
         song = random.choice(np.flatnonzero(usable), n)
         start = np.floor(random.random(n) * (split.n_bars[song] - bars + 1)).astype(np.int64)
         batch = crops(split, song, start, bars, self._data.tokens_per_bar, split.labels[song])
-        return [song_of(piece[piece != PAD].astype(np.uint16)) for piece in batch.tokens]
+        return songs_of(batch.tokens)
 
 
 class RuleEditing(Retrieval):

@@ -41,6 +41,11 @@ class Release:
     manifest: dict[str, Any]
     sha256: str
 
+    @property
+    def remi(self) -> RemiConfig:
+        """How its tokens were written."""
+        return RemiConfig(**self.manifest.get("config", {}).get("remi", {}))
+
 
 def open_release(url: str) -> Release:
     """The release in a folder, in a build's folder or at a URL; RunFailed where this program cannot read it."""
@@ -117,10 +122,9 @@ def _beside(url: str) -> Path:
 
 def _convert(release: Release, split: str, view: ViewConfig, folder: Path) -> dict[str, int]:
     """Write the flat files of one split, shard after shard; what was counted."""
-    remi = RemiConfig(**release.manifest.get("config", {}).get("remi", {}))
     shards = sorted((shard for shard in release.manifest["shards"] if shard["split"] == split), key=lambda shard: shard["path"])
+    remi, songs = release.remi, []
     counts = dict.fromkeys(("songs", "bars", "tokens", "bars_over", "notes", "notes_cut"), 0)
-    songs = []
     folder.mkdir()
     with ExitStack() as stack:
         files = {name: stack.enter_context(open(folder / name, "wb")) for name in FILES}

@@ -35,16 +35,15 @@ class Seen:
         return np.unique(self.batch.song, return_index=True)
 
 
-def evenly(split: Split, bars: int, songs: int, per_song: int) -> tuple[np.ndarray, np.ndarray]:
-    """Song and first bar of evenly spaced crops of the first `songs` songs that are long enough."""
-    chosen = np.flatnonzero(split.n_bars >= bars)[:songs]
+def evenly(split: Split, chosen: np.ndarray, bars: int, per_song: int) -> tuple[np.ndarray, np.ndarray]:
+    """Song and first bar of evenly spaced crops of the chosen songs (rows of the split), all of at least `bars` bars."""
     starts = [np.unique(np.linspace(0, split.n_bars[song] - bars, per_song).astype(int)) for song in chosen]
     return np.repeat(chosen, [len(start) for start in starts]), np.concatenate([np.empty(0, int), *starts])
 
 
 def look(model: Any, data: DataConfig, split: Split, songs: int, per_song: int, device: str) -> Seen:
     """Evenly spaced crops of a split, and all that the model can say of them, with a fixed seed."""
-    song, start = evenly(split, data.bars, songs, per_song)
+    song, start = evenly(split, np.flatnonzero(split.n_bars >= data.bars)[:songs], data.bars, per_song)
     if not len(song):
         raise RunFailed(f"no song of the split has data.bars = {data.bars} bars: nothing can be evaluated")
     batch = crops(split, song, start, data.bars, data.tokens_per_bar, split.labels[song])
@@ -97,7 +96,7 @@ def probe(inputs: Sequence[np.ndarray], wanted: Sequence[np.ndarray], classes: i
             out, goal = net(x[rows]), (y[rows] - centre) / scale if not classes else y[rows]
             loss = functional.cross_entropy(out, goal) if classes else functional.mse_loss(out[:, 0], goal)
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
             optimiser.step()
     with torch.no_grad():
         out = net(held_x)

@@ -8,7 +8,7 @@ import numpy as np
 
 from schemas.grid import Grid, quantise
 from schemas.keys import NO_KEY
-from schemas.remi import HIGHEST_PITCH, LOWEST_PITCH, N_BEATS, RemiConfig, decode, encode
+from schemas.remi import HIGHEST_PITCH, LOWEST_PITCH, N_BEATS, PAD, RemiConfig, decode, encode
 from schemas.row import from_row
 from schemas.song import BASS, DRUMS, TRACKS, Song, covered_ticks, regular_bars, sort_keys
 from training.config import ViewConfig
@@ -131,3 +131,8 @@ def song_of(tokens: np.ndarray, name: str = "generated") -> Song:
     needed = covered_ticks(notes)
     bars = said.bars if said.bars["start"][-1] + said.bars["length"][-1] >= needed else regular_bars(needed)
     return Song("generated", name, notes, bars, said.tempi, "assumed_4_4")
+
+
+def songs_of(tokens: np.ndarray) -> list[Song]:
+    """The songs that padded crops (n, T, L) say."""
+    return [song_of(piece[piece != PAD].astype(np.uint16)) for piece in tokens]

@@ -39,6 +39,7 @@ def read_npz(blob: bytes, limits: Limits) -> Roll:
     try:
         with zipfile.ZipFile(io.BytesIO(blob)) as archive:
             return _read_archive(archive, limits)
+    # zipfile says RuntimeError of a member under a password, NotImplementedError of a form of zip that it does not know.
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise BadInput(Reason.TRUNCATED, f"not a whole zip archive: {error}") from error
     except KeyError as error:

@@ -130,13 +130,13 @@ def add_notes(instrument: object, pitch: int, column: np.ndarray) -> None:
         if step == len(cells) or cells[step] != cells[start]:
             if cells[start]:
                 # Steps stand for seconds: what is timed is the work, not the tempo.
-                instrument.notes.append(pretty_midi.Note(int(cells[start]), pitch, start, step))  # type: ignore[attr-defined]
+                instrument.notes.append(pretty_midi.Note(int(cells[start]), pitch, start, step))
             start = step
 
 
 def bars_of(midi: object) -> list[list[tuple[int, int]]]:
     """Pitched notes of each bar of 96 steps, by onset."""
-    pitched = [n for one in midi.instruments if not one.is_drum for n in one.notes]  # type: ignore[attr-defined]
+    pitched = [n for one in midi.instruments if not one.is_drum for n in one.notes]
     bars: list[list[tuple[int, int]]] = [[] for _ in range(int(max((n.start for n in pitched), default=0)) // 96 + 1)]
     for one in pitched:
         bars[int(one.start) // 96].append((one.pitch, int(one.end - one.start)))

@@ -233,7 +233,7 @@ def test_moves_are_chances_and_near_keys_are_nearer():
 
 def test_an_unknown_method_is_refused():
     with pytest.raises(ValueError, match="unknown key method 'guess': known are hmm, ks_bar"):
-        KeyConfig(method="guess")  # type: ignore[arg-type]
+        KeyConfig(method="guess")
 
 
 @pytest.mark.parametrize("name", ["uniform", "change", "phrase_change"])

@@ -146,7 +146,7 @@ class Desk:
                 for name, data in members.items():
                     archive.writestr(name, data)
             return out.getvalue()
-        with tarfile.open(fileobj=out, mode=f"w:{kind.removeprefix('tar.')}") as tar:  # type: ignore[call-overload]
+        with tarfile.open(fileobj=out, mode=f"w:{kind.removeprefix('tar.')}") as tar:
             for name, data in members.items():
                 info = tarfile.TarInfo(name)
                 info.size = len(data)

@@ -16,7 +16,7 @@ import pytest
 
 def tar_of(*members: tuple[tarfile.TarInfo, bytes], mode: str = "w:gz", **options: Any) -> bytes:
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode=mode, **options) as tar:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=out, mode=mode, **options) as tar:
         for info, data in members:
             tar.addfile(info, io.BytesIO(data))
     return out.getvalue()

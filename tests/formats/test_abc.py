@@ -276,7 +276,7 @@ def music21_notes(text: str) -> list[tuple[int, int]]:
     """(start, pitch) of every note as written, by music21's own streams: chord symbols, graces, tied ends left out."""
     handler = abcFormat.ABCHandler()
     handler.process(text)
-    part = translate.abcToStreamScore(handler).parts[0]  # type: ignore[no-untyped-call]
+    part = translate.abcToStreamScore(handler).parts[0]
     found = []
     for one in part.recurse().notes:
         tied = one.tie is not None and one.tie.type != "start"

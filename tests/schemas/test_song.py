@@ -8,7 +8,7 @@ from schemas.song import Song, covered_ticks, make_notes, make_tempi, regular_ba
 
 def remade(song: Song, **changes: object) -> Song:
     fields = {name: getattr(song, name) for name in ("source", "key", "notes", "bars", "tempi", "meter_source")}
-    return Song(**{**fields, **changes})  # type: ignore[arg-type]
+    return Song(**{**fields, **changes})
 
 
 def test_arrays_are_read_only() -> None:

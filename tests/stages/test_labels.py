@@ -68,7 +68,7 @@ def test_labels_by_folder_with_what_the_files_say(corpus: Path, tmp_path: Path) 
     assert [rows[TRACKS[i]]["msd_title"] for i in range(4)] == ["In the file 0", "In the file 1", "Title 2", "Title 3"]
     assert rows[TRACKS[5]]["valence"] == np.float32(0.2) and rows[TRACKS[5]]["arousal"] == np.float32(0.833)
     assert rows[TRACKS[3]]["valence"] is None and rows[TRACKS[21]]["unlabelled"] == "no value"
-    assert any("chroma" in evidence for evidence in rows[TRACKS[0]]["label_evidence"])  # type: ignore[attr-defined]
+    assert any("chroma" in evidence for evidence in rows[TRACKS[0]]["label_evidence"])
     refused = [
         row for kind in ("msd_refused", "refused") for row in pq.read_table(out / "metadata" / f"{kind}.parquet").to_pylist()
     ]

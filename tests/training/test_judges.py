@@ -1,17 +1,20 @@
 """Judges beside what they must tell apart, their report by hand, and the command that no leaking generator passes."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
+import torch
 
 from schemas import mock
+from schemas.remi import PITCH, TEMPO_TOKEN
 from schemas.song import Song, make_notes, make_tempi
 from training.cli import main
-from training.config import from_tables
+from training.config import DataConfig, RunFailed, from_tables
 from training.data import Loader
 from training.hand import Boosting, Rules, feature_table, hand_features
-from training.judges import CALIBRATION_BINS, JudgesConfig, calibration, ceiling, table, windows_of
+from training.judges import CALIBRATION_BINS, JudgesConfig, Network, calibration, ceiling, table, windows_of
 from training.judges import Windows as RealWindows
 from training.release import open_release, open_split, prepare
 from training.train import Trainer
@@ -65,6 +68,12 @@ def test_hand_features_of_a_song_one_can_count():
     assert found["share_drums"] == 1 / 8 and found["share_piano"] == 7 / 8 and found["off_beat_share"] == 0
     assert found["bpm"] == 120 and found["velocity_mean"] == 80 and np.isnan(found["bass_pitch"])
     assert feature_table([song]).shape == (1, len(found))
+
+
+def test_without_scikit_learn_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
+    with pytest.raises(RunFailed, match=r"extra \[evaluate\]"):
+        Boosting().fit(TAUGHT[:4], labels(1))
 
 
 class Said:
@@ -193,3 +202,20 @@ def test_who_may_not_judge_or_be_judged_is_told_in_a_sentence(shared, release, t
         printed = capsys.readouterr().err.strip()
         assert says in printed and "\n" not in printed, printed
     assert not (tmp_path / "out").exists()
+
+
+def test_the_network_is_told_pieces_as_its_release_is_written(tmp_path):
+    heard = []
+
+    class Listener:
+        def logits(self, tokens):
+            heard.append(tokens)
+            return {axis: torch.zeros(len(tokens), 2) for axis in ("arousal", "valence")}, None
+
+    data, song = DataConfig(bars=3, tokens_per_bar=256), mock.song("Piano: C4 E4 G4 C5 | C4 E4 G4 C5")
+    for tempo in ("on_change", "every_beat"):
+        url = write_release(tmp_path / tempo, mock_rows(), config={"remi": {"tempo": tempo}})
+        said = Network(Listener(), data, open_release(url).remi, "cpu").probability([song, song])
+        assert said.tolist() == [[0.5, 0.5]] * 2
+    n_tempi = [int(((tokens >= TEMPO_TOKEN) & (tokens < PITCH)).sum()) for tokens in heard]
+    assert n_tempi == [2 * 2, 2 * 8]  # two songs: one a bar, and one a beat that has notes

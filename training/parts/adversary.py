@@ -24,7 +24,7 @@ class _Reverse(torch.autograd.Function):
 
 def reverse_gradient(x: Tensor) -> Tensor:
     """x forward, its gradient with the sign turned backward."""
-    return _Reverse.apply(x)  # type: ignore[no-untyped-call]
+    return _Reverse.apply(x)  # type: ignore[no-untyped-call]  # torch leaves it without types
 
 
 def held_still(decoder: nn.Module, z: Tensor) -> Tensor:
