@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -39,7 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Pages are imported by the commands that need them: help is quick, and Beam is told to be quiet before it starts.
     logging.disable(logging.WARNING)
     try:
-        return arguments.run(arguments, beam_args)
+        code = arguments.run(arguments, beam_args)
+        sys.stdout.flush()  # a reader that has gone, as head does, is noticed here at the latest
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except SettingsError as error:
         print(f"moodroll-data {arguments.command}: {error}", file=sys.stderr)
         return USAGE

@@ -1,13 +1,17 @@
 """describe: the same facts in every width, from a manifest's facts alone."""
 
 import copy
+import json
 import shutil
+import subprocess
 import sys
 from os import terminal_size
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipelines import describe as page
 from pipelines.curate import name_audit
 from pipelines.describe import describe_text, terminal_width
 
@@ -110,3 +114,16 @@ def test_the_width_is_the_terminal_s(monkeypatch: pytest.MonkeyPatch, columns: s
     monkeypatch.delenv("COLUMNS")
     monkeypatch.setattr(shutil, "get_terminal_size", lambda fallback: terminal_size((int(columns), 24)))
     assert terminal_width() == width
+
+
+def test_a_reader_that_goes_early_gets_no_traceback(tmp_path: Path) -> None:
+    for size in (1, 1_000_000):  # what waits to be flushed at the end, and what breaks in the middle
+        facts = {name: {} for name in page.FACTS} | {"config": {}, "shards": [], "name": "x" * size}
+        (tmp_path / "manifest.json").write_text(json.dumps(facts))
+        program = "import sys; from pipelines.cli import main; sys.exit(main(sys.argv[1:]))"
+        command = [sys.executable, "-c", program, "describe", str(tmp_path), "--json"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stdout is not None and process.stderr is not None
+            process.stdout.close()
+            assert process.stderr.read() == b""
+        assert process.returncode == 1

@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from training import commands  # here, because --help and wrong usage need no torch
 
         getattr(commands, arguments.command)(arguments)
+        sys.stdout.flush()  # a reader that has gone, as head does, is noticed here at the latest
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
