@@ -1,7 +1,7 @@
 """Evaluate: what a trained model knows and what it writes, as one JSON report with plots, each figure beside its baseline."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,9 +16,12 @@ from schemas.song import Song
 from training import measures, plots
 from training.checkpoint import load_run
 from training.config import AXES, DataConfig
+from training.exchanges import similarities
+from training.hand import feature_table
 from training.music import music_metrics
 from training.parts.latent import gaussian_kl
 from training.parts.writing import Choice
+from training.realism import TrainingBars, distance_to_real
 from training.registry import Autoencoder, Classifier, Clustered, FeatureTeller, Generator
 from training.release import Split, open_release, open_split, prepare
 from training.sample import exchange, save_songs
@@ -26,6 +29,8 @@ from training.seen import Seen, leakage_report, look
 from training.views import songs_of
 
 COLLAPSED_SHARE, COLLAPSED_DISTANCE, COLLAPSED_KL = 0.02, 1.0, 0.01
+# Fewer real songs of a quadrant have no halves to compare.
+LEAST_IN_HALVES = 4
 
 
 @dataclass(frozen=True)
@@ -131,16 +136,9 @@ def writing_report(model: Autoencoder, bars: int, asked: EvaluateConfig, seen: S
         "note_f1": _note_f1(remade, originals, bars),
         "note_f1_of_unrelated": _note_f1(remade, b + a, bars),
     }
-    vectors = {
-        "rhythm": lambda song: measures.rhythm_vector(song, bars),
-        "pitch_classes": lambda song: measures.chroma(song).sum(0),
-    }
     for axis, name in zip(AXES, ("z_r", "z_k"), strict=True):
         changed = model.write(exchange(z[:half], z[half:], axis)[0], choice)
-        sides = {"with_own": (changed, a), "with_other": (changed, b), "unrelated": (a, b)}
-        report[f"exchange_{name}"] = {
-            feature: {side: likeness(*pair, vector) for side, pair in sides.items()} for feature, vector in vectors.items()
-        }
+        report[f"exchange_{name}"] = similarities(changed, a, b, bars)
         plots.rolls({"A": a[0], "B": b[0], f"A with {name} of B": changed[0]}, bars, out / f"exchange_{name}.png")
     plots.rolls({"original": originals[0], "reconstruction": remade[0]}, bars, out / "reconstruction.png")
     return report
@@ -150,23 +148,34 @@ def _note_f1(found: Sequence[Song], wanted: Sequence[Song], bars: int) -> dict[s
     return measures.mean_of([measures.note_f1(one, other, bars) for one, other in zip(found, wanted, strict=True)])
 
 
-def likeness(some: Sequence[Song], others: Sequence[Song], vector: Callable[[Song], np.ndarray]) -> float:
-    """Mean cosine of a feature vector over pairs, eq. (20)."""
-    return float(np.mean([measures.cosine(vector(one), vector(other)) for one, other in zip(some, others, strict=True)]))
-
-
-def emotion_report(model: Generator, bars: int, asked: EvaluateConfig, seen: Seen, out: Path) -> dict[str, Any]:
-    """Pieces written for each quadrant (kept as MIDI), and real songs of it: mean facts and measures of music.py."""
+def emotion_report(
+    model: Generator, bars: int, asked: EvaluateConfig, training: Split, seen: Seen, out: Path
+) -> dict[str, Any]:
+    """Pieces written for each quadrant (kept as MIDI), and real songs of it; how near all come to bars trained on."""
     report: dict[str, Any] = {}
     _, firsts = seen.first_of_songs()
+    pieces: list[Song] = []
     for levels, name in QUADRANTS.items():
         songs = model.generate(dict(zip(AXES, levels, strict=True)), asked.pieces, bars, asked)
         save_songs(songs, [f"{name}-{index:03d}" for index in range(len(songs))], str(out / "midi"))
         of_class = firsts[(seen.batch.label[firsts] == levels).all(1)]
-        real = [_facts(song, bars) for song in songs_of(seen.batch.tokens[of_class])]
-        written = measures.mean_of([_facts(song, bars) for song in songs])
-        report[name] = {"written": written, "real": {**measures.mean_of(real), "n": len(real)}}
+        report[name] = _beside_real(songs, songs_of(seen.batch.tokens[of_class]), bars)
+        pieces += songs
+    trained_on, real = TrainingBars(training), songs_of(seen.batch.tokens[firsts])
+    report["memorisation"] = {"written": trained_on.overlap(pieces), "real": trained_on.overlap(real)}
     return report
+
+
+def _beside_real(written: Sequence[Song], real: Sequence[Song], bars: int) -> dict[str, Any]:
+    """Mean facts and measures of music.py of both, and their distance beside that of two halves of the real songs."""
+    facts, real_facts = (measures.mean_of([_facts(song, bars) for song in songs]) for songs in (written, real))
+    table, halves = feature_table(real), (feature_table(real[::2]), feature_table(real[1::2]))
+    return {
+        "written": facts,
+        "real": {**real_facts, "n": len(real)},
+        "distance_to_real": distance_to_real(feature_table(written), table),
+        "distance_of_real_halves": distance_to_real(*halves) if len(real) >= LEAST_IN_HALVES else float("nan"),
+    }
 
 
 def _facts(song: Song, bars: int) -> dict[str, float]:
@@ -193,7 +202,7 @@ def reports(
         report["latent"] = latent_report(model, seen)
         plots.scatter(model, seen, out / "latent.png")
     if isinstance(model, Generator) and asked.pieces:
-        report["emotion"] = emotion_report(model, data.bars, asked, seen, out)
+        report["emotion"] = emotion_report(model, data.bars, asked, training, seen, out)
     return report
 
 
