@@ -6,6 +6,7 @@ notes" or "minor"; boosting is what these labels allow at this size.
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -78,6 +79,15 @@ def _rank(value: float, known: np.ndarray) -> float:
     return float(np.searchsorted(known, value) + np.searchsorted(known, value, side="right")) / (2 * len(known))
 
 
+def boosting_classifier() -> Any:
+    """scikit-learn's class; RunFailed where it is not installed."""
+    try:
+        from sklearn.ensemble import HistGradientBoostingClassifier
+    except ImportError as error:
+        raise RunFailed("judges need scikit-learn: install moodroll with its extra [evaluate]") from error
+    return HistGradientBoostingClassifier
+
+
 class Boosting:
     """Gradient boosting on hand features, an axis each (scikit-learn, extra `evaluate`)."""
 
@@ -88,17 +98,11 @@ class Boosting:
 
     def fit(self, songs: Sequence[Song], labels: np.ndarray) -> "Boosting":
         """labels (n, 2), −1 where there is none; raises RunFailed without scikit-learn."""
-        try:
-            from sklearn.ensemble import HistGradientBoostingClassifier
-        except ImportError as error:
-            raise RunFailed("judges need scikit-learn: install moodroll with its extra [evaluate]") from error
-        table = feature_table(songs)
+        kind, table = boosting_classifier(), feature_table(songs)
         self._models = []
         for axis in range(len(AXES)):
             known = labels[:, axis] != UNLABELLED
-            model = HistGradientBoostingClassifier(
-                max_depth=3, max_iter=100, learning_rate=0.05, min_samples_leaf=20, random_state=self._seed
-            )
+            model = kind(max_depth=3, max_iter=100, learning_rate=0.05, min_samples_leaf=20, random_state=self._seed)
             # The library has no bins for what no song has, such as the pitch of a bass that never plays.
             has = ~np.isnan(table[known]).all(0)
             self._models.append((has, model.fit(table[known][:, has], labels[known, axis])))

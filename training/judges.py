@@ -22,6 +22,7 @@ from training.checkpoint import load_run
 from training.config import AXES, UNLABELLED, DataConfig, RunConfig, RunFailed
 from training.data import crops
 from training.hand import Boosting, Rules
+from training.markdown import CEILING_SAYS, judges_table
 from training.models.judge import Judge as JudgeModel
 from training.parts.writing import Choice
 from training.plain import Retrieval, RuleEditing
@@ -104,10 +105,25 @@ def taught_judges(network: Network, split: Split, data: DataConfig, asked: Judge
     return [Rules().fit(taught.songs, taught.label), Boosting(asked.seed).fit(taught.songs, taught.label), network]
 
 
+def load_judge(run: str, release: Release, device: str) -> tuple[JudgeModel, RunConfig]:
+    """A trained judge and its settings; RunFailed where the run is none, or is of another release."""
+    model, config, facts = load_run(run, device)
+    if not isinstance(model, JudgeModel) or config.data.songs != "judges":
+        raise RunFailed(f"{run} is no judge: give a run of kind judge that was trained with data.songs = judges")
+    if facts["release"] != release.sha256:
+        raise RunFailed(f"{run} was trained on another release than {release.url}: train the judge on this one")
+    return model, config
+
+
 def refuse_unfit(config: RunConfig, facts: Mapping[str, Any], release: Release, heard: DataConfig) -> None:
     """Raise RunFailed where a generator may have been taught the judges' songs, or writes other tracks than they have heard."""
     if facts["release"] != release.sha256:
         raise RunFailed(f"run {config.name} is of another release than {release.url}: it may have seen the judges' songs")
+    refuse_settings(config, heard)
+
+
+def refuse_settings(config: RunConfig, heard: DataConfig) -> None:
+    """The part of refuse_unfit that needs no checkpoint."""
     if config.data.songs == "judges":
         raise RunFailed(f"run {config.name} was taught the judges' songs (data.songs): they cannot judge it")
     if set(config.data.tracks) != set(heard.tracks):
@@ -118,7 +134,8 @@ def refuse_unfit(config: RunConfig, facts: Mapping[str, Any], release: Release, 
 
 
 def ceiling(judges: Sequence[Judge], real: Windows, asked: JudgesConfig) -> dict[str, Any]:
-    """Of each judge and axis, over songs: accuracy, balanced accuracy, AUC with intervals, calibration; and the quadrants."""
+    """Of each judge and axis, over songs: accuracy, balanced accuracy, AUC with intervals, calibration; the quadrants; and
+    window_balanced, over single windows."""
     songs, first = np.unique(real.song, return_index=True)
     label = real.label[first]
     report: dict[str, Any] = {}
@@ -126,12 +143,26 @@ def ceiling(judges: Sequence[Judge], real: Windows, asked: JudgesConfig) -> dict
         by_window = judge.probability(real.songs)
         said = np.stack([by_window[real.song == song].mean(0) for song in songs])
         report[judge.name] = {
-            axis: _believed(said[label[:, index] >= 0, index], label[label[:, index] >= 0, index], asked)
+            axis: {
+                **_believed(said[label[:, index] >= 0, index], label[label[:, index] >= 0, index], asked),
+                "window_balanced": _of_windows(by_window[:, index], real.label[:, index]),
+            }
             for index, axis in enumerate(AXES)
         }
         both = (label != UNLABELLED).all(1)
         report[judge.name]["quadrants"] = measures.accuracies((said[both] > 0.5) @ [2, 1], label[both] @ [2, 1])
+        known = (real.label != UNLABELLED).all(1)
+        if known.any():
+            right = ((by_window > 0.5) == real.label)[known].all(1)
+            report[judge.name]["quadrants"]["window_accuracy"] = float(right.mean())
     return report
+
+
+def _of_windows(said: np.ndarray, label: np.ndarray) -> float | None:
+    """Balanced accuracy over single windows, which is the ceiling of written pieces, a window each; None of a single class."""
+    if len(np.unique(label[label >= 0])) < 2:
+        return None
+    return float(measures.accuracies((said > 0.5)[label >= 0].astype(int), label[label >= 0])["balanced"])
 
 
 def _believed(said: np.ndarray, label: np.ndarray, asked: JudgesConfig) -> dict[str, Any]:
@@ -156,15 +187,24 @@ def calibration(said: np.ndarray, label: np.ndarray) -> float:
     return float(sum(gaps) / len(said))
 
 
-def verdicts(judges: Sequence[Judge], generator: Generator, bars: int, asked: JudgesConfig) -> dict[str, Any]:
-    """How often each judge hears what was asked for, in as many pieces of every quadrant."""
-    songs, wanted = list[Song](), np.repeat(list(QUADRANTS), asked.pieces, axis=0)
+def pieces_of(generator: Generator, bars: int, asked: JudgesConfig) -> tuple[list[Song], np.ndarray]:
+    """As many pieces of every quadrant, and the classes that each was asked to have, (n, 2)."""
+    songs = list[Song]()
     for levels in QUADRANTS:
         songs += generator.generate(dict(zip(AXES, levels, strict=True)), asked.pieces, bars, asked)
+    return songs, np.repeat(list(QUADRANTS), asked.pieces, axis=0)
+
+
+def verdicts(judges: Sequence[Judge], songs: Sequence[Song], wanted: np.ndarray) -> dict[str, Any]:
+    """How often each judge hears what was asked for; and the AUC, which needs no threshold."""
     report: dict[str, Any] = {}
     for judge in judges:
-        said = (judge.probability(songs) > 0.5).astype(int)
-        report[judge.name] = {axis: measures.accuracies(said[:, of], wanted[:, of]) for of, axis in enumerate(AXES)}
+        chance = judge.probability(songs)
+        said = (chance > 0.5).astype(int)
+        report[judge.name] = {
+            axis: {**measures.accuracies(said[:, of], wanted[:, of]), "auc": measures.auc(chance[:, of], wanted[:, of])}
+            for of, axis in enumerate(AXES)
+        }
         report[judge.name]["quadrants"] = measures.accuracies(said @ [2, 1], wanted @ [2, 1])
     return report
 
@@ -173,11 +213,8 @@ def judge(
     run: str, generator: str, release: str, out: str, asked: JudgesConfig, cache: str | None = None, device: str = "cpu"
 ) -> str:
     """Write OUT/judges.json and .md: judges on real songs, retrieved and edited ones and a generator's pieces; the Markdown."""
-    (model, config, facts), opened = load_run(run, device), open_release(release)
-    if not isinstance(model, JudgeModel) or config.data.songs != "judges":
-        raise RunFailed(f"{run} is no judge: give a run of kind judge that was trained with data.songs = judges")
-    if facts["release"] != opened.sha256:
-        raise RunFailed(f"{run} was trained on another release than {release}: train the judge on this one")
+    opened = open_release(release)
+    model, config = load_judge(run, opened, device)
     writers: dict[str, Generator] = {}
     if generator:
         found, its_config, its_facts = load_run(generator, device)
@@ -188,30 +225,13 @@ def judge(
     judges = taught_judges(Network(model, config.data, opened.remi, device), training, config.data, asked)
     real = windows_of(split, np.ones(len(split.ids), bool), config.data, asked.windows)
     report = {"real": ceiling(judges, real, asked)}
-    texts = [table(report["real"], f"Real songs of the {asked.split} split, which is the ceiling; the majority is the floor.")]
+    texts = [judges_table(report["real"], f"{CEILING_SAYS} The {asked.split} split.")]
     plain: dict[str, Generator] = {rival.name: rival(training, config.data) for rival in (Retrieval, RuleEditing)}
     for name, writer in (plain | writers).items():
-        report[name] = verdicts(judges, writer, config.data.bars, asked)
-        texts.append(table(report[name], f"{asked.pieces} pieces of each quadrant by {name}."))
+        report[name] = verdicts(judges, *pieces_of(writer, config.data.bars, asked))
+        texts.append(judges_table(report[name], f"{asked.pieces} pieces of each quadrant by {name}."))
     place = Path(out)
     place.mkdir(parents=True, exist_ok=True)
     (place / "judges.json").write_text(json.dumps(measures.rounded(report), indent=2) + "\n")
     (place / "judges.md").write_text("\n".join(texts))
     return "\n".join(texts)
-
-
-def table(report: Mapping[str, Any], caption: str) -> str:
-    """The report of `ceiling` or `verdicts` in Markdown, a line a judge and axis."""
-    lines = [caption, "", "| judge | axis | accuracy | balanced | AUC | majority | n |", "|---|---|---|---|---|---|---|"]
-    for name, axes in report.items():
-        for axis, found in axes.items():
-            cells = [_with_interval(found, one) for one in ("accuracy", "balanced", "auc")]
-            lines.append(f"| {name} | {axis} | {' | '.join(cells)} | {found.get('majority', 0):.3f} | {found['n']} |")
-    return "\n".join(lines) + "\n"
-
-
-def _with_interval(found: Mapping[str, Any], name: str) -> str:
-    if name not in found:
-        return ""
-    ends = found.get(f"{name}_interval")
-    return f"{found[name]:.3f}" + (f" ({ends[0]:.3f}–{ends[1]:.3f})" if ends else "")

@@ -14,8 +14,9 @@ from training.cli import main
 from training.config import DataConfig, RunFailed, from_tables
 from training.data import Loader
 from training.hand import Boosting, Rules, feature_table, hand_features
-from training.judges import CALIBRATION_BINS, JudgesConfig, Network, calibration, ceiling, table, windows_of
+from training.judges import CALIBRATION_BINS, JudgesConfig, Network, calibration, ceiling, windows_of
 from training.judges import Windows as RealWindows
+from training.markdown import judges_table
 from training.release import open_release, open_split, prepare
 from training.train import Trainer
 
@@ -101,6 +102,16 @@ def test_the_ceiling_is_over_songs_and_not_over_windows():
     assert found["arousal"]["brier"] == pytest.approx(brier)
 
 
+def test_single_windows_are_counted_beside_the_votes():
+    judge = Said([[0.1, 0.9], [0.1, 0.9], [0.9, 0.9], [0.8, 0.3]])
+    real = RealWindows(mock.songs(4), np.array([0, 0, 0, 1]), np.array([[0, 1], [0, 1], [0, 1], [1, 0]]))
+    found = ceiling([judge], real, JudgesConfig(resamples=5))["said"]
+    assert found["arousal"]["window_balanced"] == pytest.approx((2 / 3 + 1) / 2) and found["valence"]["window_balanced"] == 1
+    assert found["quadrants"]["window_accuracy"] == 3 / 4
+    alone = RealWindows(mock.songs(4), real.song, np.array([[0, 1]] * 3 + [[0, -1]]))
+    assert ceiling([judge], alone, JudgesConfig(resamples=5))["said"]["valence"]["window_balanced"] is None
+
+
 def test_an_interval_is_as_wide_as_songs_are_few():
     random = np.random.default_rng(0)
     widths = []
@@ -125,7 +136,7 @@ def test_calibration_by_hand():
 
 def test_the_table_has_a_line_a_judge_and_axis():
     real = RealWindows([], np.arange(2), np.array([[0, 1], [1, 0]]))
-    text = table(ceiling([Said([[0.1, 0.9], [0.8, 0.3]])], real, JudgesConfig(resamples=5)), "Real songs")
+    text = judges_table(ceiling([Said([[0.1, 0.9], [0.8, 0.3]])], real, JudgesConfig(resamples=5)), "Real songs")
     assert text.startswith("Real songs\n\n| judge |")
     assert "| said | arousal | 1.000 (" in text and text.count("\n| said |") == 3
 
@@ -181,6 +192,7 @@ def test_the_command_writes_ceiling_and_verdicts(shared, tmp_path, capsys):
     assert all(set(part) == {"rules", "boosting", "network"} for part in report.values())
     assert report["real"]["network"]["arousal"]["n"] == 4 and report["small one"]["rules"]["quadrants"]["n"] == 4
     assert report["small one"]["network"]["arousal"]["majority"] == 0.5
+    assert all(0 <= part["boosting"]["valence"]["auc"] <= 1 for part in report.values())
     assert capsys.readouterr().out.strip() == (tmp_path / "judges.md").read_text().strip()
     assert main(judge) == 0
     del report["small one"]
