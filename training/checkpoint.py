@@ -45,7 +45,8 @@ def save(path: Path, model: torch.nn.Module, facts: Mapping[str, Any], optimiser
         if torch.cuda.is_available():
             tensors["random.cuda"] = torch.cuda.get_rng_state()
     making = path.with_name(path.name + ".part")
-    save_file(tensors, making, {"format": FORMAT, "facts": json.dumps(dict(facts))})
+    # One entry, because safetensors writes several in no order.
+    save_file(tensors, making, {"facts": json.dumps({"format": FORMAT, **facts})})
     with open(making, "rb") as stream:
         os.fsync(stream.fileno())
     os.replace(making, path)
@@ -56,10 +57,11 @@ def read(path: Path) -> Checkpoint:
     try:
         with safe_open(path, "pt") as stream:
             metadata = stream.metadata() or {}
-            if metadata.get("format") != FORMAT:
+            facts = json.loads(metadata.get("facts", "{}"))
+            if facts.pop("format", metadata.get("format")) != FORMAT:
                 raise RunFailed(f"{path} is not a moodroll checkpoint")
             names = stream.keys()  # what is opened is no dict, and cannot be walked itself
-            return Checkpoint({name: stream.get_tensor(name) for name in names}, json.loads(metadata["facts"]))
+            return Checkpoint({name: stream.get_tensor(name) for name in names}, facts)
     except FileNotFoundError as error:
         raise RunFailed(f"{path} is not there: train first, or name the folder of a run") from error
     except (SafetensorError, OSError, ValueError, KeyError) as error:
