@@ -58,6 +58,7 @@ def read(path: Path) -> Checkpoint:
         with safe_open(path, "pt") as stream:
             metadata = stream.metadata() or {}
             facts = json.loads(metadata.get("facts", "{}"))
+            # The first checkpoints have the format in an entry of its own.
             if facts.pop("format", metadata.get("format")) != FORMAT:
                 raise RunFailed(f"{path} is not a moodroll checkpoint")
             names = stream.keys()  # what is opened is no dict, and cannot be walked itself

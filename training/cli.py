@@ -65,10 +65,13 @@ def parser() -> argparse.ArgumentParser:
     swap = _writer(commands, "swap", "exchange the rhythm or the key latents of two songs", songs=2)
     swap.add_argument("--part", choices=("rhythm", "key"), required=True)
     _writer(commands, "reconstruct", "write a song again from its latents", songs=1)
-    evaluate = _command(commands, "evaluate", "measure a trained model; JSON, plots and MIDI")
-    _model(evaluate)
+    evaluate = _command(commands, "evaluate", "measure a trained model, or run an experiment of the paper; JSON, plots, MIDI")
+    _model(evaluate, nargs="?")
+    evaluate.add_argument("--experiment", metavar="NAME", help="tables, rho, alpha, swap or transfer, instead of RUN")
+    evaluate.add_argument("--plan", metavar="PLAN.toml", help="its size and seeds, see manifests/experiments")
+    evaluate.add_argument("--workers", type=_count, default=1, help="models of an experiment trained at once (default 1)")
     evaluate.add_argument("--out", required=True, metavar="DIR")
-    settings = "songs, crops, pieces, pairs, split, ... of evaluate.EvaluateConfig"
+    settings = "songs, crops, pieces, pairs, split, ... of evaluate.EvaluateConfig; with --experiment of the plan"
     evaluate.add_argument("--set", action="append", default=[], metavar="a=v", help=settings)
     judge = _command(commands, "judge", "measure judges of emotion on real songs, and a generator by them; JSON and Markdown")
     _model(judge)
@@ -103,8 +106,8 @@ def _data(command: argparse.ArgumentParser, required: bool) -> None:
     command.add_argument("--cache", metavar="DIR", help="where its tokens are kept flat (default: beside the release)")
 
 
-def _model(command: argparse.ArgumentParser) -> None:
-    command.add_argument("model", metavar="RUN", help="folder of a run, or a checkpoint")
+def _model(command: argparse.ArgumentParser, nargs: str | None = None) -> None:
+    command.add_argument("model", metavar="RUN", nargs=nargs, help="folder of a run, or a checkpoint")
     command.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="default cpu")
 
 

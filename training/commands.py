@@ -1,6 +1,7 @@
 """What each command of moodroll-model does, from its parsed arguments."""
 
 import json
+import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,6 +18,8 @@ from training.checkpoint import load_run
 from training.config import AXES, load
 from training.evaluate import EvaluateConfig
 from training.evaluate import evaluate as measure
+from training.experiments.bench import Order
+from training.experiments.run import experiment
 from training.judges import JudgesConfig
 from training.judges import judge as judged
 from training.parts.writing import Choice
@@ -69,10 +72,24 @@ def reconstruct(arguments: Namespace) -> None:
 
 
 def evaluate(arguments: Namespace) -> None:
-    """Measure a model."""
-    asked_for = build(EvaluateConfig, override({}, arguments.set))
-    report = measure(arguments.model, arguments.data, arguments.out, asked_for, arguments.cache, arguments.device)
-    print(json.dumps(report, indent=2))
+    """Measure a model, or run an experiment."""
+    if bool(arguments.model) == bool(arguments.experiment):
+        raise SettingsError("give a RUN to measure, or --experiment, not both or neither")
+    if bool(arguments.plan) != bool(arguments.experiment):
+        raise SettingsError("--experiment and --plan go together: for example --plan manifests/experiments/tiny.toml")
+    if arguments.experiment:
+        _experiment(arguments)
+    else:
+        asked_for = build(EvaluateConfig, override({}, arguments.set))
+        report = measure(arguments.model, arguments.data, arguments.out, asked_for, arguments.cache, arguments.device)
+        print(json.dumps(report, indent=2))
+
+
+def _experiment(arguments: Namespace) -> None:
+    place = (arguments.data, arguments.out, arguments.cache, arguments.device)
+    order = Order(arguments.plan, tuple(arguments.set), *place)
+    progress = partial(print, file=sys.stderr, flush=True)
+    print(experiment(arguments.experiment, order, arguments.workers, progress))
 
 
 def judge(arguments: Namespace) -> None:

@@ -15,7 +15,8 @@ CLASSES = {-1: ("unlabelled", "#c8c8c8"), 0: ("low", "#1f5fa8"), 1: ("high", "#c
 PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
-def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, np.ndarray]:
+def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, np.ndarray]:
+    """A figure of size (inches) and its panels, (rows, columns)."""
     # The object interface: no global state and no display is touched.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -30,7 +31,7 @@ def curves(log: Path, path: Path) -> None:
     lines = read_log(log)
     rows = {kind: [line for line in lines if line["kind"] == kind] for kind in ("train", "validation")}
     names = [name for name in (rows["train"] or [{}])[0] if name not in ("kind", "step")]
-    figure, axes = _figure(-(-len(names) // 5), 5, (18, 2.6 * -(-len(names) // 5)))
+    figure, axes = new_figure(-(-len(names) // 5), 5, (18, 2.6 * -(-len(names) // 5)))
     for axis, name in zip(axes.flat, names, strict=False):
         for kind, style in (("train", "-"), ("validation", "o-")):
             points = [(row["step"], row[name]) for row in rows[kind] if name in row]
@@ -44,30 +45,37 @@ def curves(log: Path, path: Path) -> None:
 
 def scatter(model: Any, seen: Any, path: Path) -> None:
     """Each song's mean latent: along μ₁ − μ₀ (in σ, the components at the dashed lines) and along what else varies most."""
-    figure, axes = _figure(1, 2, (11, 4.6))
+    figure, axes = new_figure(1, 2, (11, 4.6))
     songs, first = seen.first_of_songs()
     for index, (name, axis) in enumerate(zip(seen.mean, axes.flat, strict=True)):
         mixture = model.mixtures[name]
         means, sigma = mixture.means.detach().cpu().numpy(), float((0.5 * mixture.log_variance).exp())
-        line = (means[1] - means[0]) / max(float(np.linalg.norm(means[1] - means[0])), 1e-9)
-        points = np.stack([seen.mean[name][seen.batch.song == song].mean((0, 1)) for song in songs]) - means.mean(0)
-        along = points @ line
-        rest = points - along[:, None] * line
-        across = rest @ np.linalg.svd(rest - rest.mean(0), full_matrices=False)[2][0]
+        points = np.stack([seen.mean[name][seen.batch.song == song].mean((0, 1)) for song in songs])
+        flat, components = along_components(points, means, sigma)
         for level, (says, colour) in CLASSES.items():
             of = seen.batch.label[first, index] == level
-            axis.scatter(along[of] / sigma, across[of] / sigma, s=9, color=colour, label=says)
-        for component in (means - means.mean(0)) @ line / sigma:
+            axis.scatter(*flat[of].T, s=9, color=colour, label=says)
+        for component in components:
             axis.axvline(component, linestyle="--", color="#555555", linewidth=1)
         axis.set(title=f"{name}: song means", xlabel="along the components, σ", ylabel="first other direction, σ")
         axis.legend(fontsize=8)
     figure.savefig(path, dpi=90)
 
 
+def along_components(points: np.ndarray, means: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+    """Points (n, d) along μ₁ − μ₀ and along what else varies most, (n, 2), and both components along it; in sigma."""
+    middle, apart = means.mean(0), means[1] - means[0]
+    line = apart / max(float(np.linalg.norm(apart)), 1e-9)
+    along = (points - middle) @ line
+    rest = points - middle - along[:, None] * line
+    across = rest @ np.linalg.svd(rest - rest.mean(0), full_matrices=False)[2][0]
+    return np.stack([along, across], 1) / sigma, (means - middle) @ line / sigma
+
+
 def rolls(songs: Mapping[str, Song], bars: int, path: Path) -> None:
     """Piano roll (tracks by colour, first 8 bars) and pitch-class histogram of each song, one row a song."""
     shown = min(bars, 8)
-    figure, axes = _figure(len(songs), 2, (13, 2.8 * len(songs)))
+    figure, axes = new_figure(len(songs), 2, (13, 2.8 * len(songs)))
     for (name, song), (roll, histogram) in zip(songs.items(), axes, strict=True):
         for track, colour in enumerate(COLOURS):
             notes = song.notes[song.notes["track"] == track]

@@ -20,8 +20,8 @@ from schemas.song import Song
 from training.config import RunConfig, from_tables
 from training.views import count_rhythm
 
-# Without the extra [training] there is nothing to test here.
-NEEDED = ("torch", "safetensors", "fsspec", "pretty_midi", "symusic", "matplotlib")
+# Without the extras [training] and [evaluate] there is nothing to test here.
+NEEDED = ("torch", "safetensors", "fsspec", "pretty_midi", "symusic", "matplotlib", "sklearn", "scipy")
 collect_ignore_glob = [] if all(importlib.util.find_spec(name) for name in NEEDED) else ["test_*.py"]
 
 SPLITS = {"train": 12, "validation": 4, "test": 4}

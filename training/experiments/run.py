@@ -1,0 +1,138 @@
+"""Run: an experiment's cells trained and measured, several at once where asked, and its report; goes on where it stopped."""
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import lru_cache
+from multiprocessing import connection
+from typing import Any, NamedTuple
+
+from schemas.settings import SettingsError, public, refuse_unknown
+from training import hand, measures
+from training.config import RunFailed
+from training.experiments import alpha, measuring, rho, swap, tables, transfer
+from training.experiments.bench import Bench, Order
+from training.experiments.plan import Cell, Plan
+from training.train import STOPS
+
+Measured = dict[str, Any]
+
+
+class Experiment(NamedTuple):
+    """cells: what is trained; measured: functions of measuring.py, by name; report: JSON values and Markdown of it all;
+    judged: whether judges are heard."""
+
+    cells: Callable[[Plan], list[Cell]]
+    measured: tuple[str, ...]
+    report: Callable[[Bench, Mapping[str, Measured]], tuple[dict[str, Any], str]]
+    judged: bool = True
+
+
+EXPERIMENTS = {
+    "tables": Experiment(tables.cells_of, ("judged",), tables.report),
+    "rho": Experiment(rho.cells_of, ("judged",), rho.report),
+    "alpha": Experiment(alpha.cells_of, ("judged", "latents"), alpha.report),
+    "swap": Experiment(swap.cells_of, ("swapped",), swap.report, judged=False),
+    "transfer": Experiment(transfer.cells_of, ("turned",), transfer.report),
+}
+
+
+def experiment(name: str, order: Order, workers: int, progress: Callable[[str], object] = print) -> str:
+    """Write OUT/NAME.json, NAME.md and plots; the Markdown. RunFailed where it cannot be done, or was stopped."""
+    if name not in EXPERIMENTS:
+        raise SettingsError(f"--experiment must be one of {', '.join(EXPERIMENTS)}, not {name}")
+    asked, bench = EXPERIMENTS[name], _bench(order)
+    refuse_unknown(bench.plan.recipes, list(tables.ROWS), "recipes")
+    cells = list({cell.name: cell for cell in asked.cells(bench.plan)}.values())
+    if not cells:
+        raise RunFailed(f"the plan {order.plan} has no model that takes part in {name}: name one in [recipes]")
+    bench.refuse(cells)
+    found: dict[str, Measured] = {}
+    with _stoppable():
+        if asked.judged:
+            hand.boosting_classifier()  # so that a missing library is said now
+            progress("the judge")
+            bench.real()
+        for cell, measured in _all(order, cells, asked, workers):
+            found[cell.name] = measured
+            progress(f"{len(found)} of {len(cells)}: {cell.name}")
+        values, text = asked.report(bench, found)
+    (bench.out / f"{name}.json").write_text(json.dumps(measures.rounded(values), indent=2) + "\n")
+    (bench.out / f"{name}.md").write_text(text)
+    return text
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM and SIGINT become RunFailed, in which the workers are told to stop too. (A training stops by itself.)"""
+
+    def stop(number: int, frame: Any) -> None:
+        raise RunFailed("stopped: the same command goes on from there")
+
+    before = {number: signal.signal(number, stop) for number in STOPS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _all(order: Order, cells: Sequence[Cell], asked: Experiment, workers: int) -> Iterator[tuple[Cell, Measured]]:
+    """Each cell with what is measured of it, as they are done."""
+    if workers == 1:
+        yield from ((cell, work(order, cell, asked.measured, asked.judged)) for cell in cells)
+        return
+    context, left = multiprocessing.get_context("spawn"), list(reversed(cells))
+    with ProcessPoolExecutor(workers, context, _follow_parent) as pool:
+        busy: dict[Future[Measured], Cell] = {}
+        try:
+            while left or busy:
+                # No more than are at work: what is queued could not be called back.
+                while left and len(busy) < workers:
+                    cell = left.pop()
+                    busy[pool.submit(work, order, cell, asked.measured, asked.judged)] = cell
+                for done in wait(busy, return_when=FIRST_COMPLETED).done:
+                    yield busy.pop(done), done.result()
+        except BaseException as error:
+            for child in multiprocessing.active_children():
+                child.terminate()
+            if isinstance(error, BrokenProcessPool):
+                raise RunFailed(
+                    "a worker was killed, perhaps for memory: the same command goes on, with fewer --workers"
+                ) from error
+            raise
+
+
+def _follow_parent() -> None:
+    """A worker ends with the process that started it, however that ended: nothing trains on unseen."""
+
+    def follow() -> None:
+        if parent := multiprocessing.parent_process():
+            connection.wait([parent.sentinel])
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def work(order: Order, cell: Cell, names: Sequence[str], judged: bool) -> Measured:
+    """Train and measure one cell; what is measured already of the same weights is read."""
+    bench = _bench(order)
+    model = bench.trained(cell.config) if cell.config else [cell.model, cell.seed]
+    judge = bench.trained_judge() if judged else public(bench.judge_data)
+
+    def kept(name: str) -> dict[str, Any]:
+        return bench.kept(f"{name}/{cell.name}", [model, judge], lambda: getattr(measuring, name)(bench, cell))
+
+    return {name: kept(name) for name in names}
+
+
+@lru_cache(maxsize=1)
+def _bench(order: Order) -> Bench:
+    """A process's own bench: its judges are taught and its training bars sorted once, not once a cell."""
+    return Bench(order)
