@@ -18,7 +18,8 @@ EXAMPLES = {
     "transfer": "moodroll-model transfer runs/small song.mid --emotion calm --strength 1 --out turned",
     "swap": "moodroll-model swap runs/small a.mid b.mid --part rhythm --out swapped",
     "reconstruct": "moodroll-model reconstruct runs/small song.mid --out again",
-    "evaluate": "moodroll-model evaluate runs/small --data out/release --out runs/small/evaluation",
+    "evaluate": "moodroll-model evaluate runs/small --data out/release --out runs/small/evaluation; or moodroll-model evaluate "
+    "--experiment tables --plan manifests/experiments/tiny.toml --data out/release --out out/experiments --workers 2",
     "judge": "moodroll-model judge runs/judge --generator runs/small --data out/release --out runs/small/judged",
 }
 

@@ -46,12 +46,11 @@ def curves(log: Path, path: Path) -> None:
 def scatter(model: Any, seen: Any, path: Path) -> None:
     """Each song's mean latent: along μ₁ − μ₀ (in σ, the components at the dashed lines) and along what else varies most."""
     figure, axes = new_figure(1, 2, (11, 4.6))
-    songs, first = seen.first_of_songs()
+    _, first = seen.first_of_songs()
     for index, (name, axis) in enumerate(zip(seen.mean, axes.flat, strict=True)):
         mixture = model.mixtures[name]
         means, sigma = mixture.means.detach().cpu().numpy(), float((0.5 * mixture.log_variance).exp())
-        points = np.stack([seen.mean[name][seen.batch.song == song].mean((0, 1)) for song in songs])
-        flat, components = along_components(points, means, sigma)
+        flat, components = along_components(seen.song_means(name), means, sigma)
         for level, (says, colour) in CLASSES.items():
             of = seen.batch.label[first, index] == level
             axis.scatter(*flat[of].T, s=9, color=colour, label=says)

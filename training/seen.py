@@ -34,6 +34,11 @@ class Seen:
         """Each song once, and its first crop."""
         return np.unique(self.batch.song, return_index=True)
 
+    def song_means(self, axis: str) -> np.ndarray:
+        """Mean latent of each song over its crops and bars, in the order of first_of_songs: (n_songs, d)."""
+        songs, _ = self.first_of_songs()
+        return np.stack([self.mean[axis][self.batch.song == song].mean((0, 1)) for song in songs])
+
 
 def evenly(split: Split, chosen: np.ndarray, bars: int, per_song: int) -> tuple[np.ndarray, np.ndarray]:
     """Song and first bar of evenly spaced crops of the chosen songs (rows of the split), all of at least `bars` bars."""

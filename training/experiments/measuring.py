@@ -75,10 +75,10 @@ def latents(bench: Bench, cell: Cell) -> dict[str, Any]:
     model, data = bench.model(cell)
     found: dict[str, Any] = {}
     seen = _seen(bench, asked(model, Clustered), data)
-    songs, first = seen.first_of_songs()
+    _, first = seen.first_of_songs()
     for index, axis in enumerate(AXES):
         label = seen.batch.label[first, index]
-        points = np.stack([seen.mean[axis][seen.batch.song == song].mean((0, 1)) for song in songs[label != UNLABELLED]])
+        points = seen.song_means(axis)[label != UNLABELLED]
         mixture = model.mixtures[axis]
         found[axis] = {
             "points": points.tolist(), "label": label[label != UNLABELLED].tolist(),
