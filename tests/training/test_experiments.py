@@ -1,6 +1,7 @@
 """Experiments: names that share trainings, scores against oracles, and the command from plan to tables, resumed and refused."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -310,22 +311,60 @@ def test_gains_are_against_songs_written_again_and_moves_against_other_pairs(don
             assert moved["mean"] == pytest.approx(sides["with_other"]["mean"] - sides["with_shuffled"]["mean"], abs=1e-3)
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_stop_reaches_every_training_and_the_command_goes_on(shared, tmp_path, workers):
+def start(shared, tmp_path, workers):
+    """The command at work on trainings that would take days, once each worker has logged a step."""
     words = command(shared, "swap", tmp_path, "--workers", workers)
     long = [*words, "--set", "overrides=['train.steps=1000000', 'train.validate_every=1000000', 'train.log_every=50']"]
     script = [sys.executable, "-c", "import sys; from training.cli import main; sys.exit(main(sys.argv[1:]))", *long]
-    with subprocess.Popen(script, stderr=subprocess.PIPE, text=True) as running:
-        logs = tmp_path / "runs"
-        deadline = time.monotonic() + 100
-        while len([log for log in logs.glob("*/log.jsonl") if "train" in log.read_text()]) < int(workers):
-            assert running.poll() is None and time.monotonic() < deadline
-            time.sleep(0.1)
+    running, deadline = subprocess.Popen(script, stderr=subprocess.PIPE, text=True), time.monotonic() + 100
+    while len([log for log in tmp_path.glob("runs/*/log.jsonl") if "train" in log.read_text()]) < int(workers):
+        assert running.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    return running
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_stop_reaches_every_training_and_the_command_goes_on(shared, tmp_path, workers):
+    with start(shared, tmp_path, workers) as running:
         running.send_signal(signal.SIGTERM)
         assert running.wait(60) == 1
         assert "the same command goes on from there" in running.stderr.read()
-    kept = [read(path) for path in sorted(logs.glob("*/last.safetensors"))]
+    kept = [read(path) for path in sorted(tmp_path.glob("runs/*/last.safetensors"))]
     assert len(kept) == int(workers) and all(one.facts["step"] > 0 for one in kept)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="finds the workers in /proc")
+@pytest.mark.parametrize("whom", ["a worker", "the command"])
+def test_a_kill_leaves_nobody_at_work(shared, tmp_path, whom):
+    with start(shared, tmp_path, "2") as running:
+        workers = workers_of(running.pid)
+        assert len(workers) == 2
+        os.kill(workers[0] if whom == "a worker" else running.pid, signal.SIGKILL)
+        code = running.wait(60)
+        assert whom == "the command" or (code == 1 and "a worker was killed" in running.stderr.read())
+    deadline = time.monotonic() + 30
+    while any(is_alive(pid) for pid in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def workers_of(pid):
+    """Processes that a process has spawned to work."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"PPid:\t{pid}\n" in (folder / "status").read_text() and b"spawn_main" in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+def is_alive(pid):
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_the_budget_is_in_the_name_of_what_was_measured(shared, done, tmp_path):

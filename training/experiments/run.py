@@ -100,9 +100,11 @@ def _all(order: Order, cells: Sequence[Cell], asked: Experiment, workers: int) -
                 for done in wait(busy, return_when=FIRST_COMPLETED).done:
                     yield busy.pop(done), done.result()
         except BaseException as error:
+            broken = isinstance(error, BrokenProcessPool)
             for child in multiprocessing.active_children():
-                child.terminate()
-            if isinstance(error, BrokenProcessPool):
+                # A training that is told to stop stops, and then waits for work; of a broken pool nobody would tell it to end.
+                (child.kill if broken else child.terminate)()
+            if broken:
                 raise RunFailed(
                     "a worker was killed, perhaps for memory: the same command goes on, with fewer --workers"
                 ) from error
