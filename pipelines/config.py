@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from pipelines.affect.settings import AffectConfig
-from pipelines.affect.splits import Shares
 from pipelines.dedupe.candidates import DedupeConfig
 from pipelines.dedupe.shingles import ShingleConfig
-from pipelines.features.key import KeyConfig
-from schemas.entries import FilterConfig, Limits, Source
+from pipelines.features.key.estimate import KeyConfig
+from pipelines.labels.config import AffectConfig
+from pipelines.labels.splits import Shares
+from schemas.contracts import FilterConfig, Limits, Source
 from schemas.remi import RemiConfig
 from schemas.settings import SettingsError, build, override, public, read_toml, refuse_unknown
 

@@ -12,23 +12,23 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.affect.audit import trust_without_name
-from pipelines.affect.groups import KEYS
-from pipelines.affect.splits import SPLITS
+from pipelines.beam.catalog import read_columns, read_facts, together, write_catalog, write_table
+from pipelines.beam.labels import MSD_GAVE, NAMED, Labelling, LabelSongs, by_bucket, metadata_path
+from pipelines.beam.pairs import NearPairs, corpus_of
+from pipelines.beam.runner import pipeline
+from pipelines.beam.shards import shard_path
+from pipelines.catalog import FACTS, Rules, decide, exact_pairs, judge_songs, thresholds_of, waterfall
 from pipelines.config import CurateConfig
 from pipelines.dedupe.clusters import PAIRS
 from pipelines.ingest import LOCK as INGEST_LOCK
 from pipelines.ingest import read_lock
-from pipelines.metadata import CURATE_LOCK as LOCK
-from pipelines.metadata import read_metadata
+from pipelines.io import files
+from pipelines.labels.groups import KEYS
+from pipelines.labels.side_files import CURATE_LOCK as LOCK
+from pipelines.labels.side_files import read_metadata
+from pipelines.labels.splits import SPLITS
+from pipelines.labels.trust import trust_without_name
 from pipelines.registry import FILTERS
-from pipelines.stages import files
-from pipelines.stages.catalog import read_columns, read_facts, together, write_catalog, write_table
-from pipelines.stages.labels import MSD_GAVE, NAMED, Labelling, LabelSongs, by_bucket, metadata_path
-from pipelines.stages.pairs import NearPairs, corpus_of
-from pipelines.stages.runner import pipeline
-from pipelines.stages.shards import shard_path
-from pipelines.verdicts import FACTS, Rules, decide, exact_pairs, judge_songs, thresholds_of, waterfall
 from schemas.labels import QUADRANT_CLASSES
 from schemas.manifest import Pin, to_json
 from schemas.reject import BuildFailed, Reason

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
+from pipelines.io import files
 from pipelines.publish import MANIFEST
-from pipelines.stages import files
 from schemas.settings import SettingsError
 
 # Columns of text that goes elsewhere than to a terminal, the narrowest and widest terminal that is followed, and from

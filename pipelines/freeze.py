@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from pipelines.affect.freeze import FreezeConfig, freeze
-from pipelines.affect.matches import merge_matches, read_matches
-from pipelines.affect.msd import read_tracks
-from pipelines.affect.spotify import Manners, SpotifyApi, SpotifyError
-from pipelines.affect.tracks import conform, merge_tracks, read_unique_tracks
-from pipelines.stages import files
+from pipelines.io import files
+from pipelines.labels.matches import merge_matches, read_matches
+from pipelines.labels.msd import read_tracks
+from pipelines.labels.spotify.client import Manners, SpotifyApi, SpotifyError
+from pipelines.labels.spotify.freeze import FreezeConfig, freeze
+from pipelines.labels.tracks import conform, merge_tracks, read_unique_tracks
 from schemas.reject import BadInput, BuildFailed
 from schemas.settings import SettingsError
 

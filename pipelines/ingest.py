@@ -12,15 +12,15 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.beam.catalog import read_columns
+from pipelines.beam.progress import Progress
+from pipelines.beam.reading import Reading
+from pipelines.beam.runner import pipeline
+from pipelines.beam.shards import SPEC_KEY, Task, WriteSongs, plan_path, read_plan, shard_path
 from pipelines.config import BuildConfig
+from pipelines.io import files
 from pipelines.registry import FEATURES, SOURCES
-from pipelines.stages import files
-from pipelines.stages.catalog import read_columns
-from pipelines.stages.progress import Progress
-from pipelines.stages.reading import Reading
-from pipelines.stages.runner import pipeline
-from pipelines.stages.shards import SPEC_KEY, Task, WriteSongs, plan_path, read_plan, shard_path
-from schemas.entries import Item
+from schemas.contracts import Item
 from schemas.manifest import Lock, Pin, canonical_sha256, lock_from_json, to_json
 from schemas.reject import BuildFailed
 from schemas.remi import vocabulary_sha256

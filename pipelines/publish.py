@@ -10,15 +10,15 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.transforms.combiners import ToList
 
-from pipelines.affect.splits import SPLITS
+from pipelines.beam.release import DATA, write_release
+from pipelines.beam.runner import pipeline
 from pipelines.config import CurateConfig
 from pipelines.curate import read_curated
 from pipelines.ingest import read_lock
-from pipelines.report.beside import write_side_files
+from pipelines.io import files
+from pipelines.labels.splits import SPLITS
 from pipelines.report.lineage import dated, lineage
-from pipelines.stages import files
-from pipelines.stages.release import DATA, write_release
-from pipelines.stages.runner import pipeline
+from pipelines.report.sidecars import write_side_files
 from schemas.manifest import Shard, canonical_sha256, to_json
 from schemas.remi import vocabulary_sha256
 from schemas.row import RELEASE, SCHEMA_VERSION

@@ -2,12 +2,14 @@
 
 from functools import partial
 
-from pipelines.affect import msd
+from pipelines import filters
 from pipelines.dedupe import signature
-from pipelines.features import key, rhythm, statistics
-from pipelines.filters import length, meter, tracks
-from pipelines.sources import lpd5, nottingham, sample
-from schemas.entries import Feature, Filter, Source
+from pipelines.features import rhythm, statistics
+from pipelines.features.key import estimate as key
+from pipelines.labels import msd
+from pipelines.sources import lpd5, nottingham
+from pipelines.sources.sample import source as sample
+from schemas.contracts import Feature, Filter, Source
 from schemas.reject import Reason
 
 SOURCES = {
@@ -28,9 +30,9 @@ FEATURES = (
 
 # In the order in which a song's first failing rule becomes the reason of its Reject.
 FILTERS = (
-    Filter(Reason.NO_PIANO, tracks.check_piano),
-    Filter(Reason.TOO_SHORT, length.check_seconds),
-    Filter(Reason.TOO_FEW_BARS, length.check_bars),
-    Filter(Reason.TOO_FEW_NOTES, length.check_notes),
-    Filter(Reason.BAR_TOO_LONG, meter.check_bar_length),
+    Filter(Reason.NO_PIANO, filters.check_piano),
+    Filter(Reason.TOO_SHORT, filters.check_seconds),
+    Filter(Reason.TOO_FEW_BARS, filters.check_bars),
+    Filter(Reason.TOO_FEW_NOTES, filters.check_notes),
+    Filter(Reason.BAR_TOO_LONG, filters.check_bar_length),
 )

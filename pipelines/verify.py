@@ -16,18 +16,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.affect.names import ARTIST, TITLE, normalise
-from pipelines.affect.rule import Thresholds, apply_rule, fit_thresholds
-from pipelines.affect.settings import AffectConfig
+from pipelines.beam.release import DATA
 from pipelines.dedupe.candidates import DedupeConfig
 from pipelines.dedupe.clusters import similar_pairs
 from pipelines.dedupe.fingerprint import content_hash
 from pipelines.dedupe.shingles import ShingleConfig, shingles
 from pipelines.describe import find_release, read_manifest
 from pipelines.features import rhythm, statistics
-from pipelines.report.beside import side_faults
-from pipelines.stages import files
-from pipelines.stages.release import DATA
+from pipelines.io import files
+from pipelines.labels.config import AffectConfig
+from pipelines.labels.names import ARTIST, TITLE, normalise
+from pipelines.labels.thresholds import Thresholds, apply_rule, fit_thresholds
+from pipelines.report.sidecars import side_faults
 from schemas.grid import quantise
 from schemas.keys import NO_KEY
 from schemas.remi import RemiConfig, encode, vocabulary_sha256

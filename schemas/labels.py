@@ -1,7 +1,7 @@
 """The affect labels: arousal and valence, each low or high, and the four quadrants they span.
 
 Valence is how pleasant the music is, arousal how excited; both lie in [0, 1]. Spotify publishes no arousal: its
-`energy` stands for it, which is our decision and is named again where it is made (pipelines/affect/rule.py).
+`energy` stands for it, which is our decision and is named again where it is made (pipelines/labels/thresholds.py).
 """
 
 from dataclasses import dataclass

@@ -8,7 +8,7 @@ from typing import Any
 
 from schemas.labels import QUADRANT_CLASSES
 from schemas.settings import SettingsError
-from training.config import RunFailed
+from training.errors import RunFailed
 
 DONE, FAILED, USAGE = 0, 1, 2
 

@@ -13,25 +13,25 @@ from torch import Tensor
 from schemas.labels import QUADRANT_CLASSES
 from schemas.settings import SettingsError, build, override
 from schemas.song import Song
-from training import train as training
-from training.checkpoint import load_run
 from training.config import AXES, load
-from training.evaluate import EvaluateConfig
-from training.evaluate import evaluate as measure
-from training.experiments.bench import Order
+from training.data.release import Split, open_release, open_split, prepare
+from training.engine import trainer as engine
+from training.engine.checkpoint import load_run
+from training.evaluation.classifiers import JudgesConfig
+from training.evaluation.classifiers import judge as judged
+from training.evaluation.evaluate import EvaluateConfig
+from training.evaluation.evaluate import evaluate as measure
 from training.experiments.run import experiment
-from training.judges import JudgesConfig
-from training.judges import judge as judged
-from training.parts.writing import Choice
-from training.registry import Autoencoder, Generator, asked
-from training.release import Split, open_release, open_split, prepare
-from training.sample import emotion_name, exchange, infer_classes, read_piece, save_songs, song_latents, turn
+from training.experiments.store import Order
+from training.generation.transfer import emotion_name, exchange, infer_classes, read_piece, save_songs, song_latents, turn
+from training.parts.sampling import Choice
+from training.protocols import Autoencoder, Generator, asked
 
 
 def train(arguments: Namespace) -> None:
     """Train a run, or go on with it."""
     config = load(arguments.file, arguments.set)
-    trainer = training.train(config, arguments.data, arguments.out, arguments.cache)
+    trainer = engine.train(config, arguments.data, arguments.out, arguments.cache)
     if trainer.stopped and trainer.world.leads:
         print(f"stopped at step {trainer.step} of {config.train.steps}; the same command goes on from there")
 

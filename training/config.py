@@ -6,13 +6,10 @@ from typing import Any, Literal
 
 from schemas.settings import SettingsError, build, override, read_toml
 from schemas.song import TRACKS
+from training.registry import MODELS
 
 AXES = ("arousal", "valence")
 UNLABELLED = -1
-
-
-class RunFailed(Exception):
-    """The data, a file or a check stopped the run; one sentence for a person, exit code 1."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +120,6 @@ def load(path: str, assignments: Sequence[str] = ()) -> RunConfig:
 
 def from_tables(tables: dict[str, Any]) -> RunConfig:
     """The settings in tables, for instance those a checkpoint carries."""
-    from training.registry import MODELS  # here, because models are slow to import and most commands need none
-
     kind = tables.get("kind")
     if kind not in MODELS:
         raise SettingsError(f"kind must be one of {', '.join(MODELS)}, not {kind!r}: set it at the head of the run file")

@@ -1,17 +1,8 @@
-"""MODELS: one line a model, imported when it is asked for; and what the rest of the package asks of a model."""
+"""MODELS: one line a model, imported when it is asked for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
-
-from training.config import RunFailed
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from schemas.song import Song
-    from training.parts.latent import Mixture
-    from training.parts.writing import Choice
+from typing import Any, NamedTuple
 
 
 class Model(NamedTuple):
@@ -19,76 +10,6 @@ class Model(NamedTuple):
 
     config: type
     make: Callable[[Any, Any], Any]
-
-
-class Trainable(Protocol):
-    """What every model can: learn."""
-
-    def forward(self, batch: "Mapping[str, Tensor]", step: "Tensor | None") -> "dict[str, Tensor]":
-        """`loss` and its terms, a number each, at a step; None: every schedule at its end, for validation."""
-
-    def flops_per_step(self, places: int, length: int) -> float:
-        """Multiply-adds ×2 of a training step over `places` token places in bars of `length`."""
-
-
-# Abilities that a model may have; their docstrings end the sentence "this model cannot".
-
-
-@runtime_checkable
-class Generator(Protocol):
-    """write music of an emotion"""
-
-    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: "Choice") -> "list[Song]":
-        """n pieces; classes: LOW, HIGH or None (any) of each axis."""
-
-
-@runtime_checkable
-class Autoencoder(Protocol):
-    """write a song again from latents"""
-
-    def encode(self, tokens: "Tensor") -> "dict[str, tuple[Tensor, Tensor]]":
-        """tokens (B, T, L) to mean and log variance (B, T, d) of each axis's latent, in the order of AXES."""
-
-    def write(self, z: "Tensor", choice: "Choice") -> "list[Song]":
-        """A piece from each of (B, T, Σd)."""
-
-
-@runtime_checkable
-class Decoder(Protocol):
-    """tell the next token from latents"""
-
-    def decode(self, tokens: "Tensor", z: "Tensor") -> "Tensor":
-        """Logits (B, T, L, vocabulary) of each next token, from latents (B, T, Σd)."""
-
-
-@runtime_checkable
-class Classifier(Protocol):
-    """tell the emotion of a song"""
-
-    def odds(self, tokens: "Tensor") -> "dict[str, Tensor]":
-        """Log-odds of high against low for each axis and bar: tokens (B, T, L) to (B, T)."""
-
-
-@runtime_checkable
-class FeatureTeller(Protocol):
-    """tell rhythm and key from latents"""
-
-    def predict(self, axis: str, z: "Tensor") -> "Tensor":
-        """arousal: onsets (B, T, 16), valence: key (B, T), from the axis's latent (B, T, d)."""
-
-
-@runtime_checkable
-class Clustered(Protocol):
-    """turn a song to another emotion"""
-
-    mixtures: "Mapping[str, Mixture]"
-
-
-def asked(model: Any, ability: Any) -> Any:
-    """The model, where it has the ability; else RunFailed says what it cannot."""
-    if not isinstance(model, ability):
-        raise RunFailed(f"a {type(model).__name__} cannot {ability.__doc__}: give a run of a model that can")
-    return model
 
 
 def _in(module: str, config: str, model: str) -> Callable[[], Model]:

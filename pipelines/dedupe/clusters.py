@@ -18,15 +18,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
-from pipelines.dedupe.candidates import (
-    DedupeConfig,
-    Pairs,
-    candidate_pairs,
-    join_keys,
-    key_shares,
-    run_begins,
-    shared_keys,
-)
+from pipelines.dedupe.candidates import DedupeConfig, Pairs, candidate_pairs, join_keys, key_shares, run_begins, shared_keys
 
 # Pairs by song_id as they come out of verification: what curate gathers.
 PAIRS = pa.schema(

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipelines.fetch.download import Manners, Part, Unreachable, Wanted, download
-from pipelines.fetch.sources import Source, load_source
+from pipelines.fetch.pins import Source, load_source
 from pipelines.fetch.unpack import BadArchive, Bounds, unpack
 from schemas.manifest import to_json
 from schemas.reject import BuildFailed

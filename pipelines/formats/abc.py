@@ -17,8 +17,8 @@ from music21.exceptions21 import Music21Exception
 from music21.pitch import Pitch
 
 from pipelines.formats.abc_header import QUOTED, AbcHeader, meter_of, split_header, tempo_bpm_of
-from pipelines.formats.measures import Measure, Meter, lay_out, play_order
-from schemas.entries import Limits
+from pipelines.formats.abc_measures import Measure, Meter, lay_out, play_order
+from schemas.contracts import Limits
 from schemas.reject import BadInput, Reason
 
 # One pass over the music: what music21's tokeniser misreads is left out, or spelt in the one way that it knows.

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from pipelines.formats.measures import Meter
+from pipelines.formats.abc_measures import Meter
 from schemas.reject import BadInput, Reason
 
 _TUNE_START = re.compile(r"^(?=X:)", re.MULTILINE)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from symusic import Score
 
-from schemas.entries import Limits
+from schemas.contracts import Limits
 from schemas.reject import BadInput, Reason
 from schemas.song import BAR, MAX_TICKS, TICKS_PER_QUARTER, make_tempi
 

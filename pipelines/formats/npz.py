@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from schemas.entries import Limits
+from schemas.contracts import Limits
 from schemas.reject import BadInput, Reason
 from schemas.song import BAR, NOTE, TICKS_PER_QUARTER, TICKS_PER_SIXTEENTH, TRACKS, make_notes, make_tempi
 

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pipelines.affect.settings import AGREE
-from pipelines.report import sources
+from pipelines.labels.config import AGREE
+from pipelines.report import citations as sources
 from schemas.keys import KEY_NAMES
 from schemas.labels import QUADRANT_CLASSES
 

@@ -7,7 +7,7 @@ of typed fields. Addresses are relative to the file, so that a release may be mo
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines.report import sources
+from pipelines.report import citations as sources
 from schemas.manifest import canonical_sha256
 
 CROISSANT = "croissant.json"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pipelines.report import sources
+from pipelines.report import citations as sources
 from schemas.manifest import canonical_sha256
 from schemas.settings import SettingsError
 

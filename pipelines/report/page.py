@@ -7,12 +7,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.report import plots, premise, sources
-from pipelines.report.facts import Bars, read_bars, read_songs
+from pipelines.io import files
+from pipelines.report import citations as sources
+from pipelines.report import label_checks as premise
+from pipelines.report import plots
+from pipelines.report.aggregates import Bars, read_bars, read_songs
 from pipelines.report.figures import Plot
-from pipelines.report.rolls import rolls
-from pipelines.report.style import CSS
-from pipelines.stages import files
+from pipelines.report.piano_rolls import rolls
+from pipelines.report.theme import CSS
 from schemas.reject import BuildFailed
 from schemas.row import REJECTS
 

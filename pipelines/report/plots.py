@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
-from pipelines.report.facts import MOST_TOKENS, Bars
+from pipelines.report.aggregates import MOST_TOKENS, Bars
 from pipelines.report.figures import BLUE, CORAL, GREY, INK, QUADRANT_COLOURS, TEAL, Plot, bars, draw, grid, row_height
 from schemas.labels import QUADRANT_CLASSES
 

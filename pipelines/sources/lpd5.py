@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.formats.npz import Roll, downbeat_bars, read_npz
-from schemas.entries import Files, Item, Limits
+from schemas.contracts import Files, Item, Limits
 from schemas.settings import PATH
 from schemas.song import TICKS_PER_QUARTER, Song, covered_ticks, regular_bars
 

@@ -23,7 +23,7 @@ import numpy as np
 from pipelines.formats.abc import read_tune
 from pipelines.formats.abc_header import AbcHeader, read_header, split_tunes
 from pipelines.formats.midi import MidiFile, midi_bars, midi_tempi, read_midi
-from schemas.entries import FileInfo, Files, Item, Limits
+from schemas.contracts import FileInfo, Files, Item, Limits
 from schemas.reject import BadInput, Reason
 from schemas.settings import PATH
 from schemas.song import GUITAR, PIANO, Song, covered_ticks, make_notes, make_tempi

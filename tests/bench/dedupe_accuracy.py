@@ -18,9 +18,9 @@ from pipelines.dedupe.candidates import DedupeConfig, Pairs
 from pipelines.dedupe.clusters import components, judge, shared_shingles, similar_pairs
 from pipelines.dedupe.fingerprint import content_hash
 from pipelines.dedupe.shingles import ShingleConfig, shingles
+from pipelines.io.files import BeamFiles
 from pipelines.registry import SOURCES
-from pipelines.stages.files import BeamFiles
-from schemas.entries import Limits
+from schemas.contracts import Limits
 from schemas.grid import quantise
 from schemas.song import Song
 

@@ -20,13 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.beam.reading import make_row
 from pipelines.cli import main as moodroll_data
 from pipelines.config import load
 from pipelines.ingest import reading
+from pipelines.io.files import BeamFiles
 from pipelines.registry import SOURCES
-from pipelines.stages.files import BeamFiles
-from pipelines.stages.reading import make_row
-from schemas.entries import Item
+from schemas.contracts import Item
 
 
 def main() -> None:

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from key_corpora import Case, analysed, classical, medleys, nottingham
 
-from pipelines.features.key import KeyConfig, bar_evidence, krumhansl_schmuckler, song_evidence, transitions
-from pipelines.tonal.hmm import posterior, viterbi
+from pipelines.features.key.estimate import KeyConfig, bar_evidence, krumhansl_schmuckler, song_evidence, transitions
+from pipelines.features.key.hmm import posterior, viterbi
 
 CHOSEN = tuple(name for name in KeyConfig.__dataclass_fields__ if name != "method")
 # What each corpus counts in the choice.

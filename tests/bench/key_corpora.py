@@ -23,11 +23,11 @@ import numpy as np
 from music21 import corpus
 from symusic import Score
 
-from pipelines.features.key import pitch_class_weights
+from pipelines.features.key.bass import NO_BASS, Bass, bass_notes, phrase_starts
+from pipelines.features.key.estimate import pitch_class_weights
 from pipelines.formats.midi import midi_bars, read_midi
-from pipelines.formats.score import read_score
-from pipelines.tonal.bass import NO_BASS, Bass, bass_notes, phrase_starts
-from schemas.entries import Limits
+from pipelines.sources.sample.scores import read_score
+from schemas.contracts import Limits
 from schemas.grid import quantise
 from schemas.keys import KEY_NAMES_ASCII
 from schemas.song import PIANO, TICKS_PER_QUARTER, Song, covered_ticks, make_notes, make_tempi

@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 from music21 import note, stream
 
-from pipelines.features import key, rhythm
+from pipelines.features import rhythm
+from pipelines.features.key import estimate as key
 from pipelines.formats.npz import read_npz
-from schemas.entries import Limits
+from schemas.contracts import Limits
 from schemas.grid import Grid, quantise
 from schemas.song import DRUMS, Song, covered_ticks, make_tempi, regular_bars
 

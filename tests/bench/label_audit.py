@@ -6,7 +6,7 @@
 lmd_clean_names.tsv; --msd: MSD's HDF5 files, for tempo, duration, key and chroma of the tracks that have one.
 
 1. Songs whose true name is known. Matches are chosen and trusted without the names, which then judge them. The weights of
-   agreement were fitted on the md5s whose last digit is even (pipelines/affect/audit.py); the odd ones are unseen.
+   agreement were fitted on the md5s whose last digit is even (pipelines/labels/trust.py); the odd ones are unseen.
 2. Songs whose matched track has an HDF5 file: each with its own track, and with the tracks of the others, which are wrong
    for sure where they bear another title. All matches count alone (no further match agrees or rivals), so that the
    file's own evidence shows. Its weights were set on these very songs. The own matches are not all right either.
@@ -31,15 +31,15 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from pipelines.affect.audit import SAME_NAME
-from pipelines.affect.chroma import chroma_fit, note_chroma, segment_chroma
-from pipelines.affect.label import CHROMA, NAMES, SONG_COLUMNS, Inputs, join_all
-from pipelines.affect.matches import MATCHES, merge_matches, read_matches
-from pipelines.affect.msd import read_segments, read_tracks
-from pipelines.affect.names import ARTIST, TITLE, normalise, read_names, similarities
-from pipelines.affect.settings import AffectConfig
-from pipelines.affect.tables import prefer, read_labels
-from pipelines.affect.tracks import TRACKS, merge_tracks
+from pipelines.labels.chroma import chroma_fit, note_chroma, segment_chroma
+from pipelines.labels.config import AffectConfig
+from pipelines.labels.join import CHROMA, NAMES, SONG_COLUMNS, Inputs, join_all
+from pipelines.labels.matches import MATCHES, merge_matches, read_matches
+from pipelines.labels.msd import read_segments, read_tracks
+from pipelines.labels.names import ARTIST, TITLE, normalise, read_names, similarities
+from pipelines.labels.tables import prefer, read_labels
+from pipelines.labels.tracks import TRACKS, merge_tracks
+from pipelines.labels.trust import SAME_NAME
 from schemas.row import STATISTICS, from_row, rows_of
 
 NOTES = ("title", "artist", "genre", "note_", "bar_", "tempo_", "meter_source", "source", "song_id", "folder_track_ids")

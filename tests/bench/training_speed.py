@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from training.config import load
+from training.engine.trainer import Trainer
 from training.parts.attention import AttentionStack, Block, Layout, rotate
-from training.train import Trainer
 
 WARM, TIMED = 3, 8
 

@@ -18,7 +18,7 @@ import pytest
 
 from pipelines.fetch.download import Manners
 from pipelines.fetch.fetch import Fetched, fetch
-from pipelines.fetch.sources import Source
+from pipelines.fetch.pins import Source
 from schemas.reject import BuildFailed
 
 SLOW_SECONDS = 0.6

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.cli import main
 from pipelines.fetch.fetch import Fetched
-from pipelines.fetch.sources import known
+from pipelines.fetch.pins import known
 from schemas.settings import SettingsError
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.formats.midi import MidiFile, midi_bars, midi_tempi, read_midi
-from schemas.entries import Limits
+from schemas.contracts import Limits
 from schemas.reject import BadInput, Reason
 
 LIMITS = Limits()

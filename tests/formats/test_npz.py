@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipelines.formats.npz import read_npz, to_ticks, write_npz
 from schemas import mock
-from schemas.entries import Limits
+from schemas.contracts import Limits
 from schemas.reject import BadInput, Reason
 from schemas.song import make_notes, make_tempi
 

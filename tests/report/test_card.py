@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.formats.stand_in import LABEL_SOURCE
-from pipelines.report import sources
-from pipelines.report.beside import side_faults, side_files
+from pipelines.report import citations as sources
 from pipelines.report.card import card
+from pipelines.report.sidecars import side_faults, side_files
+from pipelines.sources.sample.synthetic_labels import LABEL_SOURCE
 from schemas.row import RELEASE
 
 

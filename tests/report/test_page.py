@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.cli import main
-from pipelines.features import key
-from pipelines.features.key import KeyConfig
-from pipelines.report import facts
+from pipelines.features.key import estimate as key
+from pipelines.features.key.estimate import KeyConfig
+from pipelines.report import aggregates as facts
 from pipelines.report.page import page
+from pipelines.report.piano_rolls import choose, key_track
 from pipelines.report.plots import TOKENS_OF_A_BAR
-from pipelines.report.rolls import choose, key_track
 from schemas import mock
 from schemas.grid import quantise
 from schemas.settings import public

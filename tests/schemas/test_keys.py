@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from music21.analysis import discrete
 
-from pipelines.tonal.profiles import key_profile, neighbour_costs
+from pipelines.features.key.profiles import key_profile, neighbour_costs
 from schemas.keys import KEY_NAMES, KEY_NAMES_ASCII, N_KEYS, NO_KEY, is_minor, tonic
 
 

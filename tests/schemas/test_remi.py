@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.io.files import BeamFiles
 from pipelines.sources import lpd5, nottingham
-from pipelines.stages.files import BeamFiles
 from schemas import mock
-from schemas.entries import Limits
+from schemas.contracts import Limits
 from schemas.grid import quantise
 from schemas.remi import RemiConfig, decode, encode, token_names
 from schemas.song import Song

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from pipelines.formats.npz import write_npz
+from pipelines.io.files import BeamFiles
 from pipelines.sources.lpd5 import Lpd5Config, items, parse
-from pipelines.stages.files import BeamFiles
 from schemas import mock
-from schemas.entries import Item, Limits
+from schemas.contracts import Item, Limits
 from schemas.song import Song
 
 A, B = "a" * 32, "b" * 32

@@ -10,7 +10,7 @@ import pytest
 from pipelines.formats.abc import AbcTune, read_tune
 from pipelines.formats.abc_header import read_header, split_tunes
 from pipelines.sources.nottingham import NottinghamConfig, items, parse
-from schemas.entries import FileInfo, Item, Limits
+from schemas.contracts import FileInfo, Item, Limits
 from schemas.reject import BadInput, Reason
 from schemas.settings import SettingsError, build
 from schemas.song import GUITAR, PIANO, Song
@@ -21,7 +21,7 @@ TWO = "X: 2\nT:Two\nM:3/4\nL:1/4\nK:D\nDFA|d3|\n"
 
 
 class Folder:
-    """schemas.entries.Files over a dictionary; a value of None is a thing that is not a file."""
+    """schemas.contracts.Files over a dictionary; a value of None is a thing that is not a file."""
 
     def __init__(self, contents: dict[str, bytes | None]) -> None:
         self.contents = contents

@@ -18,7 +18,7 @@ from schemas.remi import encode, vocabulary_sha256
 from schemas.row import RELEASE, SCHEMA_VERSION, to_row, to_table
 from schemas.song import Song
 from training.config import RunConfig, from_tables
-from training.views import count_rhythm
+from training.data.views import count_rhythm
 
 # Without the extras [training] and [evaluate] there is nothing to test here.
 NEEDED = ("torch", "safetensors", "fsspec", "pretty_midi", "symusic", "matplotlib", "sklearn", "scipy")

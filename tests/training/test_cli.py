@@ -8,8 +8,8 @@ import pytest
 from schemas import mock
 from training.cli import main
 from training.config import from_tables, load
-from training.midi import write_midi
-from training.train import Trainer
+from training.data.midi import write_midi
+from training.engine.trainer import Trainer
 
 
 @pytest.fixture(scope="module")

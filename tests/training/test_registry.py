@@ -11,8 +11,8 @@ from torch.nn import functional
 from schemas import mock
 from training.cli import main
 from training.config import from_tables
+from training.engine.trainer import Trainer
 from training.registry import MODELS, Model
-from training.train import Trainer
 
 
 @dataclass(frozen=True)

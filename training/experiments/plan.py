@@ -7,8 +7,8 @@ from typing import Any
 
 from schemas.settings import SettingsError, build, override, public, read_toml, refuse_unknown
 from training.config import RunConfig, from_tables
-from training.judges import JudgesConfig
-from training.plain import Retrieval, RuleEditing
+from training.evaluation.baselines import Retrieval, RuleEditing
+from training.evaluation.classifiers import JudgesConfig
 
 PLAIN: dict[str, Any] = {"retrieval": Retrieval, "rule_editing": RuleEditing}
 # Exchanged songs are held against another pair's.

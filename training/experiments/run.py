@@ -14,12 +14,14 @@ from multiprocessing import connection
 from typing import Any, NamedTuple
 
 from schemas.settings import SettingsError, public, refuse_unknown
-from training import hand, measures
-from training.config import RunFailed
-from training.experiments import alpha, measuring, rho, swap, tables, transfer
-from training.experiments.bench import Bench, Order
+from training.engine.trainer import STOPS
+from training.errors import RunFailed
+from training.evaluation import handcrafted as hand
+from training.evaluation import metrics as measures
+from training.experiments import measure as measuring
 from training.experiments.plan import Cell, Plan
-from training.train import STOPS
+from training.experiments.report import alpha, rho, swap, tables, transfer
+from training.experiments.store import Bench, Order
 
 Measured = dict[str, Any]
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from training.config import AXES
-from training.measures import accuracies, auc, mean
+from training.evaluation.metrics import accuracies, auc, mean
 
 CHANCE = 0.5
 NORMAL = 1.96

@@ -20,11 +20,11 @@ from torch.nn import functional
 
 from schemas.song import Song
 from training.config import AXES, DataConfig
+from training.parts.backbone import Decoder, draw_latent
 from training.parts.bar_vae import AxisVae, Terms, VaeConfig, label_terms, row_tokens
-from training.parts.classes import drawn_classes
+from training.parts.conditioning import drawn_classes
 from training.parts.latent import free_below, gaussian_kl, standard_kl
-from training.parts.trunk import Decoder, draw_latent
-from training.parts.writing import Choice
+from training.parts.sampling import Choice
 
 
 @dataclass(frozen=True)

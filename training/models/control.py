@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from schemas.remi import PAD
 from schemas.song import Song
 from training.config import AXES, UNLABELLED, DataConfig
+from training.data.views import song_of
 from training.parts.attention import Layout, Memory
-from training.parts.classes import N_LEVELS, class_code, label_of
-from training.parts.trunk import Decoder, StackConfig, token_terms, trunk_flops
-from training.parts.writing import Choice, write_pieces
-from training.views import song_of
+from training.parts.backbone import Decoder, StackConfig, token_terms, trunk_flops
+from training.parts.conditioning import N_LEVELS, class_code, label_of
+from training.parts.sampling import Choice, write_pieces
 
 
 @dataclass(frozen=True)

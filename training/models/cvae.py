@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from training.parts.bar_vae import Terms, VaeConfig
+from training.parts.conditional_vae import ToldVae
 from training.parts.latent import free_below
-from training.parts.told_vae import ToldVae
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from torch.nn import functional
 from schemas.remi import N_BEATS
 from schemas.song import Song
 from training.config import AXES, DataConfig
+from training.parts.backbone import draw_latent
 from training.parts.latent import standard_kl
 from training.parts.melody import HOLD, N_STEPS, melody, song_of_melody
-from training.parts.trunk import draw_latent
-from training.parts.writing import Choice, draw, in_parts
+from training.parts.sampling import Choice, draw, in_parts
 
 N_RHYTHMS = 3
 """Onset, hold and rest."""

@@ -18,12 +18,12 @@ from torch.nn import functional
 from schemas.remi import PAD
 from schemas.song import Song
 from training.config import AXES, UNLABELLED, DataConfig
+from training.data.views import song_of
 from training.parts.attention import Layout
-from training.parts.classes import N_LEVELS, label_of
+from training.parts.backbone import EMBEDDING_STD, StackConfig, make_stack, trunk_flops
 from training.parts.compound import BAR_FIELD, EMOTION, KIND_OF, METRICAL, NOTE, SIZES, compound, remi
-from training.parts.trunk import EMBEDDING_STD, StackConfig, make_stack, trunk_flops
-from training.parts.writing import Choice, draw, in_parts
-from training.views import song_of
+from training.parts.conditioning import N_LEVELS, label_of
+from training.parts.sampling import Choice, draw, in_parts
 
 # Of a width of 512; the axes share what the paper gives to the emotion.
 EMBEDDED = {

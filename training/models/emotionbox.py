@@ -16,8 +16,8 @@ from torch.nn import functional
 from schemas.remi import N_BEATS, N_PITCHES
 from schemas.song import Song
 from training.config import AXES, DataConfig
-from training.parts.classes import drawn_classes
-from training.parts.performance import (
+from training.parts.conditioning import drawn_classes
+from training.parts.performance import (  # fmt: skip
     LOUDNESS,
     N_EVENTS,
     N_SHIFTS,
@@ -28,8 +28,8 @@ from training.parts.performance import (
     Performance,
     perform,
     song_of_events,
-)  # fmt: skip
-from training.parts.writing import Choice, draw, in_parts
+)
+from training.parts.sampling import Choice, draw, in_parts
 
 # Degrees of C minor and C major with the tonic twice, as Magenta's Performance RNN gives them.
 SCALES = torch.tensor([[2, 0, 1, 1, 0, 1, 0, 1, 1, 0, 1, 0], [2, 0, 1, 0, 1, 1, 0, 1, 0, 1, 0, 1]]) / 8

@@ -18,10 +18,10 @@ from schemas.remi import N_BEATS
 from schemas.song import Song
 from training.config import AXES, DataConfig
 from training.parts.adversary import feature_loss, held_still, reverse_gradient, unlikelihood
+from training.parts.backbone import Decoder, draw_latent, token_terms
 from training.parts.bar_vae import AxisVae, Terms, VaeConfig
 from training.parts.latent import Mixture, free_below, mixture_kl, prior_latents
-from training.parts.trunk import Decoder, draw_latent, token_terms
-from training.parts.writing import Choice
+from training.parts.sampling import Choice
 
 IGNORE = -100
 FEATURES = {"arousal": "rhythm", "valence": "key"}

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.config import AXES, DataConfig
+from training.parts.backbone import Encoder
 from training.parts.bar_vae import Terms, VaeConfig, as_axes, label_terms
+from training.parts.conditional_vae import ToldVae
 from training.parts.latent import free_below
-from training.parts.told_vae import ToldVae
-from training.parts.trunk import Encoder
 
 QUADRANTS = torch.cartesian_prod(torch.arange(2), torch.arange(2))
 

@@ -8,11 +8,12 @@ from torch import Tensor
 
 from schemas.remi import BEAT, DURATION, N_BEATS, N_DURATIONS, TEMPO_TOKEN
 from schemas.song import Song
-from training.config import DataConfig, RunFailed
+from training.config import DataConfig
+from training.errors import RunFailed
+from training.parts.backbone import Decoder, Encoder, draw_latent
 from training.parts.bar_vae import BarVae, Terms, VaeConfig, as_axes, beside, laid_on_bars, row_tokens
 from training.parts.latent import free_below, standard_kl
-from training.parts.trunk import Decoder, Encoder, draw_latent
-from training.parts.writing import Choice
+from training.parts.sampling import Choice
 
 
 @dataclass(frozen=True)

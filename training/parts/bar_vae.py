@@ -11,11 +11,11 @@ from torch.nn import functional
 from schemas.remi import PAD
 from schemas.song import Song
 from training.config import AXES, DataConfig
+from training.data.views import song_of
 from training.parts.attention import Layout
+from training.parts.backbone import Decoder, Encoder, TrunkConfig, trunk_flops
 from training.parts.latent import cyclical_weight
-from training.parts.trunk import Decoder, Encoder, TrunkConfig, trunk_flops
-from training.parts.writing import Choice, write_pieces
-from training.views import song_of
+from training.parts.sampling import Choice, write_pieces
 
 Terms = dict[str, Tensor]
 # Log variance of what a code says without noise, such as a class beside its z.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from schemas.remi import (
+from schemas.remi import (  # fmt: skip
     BAR_TOKEN,
     BEAT,
     DURATION,
@@ -23,7 +23,7 @@ from schemas.remi import (
     TEMPO_TOKEN,
     VELOCITY,
     VOCABULARY_SIZE,
-)  # fmt: skip
+)
 
 END, EMOTION, METRICAL, NOTE = 1, 2, 3, 4
 BAR_FIELD = 1

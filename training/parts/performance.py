@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from schemas.remi import LOWEST_PITCH, N_BEATS, N_PITCHES, PAD, decode
-from schemas.song import (
+from schemas.song import (  # fmt: skip
     DRUMS,
     PIANO,
     TICKS_PER_SIXTEENTH,
@@ -18,8 +18,8 @@ from schemas.song import (
     make_notes,
     make_tempi,
     regular_bars,
-)  # fmt: skip
-from training.views import separate
+)
+from training.data.views import separate
 
 NONE, ON = 0, 1
 OFF = ON + N_PITCHES

@@ -1,1 +1,0 @@
-"""Rules that keep a song or say why not; one file a rule."""

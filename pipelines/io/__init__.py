@@ -1,0 +1,1 @@
+"""Files and tables, local or wherever Beam's filesystems reach."""

@@ -1,0 +1,93 @@
+"""metadata: the side files of [affect], read and checked once, as small Parquet tables that workers join."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.io import files
+from pipelines.labels.config import AffectConfig
+from pipelines.labels.join import NAMES
+from pipelines.labels.matches import MATCHES, merge_matches, read_matches
+from pipelines.labels.msd import read_tracks
+from pipelines.labels.names import read_names
+from pipelines.labels.tables import LABELS, REFUSED, prefer, read_labels
+from pipelines.labels.tracks import TRACKS, merge_tracks, read_unique_tracks
+from schemas.manifest import Pin
+from schemas.reject import BadInput
+from schemas.settings import SettingsError
+
+CURATE_LOCK = "curate.lock.json"
+
+
+def read_metadata(config: AffectConfig, corpus: str, out: str) -> tuple[str, dict[str, pa.Table], list[Pin]]:
+    """Where metadata is to stand, the tables to be written there (matches, tracks, labels, names, refused), and their pins.
+
+    Where [affect] names no file and `corpus` is another build that has metadata, it is taken as it stands there. Raises
+    SettingsError where a file is missing or is not what it is given for.
+    """
+    if corpus != out and not any((config.matches, config.labels, config.msd, config.unique_tracks, config.names)):
+        held = reusable(config, corpus)
+        if held is not None:
+            return corpus, {}, held
+    return out, *read_side_files(config)
+
+
+def reusable(config: AffectConfig, corpus: str) -> list[Pin] | None:
+    """The pins of another build's metadata; None where it has none."""
+    path = files.join(corpus, CURATE_LOCK)
+    held = json.loads(files.read_bytes(path)) if files.exists(path) else {}
+    if not held:
+        return None
+    if held["config"]["affect"]["zero_is_missing"] != config.zero_is_missing:
+        raise SettingsError("affect.zero_is_missing decides how label tables are read: name affect.labels again with it")
+    return [Pin(**pin) for pin in held["metadata"]["pins"]]
+
+
+def read_side_files(config: AffectConfig) -> tuple[dict[str, pa.Table], list[Pin]]:
+    """The tables of [affect] by kind, and the hashes of the files they are from."""
+    pins: list[Pin] = []
+
+    def read(path: str, how: Callable[[bytes, str], Any]) -> Any:
+        try:
+            data = files.read_bytes(path)
+            name = PurePosixPath(path).name
+            pins.append(Pin(name, len(data), hashlib.sha256(data).hexdigest()))
+            return how(data, name)
+        except OSError as error:
+            raise SettingsError(f"affect: cannot read {path}: {error.strerror or error}") from error
+        except ValueError as error:
+            raise SettingsError(f"affect: {error}") from error
+        except BadInput as error:
+            raise SettingsError(f"affect: {path} is not MSD's summary file: {error.detail}") from error
+
+    # Scores are looked at when songs meet their matches: another split may ask for others.
+    matches = merge_matches([read(path, read_matches) for path in config.matches], 0.0)
+    tables = [read(path, lambda data, name: read_labels(data, name, config.zero_is_missing)) for path in config.labels]
+    tracks = [read(config.msd, lambda data, name: read_tracks(data))] if is_summary(config.msd) else []
+    if config.msd and not tracks and not is_folder(config.msd):
+        raise SettingsError(f"affect: no folder of MSD files at {config.msd}")
+    tracks += [read(config.unique_tracks, read_unique_tracks)] if config.unique_tracks else []
+    names = read(config.names, read_names) if config.names else NAMES.empty_table()
+    refused = pa.concat_tables([REFUSED.empty_table(), *(table.refused for table in tables)])
+    known = merge_tracks([*tracks, *(table.tracks for table in tables)])
+    return {
+        "matches": matches.cast(MATCHES),
+        "labels": prefer(tables).cast(LABELS),
+        "tracks": known.cast(TRACKS),
+        "names": names.cast(NAMES),
+        "refused": refused,
+    }, pins
+
+
+def is_summary(msd: str) -> bool:
+    """Whether msd names MSD's summary file and not a folder of one file a track."""
+    return msd.endswith(".h5")
+
+
+def is_folder(path: str) -> bool:
+    """Whether a folder stands under a path; elsewhere than on this machine, whether anything does."""
+    return Path(path).is_dir() if files.is_local(path) else files.exists(path)

@@ -1,0 +1,1 @@
+"""Spotify's Web API, asked once for a frozen table."""

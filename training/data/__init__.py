@@ -1,0 +1,1 @@
+"""A row of a release to what a model reads, and back."""

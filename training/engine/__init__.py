@@ -1,0 +1,1 @@
+"""One loop that trains any model, and goes on where it stopped."""

@@ -1,0 +1,76 @@
+"""Where a process works: its place among those of torchrun, and its device."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.config import DataConfig, TrainConfig
+from training.data.loader import Batch
+from training.data.release import Release, prepare
+from training.errors import RunFailed
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among those of torchrun, and the device it works on."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that writes and speaks."""
+        return self.rank == 0
+
+    @property
+    def has_gpu(self) -> bool:
+        """Whether the device is a GPU."""
+        return self.device.type == "cuda"
+
+    def mean(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Each value's mean over the ranks."""
+        if self.size == 1:
+            return dict(values)
+        whole = torch.tensor(list(values.values()), dtype=torch.float64, device=self.device)
+        torch.distributed.all_reduce(whole)
+        return dict(zip(values, (whole / self.size).tolist(), strict=True))
+
+
+def find_world(config: TrainConfig) -> World:
+    """The place torchrun gave this process, or a world of one."""
+    local, size = int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    name = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise RunFailed("there is no GPU here for train.device = cuda: set train.device=cpu or auto")
+    device = torch.device(name, local) if name == "cuda" else torch.device(name)
+    if name == "cuda":
+        torch.cuda.set_device(device)
+        torch.set_float32_matmul_precision("high")
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    if size > 1 and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("nccl" if name == "cuda" else "gloo")
+    return World(int(os.environ.get("RANK", 0)), size, device)
+
+
+def prepared(release: Release, data: DataConfig, cache: str | None, world: World) -> Path:
+    """The flat files of a release; the leading process makes them while the others wait."""
+    if world.size > 1 and not world.leads:
+        torch.distributed.barrier()
+    folder = prepare(release, data, cache)
+    if world.size > 1 and world.leads:
+        torch.distributed.barrier()
+    return folder
+
+
+def to_device(batch: Batch, device: torch.device) -> dict[str, Tensor]:
+    """The arrays a model reads, as tensors on its device."""
+    names = ("tokens", "target", "rhythm", "key", "label")
+    arrays = {name: torch.from_numpy(np.ascontiguousarray(getattr(batch, name))) for name in names}
+    return {name: array.to(device, non_blocking=True) for name, array in arrays.items()}

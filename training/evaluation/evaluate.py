@@ -1,0 +1,225 @@
+"""Evaluate: what a trained model knows and what it writes, as one JSON report with plots, each figure beside its baseline."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from schemas.keys import N_KEYS
+from schemas.labels import QUADRANTS
+from schemas.remi import PAD, VOCABULARY_SIZE
+from schemas.song import Song
+from training.config import AXES, DataConfig
+from training.data.release import Split, open_release, open_split, prepare
+from training.data.views import songs_of
+from training.engine.checkpoint import load_run
+from training.evaluation import metrics as measures
+from training.evaluation import plots
+from training.evaluation.handcrafted import feature_table
+from training.evaluation.latent_swap import similarities
+from training.evaluation.music_metrics import music_metrics
+from training.evaluation.outputs import Seen, leakage_report, look
+from training.evaluation.realism import TrainingBars, distance_to_real
+from training.generation.transfer import exchange, save_songs
+from training.parts.latent import gaussian_kl
+from training.parts.sampling import Choice
+from training.protocols import Autoencoder, Classifier, Clustered, FeatureTeller, Generator
+
+COLLAPSED_SHARE, COLLAPSED_DISTANCE, COLLAPSED_KL = 0.02, 1.0, 0.01
+# Fewer real songs of a quadrant have no halves to compare.
+LEAST_IN_HALVES = 4
+
+
+@dataclass(frozen=True)
+class EvaluateConfig(Choice):
+    """How much is looked at: songs of the split, crops a song, songs of the training split (for n-grams and probes), written
+    pieces a quadrant, pairs whose parts are exchanged, probe_steps of each probe; and how tokens are drawn (Choice)."""
+
+    split: Literal["train", "validation", "test"] = "test"
+    songs: int = 400
+    crops: int = 4
+    training_songs: int = 400
+    pieces: int = 5
+    pairs: int = 8
+    probe_steps: int = 300
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.songs, self.crops, self.training_songs) < 1 or min(self.pieces, self.pairs, self.probe_steps) < 0:
+            raise ValueError("songs, crops and training_songs must be at least 1; pieces, pairs and probe_steps 0 or more")
+
+
+def token_report(seen: Seen, training: Split) -> dict[str, Any]:
+    """NLL and accuracy of each token type, and of unigram and bigram models fitted on the training split."""
+    tokens, target = seen.batch.tokens, seen.batch.target
+    real, types = target != PAD, measures.token_types(target)
+    groups = {name: real & (types == index) for index, name in enumerate(measures.TOKEN_TYPES)}
+    grams = measures.NGram(VOCABULARY_SIZE)
+    grams.add(training.tokens[:-1], training.tokens[1:])
+    baselines = grams.nll(tokens[real], target[real])
+    return {
+        "nll": float(seen.nll[real].mean()),
+        "accuracy": float(seen.right[real].mean()),
+        **{f"{name}_nll": nll for name, nll in baselines.items()},
+        "by_type": {
+            name: {"nll": float(seen.nll[of].mean()), "accuracy": float(seen.right[of].mean()), "n": int(of.sum())}
+            for name, of in groups.items()
+            if of.any()
+        },
+    }
+
+
+@torch.no_grad()
+def feature_report(model: FeatureTeller, seen: Seen, device: str) -> dict[str, Any]:
+    """How well rhythm and key are told from the right latent, beside always saying the commonest."""
+    report: dict[str, Any] = {}
+    for axis, name, wanted in (("arousal", "rhythm", seen.batch.rhythm), ("valence", "key", seen.batch.key)):
+        told = model.predict(axis, torch.from_numpy(seen.mean[axis]).to(device)).cpu().numpy()
+        keep = np.ones(wanted.shape, bool) if name == "rhythm" else wanted < N_KEYS
+        report[name] = measures.accuracies(told[keep], wanted[keep].astype(int))
+    return report
+
+
+def class_report(seen: Seen) -> dict[str, Any]:
+    """q(y|x) against the labels, a song's classes by the log-odds of all its crops' bars; the four quadrants together."""
+    report: dict[str, Any] = {}
+    songs, first = seen.first_of_songs()
+    labels, said = seen.batch.label[first], []
+    for axis, label in zip(AXES, labels.T, strict=True):
+        score = seen.odds[axis].mean(1)
+        by_song = np.array([score[seen.batch.song == song].mean() for song in songs])
+        known, high = label >= 0, (by_song > 0).astype(int)
+        said.append(high)
+        report[axis] = measures.accuracies(high[known], label[known])
+        report[axis] |= {"ranking_auc": measures.auc(by_song[known], label[known]), "share_high": float(high.mean())}
+    both = (labels >= 0).all(1)
+    report["quadrants"] = measures.accuracies((said[0] * 2 + said[1])[both], (labels @ [2, 1])[both])
+    return report
+
+
+@torch.no_grad()
+def latent_report(model: Clustered, seen: Seen) -> dict[str, Any]:
+    """Components' distance, active units, KL, and what has collapsed."""
+    report = {}
+    for axis, mixture in model.mixtures.items():
+        mean, log_variance = (torch.from_numpy(x[axis]).flatten(0, 1) for x in (seen.mean, seen.log_variance))
+        means, spread = mixture.means.cpu(), mixture.log_variance.cpu()
+        share = float(torch.from_numpy(seen.odds[axis]).sigmoid().mean())
+        nearest = means[torch.from_numpy(seen.odds[axis] > 0).flatten().long()]
+        kl, distance = gaussian_kl(mean, log_variance, nearest, spread), float(mixture.distance())
+        report[axis] = {
+            "distance": distance, "bhattacharyya": distance**2 / 8, "share_high": share,
+            "active_units": int((mean.var(0) > 0.01 * spread.exp()).sum()), "units": mean.shape[1],
+            "kl_per_bar": float(kl.sum(1).mean()),
+            "collapsed": {
+                "one_cluster": min(share, 1 - share) < COLLAPSED_SHARE, "components_meet": distance < COLLAPSED_DISTANCE,
+                "posterior_is_prior": float(kl.mean()) < COLLAPSED_KL,
+            },
+        }  # fmt: skip
+    return report
+
+
+def writing_report(model: Autoencoder, bars: int, asked: EvaluateConfig, seen: Seen, device: str, out: Path) -> dict[str, Any]:
+    """Reconstructions (note F1) and exchanges (eq. 20), beside what unrelated songs give; piano rolls of a pair."""
+    choice, (_, firsts) = Choice(0.0, 1.0, asked.seed), seen.first_of_songs()
+    rows = np.random.default_rng(asked.seed).permutation(firsts)[: 2 * min(asked.pairs, len(firsts) // 2)]
+    if not len(rows):
+        return {}
+    half, originals = len(rows) // 2, songs_of(seen.batch.tokens[rows])
+    z = torch.from_numpy(np.concatenate([seen.mean[axis][rows] for axis in AXES], -1)).to(device)
+    remade = model.write(z, choice)
+    a, b = originals[:half], originals[half:]
+    report: dict[str, Any] = {
+        "note_f1": _note_f1(remade, originals, bars),
+        "note_f1_of_unrelated": _note_f1(remade, b + a, bars),
+    }
+    for axis, name in zip(AXES, ("z_r", "z_k"), strict=True):
+        changed = model.write(exchange(z[:half], z[half:], axis)[0], choice)
+        report[f"exchange_{name}"] = similarities(changed, a, b, bars)
+        plots.rolls({"A": a[0], "B": b[0], f"A with {name} of B": changed[0]}, bars, out / f"exchange_{name}.png")
+    plots.rolls({"original": originals[0], "reconstruction": remade[0]}, bars, out / "reconstruction.png")
+    return report
+
+
+def _note_f1(found: Sequence[Song], wanted: Sequence[Song], bars: int) -> dict[str, float]:
+    return measures.mean_of([measures.note_f1(one, other, bars) for one, other in zip(found, wanted, strict=True)])
+
+
+def emotion_report(
+    model: Generator, bars: int, asked: EvaluateConfig, training: Split, seen: Seen, out: Path
+) -> dict[str, Any]:
+    """Pieces written for each quadrant (kept as MIDI), and real songs of it; how near all come to bars trained on."""
+    report: dict[str, Any] = {}
+    _, firsts = seen.first_of_songs()
+    pieces: list[Song] = []
+    for levels, name in QUADRANTS.items():
+        songs = model.generate(dict(zip(AXES, levels, strict=True)), asked.pieces, bars, asked)
+        save_songs(songs, [f"{name}-{index:03d}" for index in range(len(songs))], str(out / "midi"))
+        of_class = firsts[(seen.batch.label[firsts] == levels).all(1)]
+        report[name] = _beside_real(songs, songs_of(seen.batch.tokens[of_class]), bars)
+        pieces += songs
+    trained_on, real = TrainingBars(training), songs_of(seen.batch.tokens[firsts])
+    report["memorisation"] = {"written": trained_on.overlap(pieces), "real": trained_on.overlap(real)}
+    return report
+
+
+def _beside_real(written: Sequence[Song], real: Sequence[Song], bars: int) -> dict[str, Any]:
+    """Mean facts and measures of music.py of both, and their distance beside that of two halves of the real songs."""
+    facts, real_facts = (measures.mean_of([_facts(song, bars) for song in songs]) for songs in (written, real))
+    table, halves = feature_table(real), (feature_table(real[::2]), feature_table(real[1::2]))
+    return {
+        "written": facts,
+        "real": {**real_facts, "n": len(real)},
+        "distance_to_real": distance_to_real(feature_table(written), table),
+        "distance_of_real_halves": distance_to_real(*halves) if len(real) >= LEAST_IN_HALVES else float("nan"),
+    }
+
+
+def _facts(song: Song, bars: int) -> dict[str, float]:
+    return measures.song_facts(song, bars) | music_metrics(song)
+
+
+def reports(
+    model: Any, data: DataConfig, training: Split, split: Split, asked: EvaluateConfig, device: str, out: Path
+) -> dict[str, Any]:
+    """Every report that the model's abilities allow."""
+    seen = look(model, data, split, asked.songs, asked.crops, device)
+    report: dict[str, Any] = {"crops": len(seen.batch.song)}
+    if seen.nll.size:
+        report["tokens"] = token_report(seen, training)
+    if isinstance(model, Autoencoder):
+        taught = look(model, data, training, asked.training_songs, 1, device)
+        report["leakage"] = leakage_report(taught, seen, asked.probe_steps)
+        report["writing"] = writing_report(model, data.bars, asked, seen, device, out)
+    if isinstance(model, FeatureTeller):
+        report["features"] = feature_report(model, seen, device)
+    if isinstance(model, Classifier):
+        report["classes"] = class_report(seen)
+    if isinstance(model, Clustered):
+        report["latent"] = latent_report(model, seen)
+        plots.scatter(model, seen, out / "latent.png")
+    if isinstance(model, Generator) and asked.pieces:
+        report["emotion"] = emotion_report(model, data.bars, asked, training, seen, out)
+    return report
+
+
+def evaluate(
+    run: str, release: str, out: str, asked: EvaluateConfig, cache: str | None = None, device: str = "cpu"
+) -> dict[str, Any]:
+    """Write OUT/report.json, plots and MIDI; the report."""
+    model, config, facts = load_run(run, device)
+    opened = open_release(release)
+    folder, place = prepare(opened, config.data, cache), Path(out)
+    place.mkdir(parents=True, exist_ok=True)
+    found = reports(model, config.data, open_split(folder, "train"), open_split(folder, asked.split), asked, device, place)
+    same = facts["release"] == opened.sha256
+    head = {"name": config.name, "step": facts["step"], "same_release": same, "split": asked.split, "crops": found.pop("crops")}
+    if (log := Path(run) / "log.jsonl").exists():
+        plots.curves(log, place / "curves.png")
+    result = measures.rounded({"run": head, **found})
+    (place / "report.json").write_text(json.dumps(result, indent=2) + "\n")
+    return result

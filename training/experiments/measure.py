@@ -1,0 +1,148 @@
+"""What is measured of one cell: pieces before the judges, latents, exchanges and turned songs. Each gives plain JSON values."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from schemas.labels import QUADRANTS
+from schemas.remi import PAD
+from schemas.song import Song
+from training.config import AXES, UNLABELLED, DataConfig
+from training.data.loader import crops
+from training.data.views import songs_of
+from training.errors import RunFailed
+from training.evaluation.classifiers import Judge, pieces_of
+from training.evaluation.evaluate import class_report, latent_report
+from training.evaluation.handcrafted import feature_table
+from training.evaluation.latent_swap import similarities
+from training.evaluation.outputs import Seen, look
+from training.evaluation.realism import distance_to_real
+from training.experiments.plan import Cell
+from training.experiments.store import Bench
+from training.generation.transfer import exchange, song_latents, turn
+from training.parts.sampling import Choice
+from training.protocols import Autoencoder, Classifier, Clustered, Decoder, Generator, asked
+
+CROPS, ALL_SONGS = 4, 10**9
+
+
+def judged(bench: Bench, cell: Cell) -> dict[str, Any]:
+    """chance: of high, as each judge hears each piece; wanted: what was asked for; realism; what the model knows."""
+    model, data = bench.model(cell)
+    choice = replace(bench.plan.judging, seed=cell.seed)
+    songs, wanted = pieces_of(asked(model, Generator), bench.judge_data.bars, choice)
+    return {
+        "wanted": wanted.tolist(),
+        "chance": {judge.name: judge.probability(songs).tolist() for judge in bench.judges},
+        **_realism(bench, songs, wanted),
+        **(_known(bench, model, data) if cell.config else {}),
+    }
+
+
+def _realism(bench: Bench, songs: list[Song], wanted: np.ndarray) -> dict[str, Any]:
+    """Distance of hand features to the real songs of each quadrant, and overlap with the nearest training bars."""
+    written = feature_table(songs)
+    distances = {
+        name: distance_to_real(written[(wanted == levels).all(1)], bench.features_of(levels))
+        for levels, name in QUADRANTS.items()
+    }
+    return {"distance_to_real": distances, **bench.training_bars.overlap(songs)}
+
+
+def _known(bench: Bench, model: Any, data: DataConfig) -> dict[str, Any]:
+    """Of the real test songs: likelihood, classes, components."""
+    if not isinstance(model, Decoder | Classifier):
+        return {}
+    seen = _seen(bench, model, data)
+    found: dict[str, Any] = {}
+    if seen.nll.size:
+        found["nll"] = float(seen.nll[seen.batch.target != PAD].mean())
+    if isinstance(model, Classifier):
+        found["classes"] = class_report(seen)
+    if isinstance(model, Clustered):
+        found["latent"] = latent_report(model, seen)
+    return found
+
+
+def _seen(bench: Bench, model: Any, data: DataConfig) -> Seen:
+    split = bench.split(bench.plan.judging.split, data)
+    return look(model, data, split, ALL_SONGS, CROPS, bench.order.device)
+
+
+def latents(bench: Bench, cell: Cell) -> dict[str, Any]:
+    """Of each axis: the mean latent of every labelled test song, its label, the components and their spread."""
+    model, data = bench.model(cell)
+    found: dict[str, Any] = {}
+    seen = _seen(bench, asked(model, Clustered), data)
+    _, first = seen.first_of_songs()
+    for index, axis in enumerate(AXES):
+        label = seen.batch.label[first, index]
+        points = seen.song_means(axis)[label != UNLABELLED]
+        mixture = model.mixtures[axis]
+        found[axis] = {
+            "points": points.tolist(), "label": label[label != UNLABELLED].tolist(),
+            "components": mixture.means.detach().cpu().numpy().tolist(), "sigma": float((0.5 * mixture.log_variance).exp()),
+        }  # fmt: skip
+    return found
+
+
+def excerpts(bench: Bench, data: DataConfig, seed: int) -> tuple[torch.Tensor, np.ndarray]:
+    """A window of each of plan.songs labelled test songs, drawn with a seed: tokens (B, T, L) as read, labels (B, 2)."""
+    split, bars = bench.split(bench.plan.judging.split, data), bench.judge_data.bars
+    usable = np.flatnonzero((split.labels != UNLABELLED).all(1) & (split.n_bars >= bars))
+    random = np.random.default_rng(seed)
+    song = random.permutation(usable)[: bench.plan.songs]
+    if len(song) < 2:
+        raise RunFailed(f"the {bench.plan.judging.split} split has under two labelled songs of {bars} bars")
+    start = np.floor(random.random(len(song)) * (split.n_bars[song] - bars + 1)).astype(np.int64)
+    batch = crops(split, song, start, bars, data.tokens_per_bar, split.labels[song])
+    return torch.from_numpy(batch.tokens).to(bench.order.device).long(), batch.label
+
+
+def swapped(bench: Bench, cell: Cell) -> dict[str, Any]:
+    """Figures 11-12: the similarities of songs whose z_r, or z_k, was exchanged with another's."""
+    model, data = bench.model(cell)
+    tokens, _ = excerpts(bench, data, cell.seed)
+    half = len(tokens) // 2
+    z, originals = song_latents(model, tokens), songs_of(tokens.cpu().numpy())
+    a, b = originals[:half], originals[half : 2 * half]
+    choice, found = Choice(0.0, 1.0, cell.seed), {}
+    for axis, name in zip(AXES, ("z_r", "z_k"), strict=True):
+        changed = model.write(exchange(z[:half], z[half : 2 * half], axis)[0], choice)
+        found[name] = similarities(changed, a, b, bench.judge_data.bars)
+    return {**found, "pairs": half}
+
+
+def turned(bench: Bench, cell: Cell) -> dict[str, Any]:
+    """Table 4: songs turned from their own emotion to each by eq. (21), and how judges hear them.
+
+    turned: of each judge, source and target, the share heard as each quadrant; a source turned to itself is written again.
+    untouched: of each judge and source, the same of the songs as they were. n: songs of each source.
+    """
+    model, data = bench.model(cell)
+    clustered, writer = asked(model, Clustered), asked(model, Autoencoder)
+    tokens, labels = excerpts(bench, data, cell.seed)
+    z, choice = song_latents(model, tokens), replace(bench.plan.judging, seed=cell.seed)
+    found: dict[str, Any] = {"turned": {}, "untouched": {}, "n": {}}
+    for source, name in QUADRANTS.items():
+        of_source = np.flatnonzero((labels == source).all(1))
+        found["n"][name] = len(of_source)
+        if len(of_source):
+            own = songs_of(tokens[of_source].cpu().numpy())
+            moved = {
+                goal: writer.write(turn(clustered, z[of_source], source, target, bench.plan.strength), choice)
+                for target, goal in QUADRANTS.items()
+            }
+            for judge in bench.judges:
+                told = {goal: _shares(judge, songs) for goal, songs in moved.items()}
+                found["turned"].setdefault(judge.name, {})[name] = told
+                found["untouched"].setdefault(judge.name, {})[name] = _shares(judge, own)
+    return found
+
+
+def _shares(judge: Judge, songs: list[Song]) -> dict[str, float]:
+    """Share of songs heard as each quadrant."""
+    said = judge.probability(songs) > 0.5
+    return {name: float((said == levels).all(1).mean()) for levels, name in QUADRANTS.items()}

@@ -1,0 +1,1 @@
+"""Pieces written, and songs moved, by a trained model."""
