@@ -15,7 +15,7 @@ from pipelines.dedupe.candidates import run_begins
 from pipelines.dedupe.clusters import PAIRS, components, survivors
 from pipelines.labels.config import TRAIN_MEDIAN, AffectConfig
 from pipelines.labels.groups import linked
-from pipelines.labels.propagate import lend
+from pipelines.labels.propagate import propagate
 from pipelines.labels.splits import Shares, judge, label_rank, split_of
 from pipelines.labels.thresholds import Thresholds, apply_rule, fit_thresholds
 from schemas.contracts import Filter, FilterConfig
@@ -82,7 +82,7 @@ def decide(facts: pa.Table, pairs: pa.Table, labelled: pa.Table, keys: pa.Table,
     linked_left, linked_right = rows_named(ids, links["a"]), rows_named(ids, links["b"])
     group = components(len(ids), np.concatenate([left, linked_left]), np.concatenate([right, linked_right]))
     survivor = surviving(facts, pc.is_valid(labelled["valence"]).to_numpy(), cluster)
-    labelled = lend(labelled, cluster, survivor == np.arange(len(ids)))
+    labelled = propagate(labelled, cluster, survivor == np.arange(len(ids)))
     why = why_duplicate(ids, survivor, left[duplicate], right[duplicate], pairs.filter(pairs["duplicate"]))
     failed, details, copies = failures(facts, survivor, why, rules)
     split_of_group = {first: split_of(ids[first], rules.seed, rules.shares) for first in set(group.tolist())}

@@ -129,7 +129,7 @@ STATISTICS = [field.name for field in SONGS if not pa.types.is_list(field.type) 
 def to_row(song: Song, remi: Remi, features: Mapping[str, Any]) -> dict[str, Any]:
     """A song, its tokens and its features as one row of SONGS; values are scalars, strings and NumPy arrays."""
     columns: dict[str, Any] = {
-        "song_id": song.song_id, "source": song.source, "source_key": song.key, "title": song.title,
+        "song_id": song.song_id, "source": song.source, "source_key": song.source_key, "title": song.title,
         "artist": song.artist, "genre": song.genre, "meter_source": song.meter_source,
         "source_sha256": song.source_sha256, "folder_track_ids": list(song.folder_track_ids),
     }  # fmt: skip

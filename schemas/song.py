@@ -34,7 +34,7 @@ class Song:
     """
 
     source: str
-    key: str
+    source_key: str
     notes: np.ndarray
     bars: np.ndarray
     tempi: np.ndarray
@@ -58,7 +58,7 @@ class Song:
     @property
     def song_id(self) -> str:
         """`<source>:<key>`, unique over all sources."""
-        return f"{self.source}:{self.key}"
+        return f"{self.source}:{self.source_key}"
 
     def _check_notes(self) -> None:
         notes = self.notes

@@ -30,9 +30,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two corpora of made-up music: 90 npz in LPD's layout, 6 tunes of ABC."""
     root = tmp_path_factory.mktemp("corpus")
     for song in mock.songs(90, n_bars=16):
-        path = root / "lpd" / song.key[-1] / f"{song.key}.npz"
+        path = root / "lpd" / song.source_key[-1] / f"{song.source_key}.npz"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(write_npz(song.notes, song.tempi, int(song.bars["start"][-1]) + 96, song.key))
+        path.write_bytes(write_npz(song.notes, song.tempi, int(song.bars["start"][-1]) + 96, song.source_key))
     (root / "abc").mkdir()
     (root / "abc" / "tunes.abc").write_text(
         "\n".join(TUNE.format(x=x).replace("d2d", "d2d" if x % 2 else "e2e") for x in range(6))
@@ -337,11 +337,11 @@ def test_publish_takes_no_other_settings_than_the_catalog_s(
 def test_every_song_reads_back_from_its_row(built: Path) -> None:
     from schemas.row import from_row, rows_of
 
-    originals = {song.key: song for song in mock.songs(90, n_bars=16)}
+    originals = {song.source_key: song for song in mock.songs(90, n_bars=16)}
     for path in sorted((built / "songs").glob("*.parquet")):
         for row in rows_of(pq.read_table(path)):
             song = from_row(row)
             assert song.song_id == row["song_id"]
             assert len(song.bars) == row["n_bars"]
             if row["source"] == "lpd5":
-                assert set(np.unique(song.notes["track"])) <= set(np.unique(originals[song.key].notes["track"]))
+                assert set(np.unique(song.notes["track"])) <= set(np.unique(originals[song.source_key].notes["track"]))

@@ -66,7 +66,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """12 songs in three shards a split, so that some shards are empty."""
     folder = tmp_path_factory.mktemp("readable")
     for song in mock.songs(12, n_bars=3):
-        (folder / f"{song.key}.npz").write_bytes(write_npz(song.notes, song.tempi, 96 * len(song.bars), song.key))
+        (folder / f"{song.source_key}.npz").write_bytes(write_npz(song.notes, song.tempi, 96 * len(song.bars), song.source_key))
     (folder / "build.toml").write_text(
         f'name = "t"\nshards = 3\n[sources.lpd5]\nroot = "{folder}"\n[splits]\ntrain = 0.5\nvalidation = 0.25\ntest = 0.25\n'
     )

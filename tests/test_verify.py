@@ -23,7 +23,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A release of 30 made-up songs in two shards a split."""
     folder = tmp_path_factory.mktemp("sound")
     for song in mock.songs(30, n_bars=8):
-        (folder / f"{song.key}.npz").write_bytes(write_npz(song.notes, song.tempi, 96 * len(song.bars), song.key))
+        (folder / f"{song.source_key}.npz").write_bytes(write_npz(song.notes, song.tempi, 96 * len(song.bars), song.source_key))
     build = folder / "build.toml"
     build.write_text(
         f'name = "t"\nshards = 2\n[sources.lpd5]\nroot = "{folder}"\n[splits]\ntrain = 0.6\nvalidation = 0.2\ntest = 0.2\n'

@@ -23,16 +23,16 @@ from training.evaluation.evaluate import EvaluateConfig
 from training.evaluation.evaluate import evaluate as measure
 from training.experiments.run import experiment
 from training.experiments.store import Order
-from training.generation.transfer import emotion_name, exchange, infer_classes, read_piece, save_songs, song_latents, turn
-from training.parts.sampling import Choice
-from training.protocols import Autoencoder, Generator, asked
+from training.generation.transfer import emotion_name, swap_latents, infer_classes, read_piece, save_songs, song_latents, shift_emotion
+from training.parts.sampling import SamplingConfig
+from training.protocols import Autoencoder, Generator, require
 
 
 def train(arguments: Namespace) -> None:
     """Train a run, or go on with it."""
     config = load(arguments.file, arguments.set)
     trainer = engine.train(config, arguments.data, arguments.out, arguments.cache)
-    if trainer.stopped and trainer.world.leads:
+    if trainer.stopped and trainer.ranks.leads:
         print(f"stopped at step {trainer.step} of {config.train.steps}; the same command goes on from there")
 
 
@@ -40,7 +40,7 @@ def sample(arguments: Namespace) -> None:
     """Write pieces of an emotion."""
     classes, choice = _classes(arguments), _choice(arguments)
     model, config, _ = load_run(arguments.model, arguments.device)
-    songs = asked(model, Generator).generate(classes, arguments.n, arguments.bars or config.data.bars, choice)
+    songs = require(model, Generator).generate(classes, arguments.n, arguments.bars or config.data.bars, choice)
     _save(songs, [f"{emotion_name(classes)}-{choice.seed}-{index:03d}" for index in range(arguments.n)], arguments)
 
 
@@ -49,7 +49,7 @@ def transfer(arguments: Namespace) -> None:
     classes, choice = _classes(arguments), _choice(arguments)
     model, (tokens,) = _pieces(arguments)
     source = list(QUADRANT_CLASSES[arguments.source]) if arguments.source else infer_classes(model, tokens)
-    z = turn(model, song_latents(model, tokens), source, [classes[axis] for axis in AXES], arguments.strength)
+    z = shift_emotion(model, song_latents(model, tokens), source, [classes[axis] for axis in AXES], arguments.strength)
     heard = emotion_name(dict(zip(AXES, source, strict=True)))
     _save(model.write(z, choice), [f"{heard}-to-{emotion_name(classes)}"], arguments)
 
@@ -59,7 +59,7 @@ def swap(arguments: Namespace) -> None:
     choice = _choice(arguments)
     model, pieces = _pieces(arguments)
     first, second = (song_latents(model, tokens) for tokens in pieces)
-    both = exchange(first, second, "arousal" if arguments.part == "rhythm" else "valence")
+    both = swap_latents(first, second, "arousal" if arguments.part == "rhythm" else "valence")
     names = [f"{kept}-with-{arguments.part}-of-{given}" for kept, given in (("first", "second"), ("second", "first"))]
     _save(model.write(torch.cat(both), choice), names, arguments)
 
@@ -110,8 +110,8 @@ def _classes(arguments: Namespace) -> dict[str, int | None]:
     return dict(zip(AXES, QUADRANT_CLASSES[arguments.emotion], strict=True)) if arguments.emotion else one_by_one
 
 
-def _choice(arguments: Namespace) -> Choice:
-    return build(Choice, {name: getattr(arguments, name) for name in ("temperature", "top_p", "seed")}, "sampling")
+def _choice(arguments: Namespace) -> SamplingConfig:
+    return build(SamplingConfig, {name: getattr(arguments, name) for name in ("temperature", "top_p", "seed")}, "sampling")
 
 
 def _pieces(arguments: Namespace) -> tuple[Any, list[Tensor]]:
@@ -121,7 +121,7 @@ def _pieces(arguments: Namespace) -> tuple[Any, list[Tensor]]:
     if arguments.data:
         splits = partial(open_split, prepare(open_release(arguments.data), config.data, arguments.cache))
     pieces = [read_piece(name, config.data, splits, arguments.start) for name in arguments.song]
-    return asked(model, Autoencoder), [piece.to(arguments.device) for piece in pieces]
+    return require(model, Autoencoder), [piece.to(arguments.device) for piece in pieces]
 
 
 def _save(songs: Sequence[Song], names: Sequence[str], arguments: Namespace) -> None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from schemas.song import Song
     from training.parts.latent import Mixture
-    from training.parts.sampling import Choice
+    from training.parts.sampling import SamplingConfig
 
 
 class Trainable(Protocol):
@@ -30,7 +30,7 @@ class Trainable(Protocol):
 class Generator(Protocol):
     """write music of an emotion"""
 
-    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: "Choice") -> "list[Song]":
+    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: "SamplingConfig") -> "list[Song]":
         """n pieces; classes: LOW, HIGH or None (any) of each axis."""
 
 
@@ -41,7 +41,7 @@ class Autoencoder(Protocol):
     def encode(self, tokens: "Tensor") -> "dict[str, tuple[Tensor, Tensor]]":
         """tokens (B, T, L) to mean and log variance (B, T, d) of each axis's latent, in the order of AXES."""
 
-    def write(self, z: "Tensor", choice: "Choice") -> "list[Song]":
+    def write(self, z: "Tensor", choice: "SamplingConfig") -> "list[Song]":
         """A piece from each of (B, T, Σd)."""
 
 
@@ -76,7 +76,7 @@ class Clustered(Protocol):
     mixtures: "Mapping[str, Mixture]"
 
 
-def asked(model: Any, ability: Any) -> Any:
+def require(model: Any, ability: Any) -> Any:
     """The model, where it has the ability; else RunFailed says what it cannot."""
     if not isinstance(model, ability):
         raise RunFailed(f"a {type(model).__name__} cannot {ability.__doc__}: give a run of a model that can")

@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 from pipelines.labels.config import AffectConfig
 from pipelines.labels.matches import MATCHES, margin_to_runner_up
 from pipelines.labels.names import ARTIST, TITLE, normalise, similarities
-from pipelines.labels.resolve import CANDIDATES, choose
+from pipelines.labels.resolve import CANDIDATES, resolve
 from pipelines.labels.tables import LABELS
 from pipelines.labels.tracks import TRACKS
-from pipelines.labels.trust import EVIDENCE, SAME_NAME, audit
+from pipelines.labels.trust import EVIDENCE, SAME_NAME, label_trust
 
 TEXT, NUMBER = pa.string(), pa.float64()
 NAMES = pa.schema([("md5", TEXT), ("artist", TEXT), ("title", TEXT)])
@@ -82,7 +82,7 @@ def label_songs(
     joined = joined.filter(pc.is_in(joined["md5"], known.combine_chunks())).combine_chunks()
     likeness = _likeness(joined, names)
     candidates = _candidates(joined, _named(joined["md5"], **likeness))
-    choices = choose(candidates, config)
+    choices = resolve(candidates, config)
     at = pc.index_in(songs["md5"], choices["md5"].combine_chunks())
     chosen = choices.take(at)
     evidence = _evidence(songs, chosen, joined, likeness, chroma)
@@ -145,7 +145,7 @@ def _audited(evidence: pa.Table, matched: pa.Array, config: AffectConfig) -> pa.
     """AUDIT in the order of songs, null where a song has no match."""
     rows = np.cumsum(matched.to_numpy(zero_copy_only=False)) - 1
     at = pc.if_else(matched, pa.array(rows), None)
-    return audit(evidence.filter(matched), config.trusted_from).take(at)
+    return label_trust(evidence.filter(matched), config.trusted_from).take(at)
 
 
 def _refuse_untrusted(songs: pa.Table, chosen: pa.Table, audited: pa.Table, config: AffectConfig) -> pa.Table:

@@ -11,7 +11,7 @@ LENT = (
 )  # fmt: skip
 
 
-def lend(labelled: pa.Table, cluster: np.ndarray, borrows: np.ndarray) -> pa.Table:
+def propagate(labelled: pa.Table, cluster: np.ndarray, borrows: np.ndarray) -> pa.Table:
     """labelled (a row a song) with each unlabelled borrower given the most trusted label of its cluster.
 
     cluster: one number a song; borrows: bool, the songs that clusters keep. Of equally trusted labels the first song's.

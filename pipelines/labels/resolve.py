@@ -57,7 +57,7 @@ class _Rows:
     n_md5: int
 
 
-def choose(candidates: pa.Table, config: AffectConfig) -> pa.Table:
+def resolve(candidates: pa.Table, config: AffectConfig) -> pa.Table:
     """CHOICES, one row an md5, sorted, from CANDIDATES in any order."""
     if not len(candidates):
         return CHOICES.empty_table()

@@ -65,7 +65,7 @@ class Weights:
 WEIGHTS = Weights()
 
 
-def audit(evidence: pa.Table, trusted_from: float, weights: Weights = WEIGHTS) -> pa.Table:
+def label_trust(evidence: pa.Table, trusted_from: float, weights: Weights = WEIGHTS) -> pa.Table:
     """AUDIT, row by row, from EVIDENCE: label_trust, whether it reaches trusted_from, and every part with its log-odds.
 
     A part of the list reads `tempo=0.013 (+1.20)`: what was found, and what it adds.

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipelines.labels.config import AGREE
-from pipelines.report import citations as sources
+from pipelines.report import citations
 from schemas.keys import KEY_NAMES
 from schemas.labels import QUADRANT_CLASSES
 
@@ -27,7 +27,7 @@ def _header(manifest: Mapping[str, Any]) -> str:
     """The YAML header. JSON strings are YAML strings, so that no name can break it."""
     rows = sum(manifest["splits"].values())
     size = next((name for bound, name in SIZES if rows < bound), "10M<n<100M")
-    licences = sources.licences(manifest)
+    licences = citations.licences(manifest)
     lines = [f"pretty_name: {json.dumps(manifest['name'], ensure_ascii=False)}", "license:"]
     lines += [f"- {licence}" for licence in dict.fromkeys(work.licence for work in licences)]
     other = [work.licence_name for work in licences if work.licence == "other"]
@@ -44,7 +44,7 @@ def _header(manifest: Mapping[str, Any]) -> str:
 
 def _what(manifest: Mapping[str, Any]) -> str:
     labels, splits = manifest["labels"], manifest["splits"]
-    names = ", ".join(work.name for name in _sources(manifest) for work in sources.corpus_works(name)[:1])
+    names = ", ".join(work.name for name in _sources(manifest) for work in citations.corpus_works(name)[:1])
     rows = sum(splits.values())
     labelled = (
         f"{labels['labelled']:,} of them with a valence and an arousal" if labels["labelled"] else "none of them labelled"
@@ -52,7 +52,7 @@ def _what(manifest: Mapping[str, Any]) -> str:
     warning = (
         "\n\n**The labels of this release are made by a rule from tempo, mode and register. No listener and no service gave "
         "them: they are there to try the commands with, not to study emotion.**"
-        if sources.has_rule_labels(manifest)
+        if citations.has_rule_labels(manifest)
         else ""
     )
     return (
@@ -196,7 +196,7 @@ def _kind(arrow: str) -> str:
 
 
 def _flaws(manifest: Mapping[str, Any]) -> str:
-    says = "\n".join(f"- {flaw}" for flaw in sources.flaws(manifest))
+    says = "\n".join(f"- {flaw}" for flaw in citations.flaws(manifest))
     return (
         f"## Known flaws\n\n{says}\n\nShares given here that are not counts of this release were measured on 13,215 songs of "
         "LPD-5, 1,034 tunes of Nottingham and 20,394 rows of valence and energy."
@@ -205,7 +205,7 @@ def _flaws(manifest: Mapping[str, Any]) -> str:
 
 def _licences(manifest: Mapping[str, Any]) -> str:
     rows = [
-        [_link(work.name, work.url), _link(work.licence_name, work.licence_url), work.terms] for work in sources.works(manifest)
+        [_link(work.name, work.url), _link(work.licence_name, work.licence_url), work.terms] for work in citations.works(manifest)
     ]
     return (
         "## Licences\n\nA release carries the terms of everything it is derived from; each row's `source` says which music it "
@@ -214,9 +214,9 @@ def _licences(manifest: Mapping[str, Any]) -> str:
 
 
 def _cite(manifest: Mapping[str, Any]) -> str:
-    says = [work.citation for work in sources.works(manifest)]
+    says = [work.citation for work in citations.works(manifest)]
     return "## How to cite\n\n" + "\n".join(
-        f"- {citation}" for citation in [*says, f"Tokens, filters and label rule follow {sources.SEMG_GMVAE}"]
+        f"- {citation}" for citation in [*says, f"Tokens, filters and label rule follow {citations.SEMG_GMVAE}"]
     )
 
 

@@ -7,7 +7,7 @@ of typed fields. Addresses are relative to the file, so that a release may be mo
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines.report import citations as sources
+from pipelines.report import citations
 from schemas.manifest import canonical_sha256
 
 CROISSANT = "croissant.json"
@@ -54,13 +54,13 @@ def croissant(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "arousal: notes, bars, tempo, REMI tokens, rhythm and key. A tick is 1/24 of a quarter note.",
         "version": f"{manifest['schema_version']}.0.0+{canonical_sha256(shards)[:12]}",
         "datePublished": manifest["dated"].partition("T")[0],
-        "license": [work.licence_url or work.licence_name for work in sources.licences(manifest)],
-        "citeAs": " ".join(work.citation for work in sources.works(manifest)),
+        "license": [work.licence_url or work.licence_name for work in citations.licences(manifest)],
+        "citeAs": " ".join(work.citation for work in citations.works(manifest)),
         "creator": [{"@type": "sc:Organization", "name": "moodroll"}],
         "keywords": ["music", "symbolic music", "MIDI", "REMI", "emotion", "valence", "arousal"],
-        "isBasedOn": [work.url for work in sources.works(manifest) if work.url],
+        "isBasedOn": [work.url for work in citations.works(manifest) if work.url],
         "isLiveDataset": False,
-        "rai:dataLimitations": sources.flaws(manifest),
+        "rai:dataLimitations": citations.flaws(manifest),
         "distribution": [*map(_file, shards), *(_file_set(split) for split in manifest["splits"])],
         "recordSet": [
             {

@@ -15,7 +15,7 @@ FIFTHS = [fifth * 7 % 12 for fifth in range(12)]
 CLASSES = (0, 1)
 
 
-def premise(bars: Bars, songs: pa.Table) -> str:
+def label_checks(bars: Bars, songs: pa.Table) -> str:
     """One sentence: how far arousal shows in rhythm density and valence in mode."""
     arousal, valence = bars.arousal_class, songs["valence_class"].fill_null(-1).to_numpy()
     if not all((arousal == level).any() and (valence == level).any() for level in CLASSES):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pipelines.report import citations as sources
+from pipelines.report import citations
 from schemas.manifest import canonical_sha256
 from schemas.settings import SettingsError
 
@@ -56,7 +56,7 @@ def lineage(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 def _input(pin: Mapping[str, Any], size: Mapping[str, int]) -> dict[str, Any]:
     facets = {"moodroll_pin": _own(sha256=pin["sha256"], **size)}
-    works = sources.CORPORA.get(pin["name"], ())
+    works = citations.CORPORA.get(pin["name"], ())
     if works:
         facets["moodroll_licence"] = _own(licences=[{"name": work.name, "licence": work.licence_name} for work in works])
     return {"namespace": NAMESPACE, "name": pin["name"], "facets": facets}

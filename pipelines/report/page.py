@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.io import files
-from pipelines.report import citations as sources
-from pipelines.report import label_checks as premise
+from pipelines.report import citations
+from pipelines.report import label_checks as label_checks
 from pipelines.report import plots
 from pipelines.report.aggregates import Bars, read_bars, read_songs
 from pipelines.report.figures import Plot
-from pipelines.report.piano_rolls import rolls
+from pipelines.report.piano_rolls import piano_rolls
 from pipelines.report.theme import CSS
 from schemas.reject import BuildFailed
 from schemas.row import REJECTS
@@ -50,11 +50,11 @@ def page(release: str, manifest: Mapping[str, Any], build_folder: str | None) ->
         (
             "premise",
             "Does the premise show?",
-            f"{_premise_note()} {premise.premise(bars, songs)}",
+            f"{_premise_note()} {label_checks.label_checks(bars, songs)}",
             _plots(_premise_plots(songs, bars)),
         ),
         ("keys", "Keys, meters, duplicates", _duplicate_note(manifest), _plots(_other_plots(songs, bars, manifest))),
-        ("rolls", "Six songs", _roll_note(), _plots(rolls(release, songs, manifest))),
+        ("rolls", "Six songs", _roll_note(), _plots(piano_rolls(release, songs, manifest))),
         ("rejects", "Songs that left, with examples", "", _rejects(build_folder)),
     ]
     body = "\n".join(_section(*section, _sample_note(bars, songs, section[0])) for section in sections)
@@ -101,7 +101,7 @@ def _summary(manifest: Mapping[str, Any]) -> str:
     ]
     rule = "<p><strong>The labels of this release are made by a rule, by nobody's ear.</strong></p>"
     cells = "".join(f"<div><b>{number}</b><span>{html.escape(name)}</span></div>" for number, name in tiles)
-    return f'<div class="tiles">{cells}</div>\n{rule if sources.has_rule_labels(manifest) else ""}'
+    return f'<div class="tiles">{cells}</div>\n{rule if citations.has_rule_labels(manifest) else ""}'
 
 
 def _falls(manifest: Mapping[str, Any]) -> list[Plot]:
@@ -131,15 +131,15 @@ def _premise_plots(songs: pa.Table, bars: Bars) -> list[Plot]:
     per_second = songs["n_notes"].to_numpy() / songs["seconds"].to_numpy().clip(1)
     arousal = songs["arousal_class"].fill_null(-1).to_numpy()
     return [
-        premise.density(bars.onsets_per_bar, bars.arousal_class, "bar"),
-        premise.density(per_second, arousal, "second"),
-        premise.modes(bars, songs),
-        premise.keys_by_valence(songs),
+        label_checks.density(bars.onsets_per_bar, bars.arousal_class, "bar"),
+        label_checks.density(per_second, arousal, "second"),
+        label_checks.modes(bars, songs),
+        label_checks.keys_by_valence(songs),
     ]
 
 
 def _other_plots(songs: pa.Table, bars: Bars, manifest: Mapping[str, Any]) -> list[Plot]:
-    return [premise.keys(songs), plots.meters(bars), plots.clusters(manifest["clusters"])]
+    return [label_checks.keys(songs), plots.meters(bars), plots.clusters(manifest["clusters"])]
 
 
 def _waterfall_note() -> str:

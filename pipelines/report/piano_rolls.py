@@ -43,7 +43,7 @@ def choose(songs: pa.Table, n: int = N_SONGS) -> list[int]:
     return list(dict.fromkeys([*(row for row in firsts if row is not None), *order]))[:n]
 
 
-def rolls(release: str, songs: pa.Table, manifest: Mapping[str, Any]) -> list[Plot]:
+def piano_rolls(release: str, songs: pa.Table, manifest: Mapping[str, Any]) -> list[Plot]:
     """The chosen songs as figures."""
     plots = []
     for number, row in enumerate(choose(songs)):

@@ -151,7 +151,7 @@ def _song_of_abc(item: Item, blob: bytes, config: NottinghamConfig, limits: Limi
     tune = read_tune(text, limits, config.carry_accidentals)
     return Song(
         source=NAME,
-        key=item.key,
+        source_key=item.key,
         notes=tune.notes,
         bars=tune.bars,
         tempi=tune.tempi,
@@ -171,7 +171,7 @@ def _song_of_midi(item: Item, blobs: tuple[bytes, ...], limits: Limits) -> Song:
     tempo_bpm = header.tempo_bpm if header else None
     return Song(
         source=NAME,
-        key=item.key,
+        source_key=item.key,
         notes=notes,
         bars=midi_bars(midi, covered_ticks(notes)),
         # No file of jukedeck's has a tempo event; a Q: in the tune's header is the nearest thing.

@@ -26,9 +26,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 songs filed under MSD tracks, a table of labels for 20 of them, MSD files of which one is none."""
     root = tmp_path_factory.mktemp("labels")
     for song, track in zip(mock.songs(N_SONGS, n_bars=8), TRACKS, strict=True):
-        path = root / "lpd" / "A" / "A" / "A" / track / f"{song.key}.npz"
+        path = root / "lpd" / "A" / "A" / "A" / track / f"{song.source_key}.npz"
         path.parent.mkdir(parents=True)
-        path.write_bytes(write_npz(song.notes, song.tempi, 96 * len(song.bars), song.key))
+        path.write_bytes(write_npz(song.notes, song.tempi, 96 * len(song.bars), song.source_key))
     rows = [f"{track},Artist {i},Title {i},{(i + 1) / 30:.3f},{(30 - i) / 30:.3f}" for i, track in enumerate(TRACKS[:20])]
     rows[3] = f"{TRACKS[3]},Artist 3,Title 3,7,0.5"
     (root / "labels.csv").write_text("track_id,artist,title,valence,energy\n" + "\n".join(rows) + "\n")

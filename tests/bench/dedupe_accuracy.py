@@ -120,7 +120,7 @@ def similarity(a: np.ndarray, b: np.ndarray) -> tuple[float, float, bool, bool]:
 
 def report_labels(labels, songs, signatures, titles) -> None:
     """Recall of the labelled pairs, and the negatives that were accepted."""
-    at = {song.key: i for i, song in enumerate(songs)}
+    at = {song.source_key: i for i, song in enumerate(songs)}
     accepted, total = Counter(), Counter()
     for row in labels:
         jaccard, containment, found, _ = similarity(signatures[at[row["md5_a"]]], signatures[at[row["md5_b"]]])
@@ -146,7 +146,7 @@ def report_edits(songs: Iterable[Song]) -> None:
         for seed, (song, original) in enumerate(originals):
             edited = edit(song.notes, np.random.default_rng(seed))
             verdicts.append(similarity(original, shingles(edited, SHINGLES)))
-        lost = [song.key[:6] for (song, _), verdict in zip(originals, verdicts, strict=True) if not verdict[2]]
+        lost = [song.source_key[:6] for (song, _), verdict in zip(originals, verdicts, strict=True) if not verdict[2]]
         group, duplicate = (np.mean([verdict[i] for verdict in verdicts]) for i in (2, 3))
         print(f"  {name:22s} {asked:.2f}  {group:.3f}  {duplicate:.3f}  {' '.join(lost)}")
 
@@ -154,7 +154,7 @@ def report_edits(songs: Iterable[Song]) -> None:
 def report_news(pairs: Pairs, labels, songs, titles) -> None:
     """Accepted pairs that the reference lacks, evenly over the range of similarity."""
     known = {frozenset((row["md5_a"], row["md5_b"])) for row in labels if row["in_reference"] == "1"}
-    ids = [song.key for song in songs]
+    ids = [song.source_key for song in songs]
     new = [(a, b, n) for a, b, n in zip(pairs.first, pairs.second, pairs.shared, strict=True) if {ids[a], ids[b]} not in known]
     print(f"{len(new)} accepted pairs that the reference lacks; ten of them:")
     sizes = [len(shingles(song.notes, SHINGLES)) for song in songs]
@@ -167,7 +167,7 @@ def report_news(pairs: Pairs, labels, songs, titles) -> None:
 
 def report_refused(labels, songs, signatures, titles) -> None:
     """Pairs of one title that were refused, and what their tunes have in common, beside that of unlike songs."""
-    at = {song.key: i for i, song in enumerate(songs)}
+    at = {song.source_key: i for i, song in enumerate(songs)}
 
     def tune_in_common(row) -> float:
         return similarity(*(shingles(songs[at[row[name]]].notes, TUNE) for name in ("md5_a", "md5_b")))[1]

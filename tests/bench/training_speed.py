@@ -76,11 +76,11 @@ def main() -> None:
             step += 1
             trainer.loader.batch_at(step)
 
-        loading, learning = seconds(next_batch), seconds(lambda: trainer.learn(batch))
+        loading, learning = seconds(next_batch), seconds(lambda: trainer.train_step(batch))
         flops = trainer.model.flops_per_step(batch.tokens.size, config.data.tokens_per_bar)
         print(f"loader {tokens / loading:,.0f} tokens/s, {learning / loading:,.0f} times as fast as the step")
         print(f"step {tokens / learning:,.0f} tokens/s, {flops / learning / 1e12:.3f} TFLOP/s")
-        device = trainer.world.device
+        device = trainer.ranks.device
         mask = torch.from_numpy(batch.tokens != 0).to(device)
         hidden = torch.randn(*mask.shape, config.model.width, device=device, requires_grad=True)
         layout = Layout.of(mask, False)

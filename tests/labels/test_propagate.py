@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.labels.join import LABELLED
-from pipelines.labels.propagate import LENT, lend
+from pipelines.labels.propagate import LENT, propagate
 
 
 def labelled(*rows: dict) -> pa.Table:
@@ -20,14 +20,14 @@ def labelled(*rows: dict) -> pa.Table:
 def test_the_most_trusted_of_the_cluster_lends():
     best = {"valence": 0.9, "label_trust": 0.7, "trusted": True}
     rows = labelled({}, {"valence": 0.1, "label_trust": 0.6}, best, {"valence": 0.5})
-    told = lend(rows, np.array([0, 0, 0, 3]), np.array([True, False, False, True])).to_pylist()
+    told = propagate(rows, np.array([0, 0, 0, 3]), np.array([True, False, False, True])).to_pylist()
     assert told[0] == rows.to_pylist()[2] | {"song_id": "s00", "label_source": "t:agree lent by s02"}
     assert told[1:] == rows.to_pylist()[1:]
 
 
 def test_only_borrowers_borrow_and_only_within_their_cluster():
     rows = labelled({"valence": 0.2, "label_trust": 0.5}, {"valence": 0.1, "label_trust": 0.5}, {}, {}, {"unlabelled": "trust"})
-    told = lend(rows, np.array([0, 0, 0, 0, 4]), np.array([False, False, True, False, True]))
+    told = propagate(rows, np.array([0, 0, 0, 0, 4]), np.array([False, False, True, False, True]))
     assert told["valence"].to_pylist() == [0.2, 0.1, 0.2, None, None]
     assert told["unlabelled"].to_pylist() == [None, None, None, "no match", "trust"]
     assert told.schema == LABELLED
@@ -42,7 +42,7 @@ def test_lending_equals_the_loop(seed):
     ]
     cluster, borrows = rng.integers(0, 9, 30), rng.random(30) < 0.7
     before = labelled(*rows).to_pylist()
-    for index, row in enumerate(lend(labelled(*rows), cluster, borrows).to_pylist()):
+    for index, row in enumerate(propagate(labelled(*rows), cluster, borrows).to_pylist()):
         mine = [
             other for other, one in zip(before, cluster, strict=True) if one == cluster[index] and other["valence"] is not None
         ]
@@ -54,6 +54,6 @@ def test_lending_equals_the_loop(seed):
 
 def test_nothing_to_lend():
     nobody = np.zeros(0, bool)
-    assert lend(LABELLED.empty_table(), np.zeros(0, int), nobody).equals(LABELLED.empty_table())
+    assert propagate(LABELLED.empty_table(), np.zeros(0, int), nobody).equals(LABELLED.empty_table())
     rows = labelled({}, {})
-    assert lend(rows, np.array([0, 0]), np.array([True, True])).equals(rows)
+    assert propagate(rows, np.array([0, 0]), np.array([True, True])).equals(rows)

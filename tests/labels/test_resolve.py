@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.labels.config import AffectConfig
-from pipelines.labels.resolve import CANDIDATES, CHOICES, choose
+from pipelines.labels.resolve import CANDIDATES, CHOICES, resolve
 
 CONFIGS = [
     AffectConfig(),
@@ -113,7 +113,7 @@ def one_by_hand(rows, config):
 @pytest.mark.parametrize(("seed", "config"), list(itertools.product(range(12), CONFIGS)))
 def test_choice_equals_the_rule_in_loops(seed, config):
     candidates = random_table(seed)
-    told = choose(candidates, config)
+    told = resolve(candidates, config)
     assert told.schema == CHOICES
     rows = sorted(candidates.to_pylist(), key=lambda row: (row["md5"], row["track_id"]))
     by_md5 = itertools.groupby(rows, key=lambda row: row["md5"])
@@ -127,44 +127,44 @@ def test_choice_equals_the_rule_in_loops(seed, config):
 @pytest.mark.parametrize("config", CONFIGS)
 def test_cut_between_md5s_and_shuffled_gives_the_same(config):
     candidates = random_table(5, 200)
-    whole = choose(candidates, config)
+    whole = resolve(candidates, config)
     md5s = np.array(candidates["md5"].to_pylist())
-    parts = [choose(candidates.filter(pa.array(md5s == md5)), config) for md5 in sorted(set(md5s))]
+    parts = [resolve(candidates.filter(pa.array(md5s == md5)), config) for md5 in sorted(set(md5s))]
     assert pa.concat_tables(parts).equals(whole)
-    assert choose(candidates.take(np.random.default_rng(0).permutation(len(candidates))), config).equals(whole)
+    assert resolve(candidates.take(np.random.default_rng(0).permutation(len(candidates))), config).equals(whole)
 
 
 def test_agree_takes_the_medoid_of_the_largest_title():
     rows = [{"title": "a", "value": (v, 0.5)} for v in (0.30, 0.35, 0.45)] + [{"title": "b", "value": (0.4, 0.5)}]
-    (row,) = choose(table(*rows), AffectConfig()).to_pylist()
+    (row,) = resolve(table(*rows), AffectConfig()).to_pylist()
     assert (row["msd_track_id"], row["valence"], row["label_source"]) == ("TR1", 0.35, "t:agree")
     assert (row["n_agreeing"], row["n_rivals"], row["label_spread"]) == (2, 1, 0.15)
 
 
 def test_no_label_where_titles_differ_and_values_range_over_the_limit():
     near, far = ({"title": "b", "value": (value, 0.5)} for value in (0.7, 0.701))
-    assert choose(table({"title": "a", "value": (0.5, 0.5)}, near), AffectConfig())["unlabelled"].to_pylist() == [None]
-    told = choose(table({"title": "a", "value": (0.5, 0.5)}, far), AffectConfig())
+    assert resolve(table({"title": "a", "value": (0.5, 0.5)}, near), AffectConfig())["unlabelled"].to_pylist() == [None]
+    told = resolve(table({"title": "a", "value": (0.5, 0.5)}, far), AffectConfig())
     assert told["unlabelled"].to_pylist() == ["titles differ"]
     assert told["valence"].null_count == 1 and told["label_spread"].to_pylist() == [0.201]
-    same = choose(table({"title": "a", "value": (0.1, 0.5)}, {"title": "a", "value": (0.9, 0.5)}), AffectConfig())
+    same = resolve(table({"title": "a", "value": (0.1, 0.5)}, {"title": "a", "value": (0.9, 0.5)}), AffectConfig())
     assert same["unlabelled"].to_pylist() == [None]
 
 
 def test_a_true_name_goes_before_a_majority_and_settles_a_quarrel():
     rows = [{"title": "a", "value": (v, 0.5), "named": False} for v in (0.1, 0.2)]
-    (row,) = choose(table(*rows, {"title": "b", "value": (0.9, 0.5), "named": True}), AffectConfig()).to_pylist()
+    (row,) = resolve(table(*rows, {"title": "b", "value": (0.9, 0.5), "named": True}), AffectConfig()).to_pylist()
     assert (row["valence"], row["unlabelled"], row["n_rivals"]) == (0.9, None, 2)
 
 
 def test_best_score_and_its_fall_back_to_the_mean():
     scored = [{"value": (0.1, 0.1), "score": 0.5}, {"value": (0.9, 0.9), "score": 0.6}, {"value": (0.5, 0.5)}]
     config = AffectConfig(rule="best_score")
-    (row,) = choose(table(*scored), config).to_pylist()
+    (row,) = resolve(table(*scored), config).to_pylist()
     assert (row["valence"], row["label_source"], row["match_score"]) == (0.9, "t:best_score", 0.6)
-    (row,) = choose(table({"value": (0.1, 0.2), "source": "u"}, {"value": (0.4, 0.4)}), config).to_pylist()
+    (row,) = resolve(table({"value": (0.1, 0.2), "source": "u"}, {"value": (0.4, 0.4)}), config).to_pylist()
     assert (row["valence"], row["arousal"], row["label_source"]) == (0.25, pytest.approx(0.3), "t+u:mean")
 
 
 def test_no_candidates():
-    assert choose(CANDIDATES.empty_table(), AffectConfig()).equals(CHOICES.empty_table())
+    assert resolve(CANDIDATES.empty_table(), AffectConfig()).equals(CHOICES.empty_table())

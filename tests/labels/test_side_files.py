@@ -19,7 +19,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("corpus")
     (root / "lpd").mkdir()
     for song in mock.songs(8, n_bars=4):
-        (root / "lpd" / f"{song.key}.npz").write_bytes(write_npz(song.notes, song.tempi, 96 * len(song.bars), song.key))
+        (root / "lpd" / f"{song.source_key}.npz").write_bytes(write_npz(song.notes, song.tempi, 96 * len(song.bars), song.source_key))
     (root / "build.toml").write_text(f'name = "t"\nshards = 2\n[sources.lpd5]\nroot = "{root}/lpd"\n')
     (root / "split.toml").write_text('name = "t"\n[affect]\nthreshold = 0.5\n')
     assert main(["build", str(root / "build.toml"), "--out", str(root / "out"), *IN_PROCESS]) == 0

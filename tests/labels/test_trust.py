@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.labels.trust import AUDIT, EVIDENCE, WEIGHTS, audit, fit_agreement, key_distance, tempo_gap, trust_without_name
+from pipelines.labels.trust import AUDIT, EVIDENCE, WEIGHTS, label_trust, fit_agreement, key_distance, tempo_gap, trust_without_name
 
 
 def trust(**row) -> dict:
     base = dict.fromkeys(EVIDENCE.names) | {"n_agreeing": 0, "n_rivals": 0}
-    table = audit(pa.Table.from_pylist([base | row], EVIDENCE), 0.8)
+    table = label_trust(pa.Table.from_pylist([base | row], EVIDENCE), 0.8)
     assert table.schema == AUDIT
     (told,) = table.to_pylist()
     return told
@@ -75,8 +75,8 @@ def test_what_trust_would_be_without_the_name_is_told_by_the_list():
 def test_rows_do_not_see_each_other():
     rows = [{"n_agreeing": index % 3, "n_rivals": index % 2, "chroma": index / 10} for index in range(10)]
     rows = [dict.fromkeys(EVIDENCE.names) | row for row in rows]
-    together = audit(pa.Table.from_pylist(rows, EVIDENCE), 0.5)
-    alone = [audit(pa.Table.from_pylist([row], EVIDENCE), 0.5) for row in rows]
+    together = label_trust(pa.Table.from_pylist(rows, EVIDENCE), 0.5)
+    alone = [label_trust(pa.Table.from_pylist([row], EVIDENCE), 0.5) for row in rows]
     assert pa.concat_tables(alone).equals(together)
 
 

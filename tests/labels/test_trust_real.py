@@ -11,7 +11,7 @@ from pipelines.labels.join import NAMES, _candidates, join_tracks
 from pipelines.labels.matches import merge_matches, read_matches
 from pipelines.labels.msd import read_segments
 from pipelines.labels.names import TITLE, normalise, read_names, similarities
-from pipelines.labels.resolve import choose
+from pipelines.labels.resolve import resolve
 from pipelines.labels.tables import prefer, read_labels
 from pipelines.labels.tracks import merge_tracks
 from pipelines.labels.trust import WEIGHTS, fit_agreement
@@ -28,7 +28,7 @@ def judged(real_data):
     joined = join_tracks(matches, merge_tracks([table.tracks]), prefer([table]))
     joined = joined.filter(pc.is_in(joined["md5"], names["md5"].combine_chunks()))
     # Chosen without the names, which are to judge the choice.
-    choices = choose(_candidates(joined, pa.nulls(len(joined), pa.bool_())), AffectConfig())
+    choices = resolve(_candidates(joined, pa.nulls(len(joined), pa.bool_())), AffectConfig())
     track = joined.take(pc.index_in(choices["msd_track_id"], joined["track_id"].combine_chunks()))
     true = names.take(pc.index_in(choices["md5"], names["md5"].combine_chunks())).cast(NAMES)
     likeness = similarities(normalise(track["title"], TITLE).to_pylist(), normalise(true["title"], TITLE).to_pylist())

@@ -15,12 +15,12 @@ def build(folder: Path, labels: bool) -> Path:
     """The folder of a build of 36 made-up songs, four of them too short for its filter and one that cannot be read."""
     (folder / "lpd").mkdir()
     for number, song in enumerate(mock.songs(36, n_bars=4 if labels else 3)):
-        (folder / "lpd" / f"{song.key}.npz").write_bytes(write_npz(song.notes, song.tempi, 96 * len(song.bars), song.key))
+        (folder / "lpd" / f"{song.source_key}.npz").write_bytes(write_npz(song.notes, song.tempi, 96 * len(song.bars), song.source_key))
         if number < 4:
             short = mock.song("Piano: C4 D4 E4 F4 | G4 _ _ -", key=f"{'f' * 31}{number}")
-            (folder / "lpd" / f"{short.key}.npz").write_bytes(write_npz(short.notes, short.tempi, 192, short.key))
+            (folder / "lpd" / f"{short.source_key}.npz").write_bytes(write_npz(short.notes, short.tempi, 192, short.source_key))
     (folder / "lpd" / f"{'e' * 32}.npz").write_bytes(b"PK no archive")
-    rows = [f"{song.key},{(number * 7 % 36) / 40 + 0.02:.3f},{(number * 11 % 36) / 40 + 0.04:.3f}"
+    rows = [f"{song.source_key},{(number * 7 % 36) / 40 + 0.02:.3f},{(number * 11 % 36) / 40 + 0.04:.3f}"
             for number, song in enumerate(mock.songs(30))]  # fmt: skip
     (folder / "features.csv").write_text("\n".join(["md5,valence,energy", *rows]) + "\n")
     affect = f'[affect]\nlabels = ["{folder}/features.csv"]\n' if labels else ""

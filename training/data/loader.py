@@ -58,16 +58,16 @@ class Loader:
     """Endless batches of one split; `step` is the next one's number and the loader's whole state.
 
     Every epoch takes each usable song once, in an order and at a random bar that (seed, epoch) alone decide; an epoch
-    runs on into the next without a short batch. Rank r of `world` takes every world-th crop of each batch. Songs shorter
+    runs on into the next without a short batch. Rank r of `ranks` takes every ranks-th crop of each batch. Songs shorter
     than a crop, and (of the training split) songs that are another's by data.songs, are left out: `left_out` counts them.
     """
 
     def __init__(
-        self, split: Split, config: DataConfig, batch: int, seed: int, rank: int = 0, world: int = 1, held_out: bool = False
+        self, split: Split, config: DataConfig, batch: int, seed: int, rank: int = 0, ranks: int = 1, held_out: bool = False
     ) -> None:
-        if batch % world:
-            raise RunFailed(f"train.batch = {batch} does not divide among {world} ranks")
-        self.split, self.config, self.seed, self.rank, self.world, self.step = split, config, seed, rank, world, 0
+        if batch % ranks:
+            raise RunFailed(f"train.batch = {batch} does not divide among {ranks} ranks")
+        self.split, self.config, self.seed, self.rank, self.ranks, self.step = split, config, seed, rank, ranks, 0
         usable = self._usable(held_out)
         self.labels = used_labels(split, usable, config.supervision)
         has_label = (self.labels != UNLABELLED).any(axis=1)
@@ -118,7 +118,7 @@ class Loader:
             for place in range(step * count, (step + 1) * count):
                 order, starts = self._order(group, place // len(songs))
                 chosen.append((int(order[place % len(songs)]), int(starts[place % len(songs)])))
-        song, start = np.array(chosen[self.rank :: self.world], np.int64).T
+        song, start = np.array(chosen[self.rank :: self.ranks], np.int64).T
         return crops(self.split, song, start, self.config.bars, self.config.tokens_per_bar, self.labels[song])
 
     def __iter__(self) -> Iterator[Batch]:

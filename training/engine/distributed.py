@@ -16,7 +16,7 @@ from training.errors import RunFailed
 
 
 @dataclass(frozen=True)
-class World:
+class Ranks:
     """This process among those of torchrun, and the device it works on."""
 
     rank: int
@@ -42,7 +42,7 @@ class World:
         return dict(zip(values, (whole / self.size).tolist(), strict=True))
 
 
-def find_world(config: TrainConfig) -> World:
+def find_ranks(config: TrainConfig) -> Ranks:
     """The place torchrun gave this process, or a world of one."""
     local, size = int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     name = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
@@ -56,15 +56,15 @@ def find_world(config: TrainConfig) -> World:
         torch.set_num_threads(config.threads)
     if size > 1 and not torch.distributed.is_initialized():
         torch.distributed.init_process_group("nccl" if name == "cuda" else "gloo")
-    return World(int(os.environ.get("RANK", 0)), size, device)
+    return Ranks(int(os.environ.get("RANK", 0)), size, device)
 
 
-def prepared(release: Release, data: DataConfig, cache: str | None, world: World) -> Path:
+def prepared(release: Release, data: DataConfig, cache: str | None, ranks: Ranks) -> Path:
     """The flat files of a release; the leading process makes them while the others wait."""
-    if world.size > 1 and not world.leads:
+    if ranks.size > 1 and not ranks.leads:
         torch.distributed.barrier()
     folder = prepare(release, data, cache)
-    if world.size > 1 and world.leads:
+    if ranks.size > 1 and ranks.leads:
         torch.distributed.barrier()
     return folder
 

@@ -19,7 +19,7 @@ from training.config import RunConfig
 from training.data.loader import Batch, Loader
 from training.data.release import open_release, open_split
 from training.engine import checkpoint
-from training.engine.distributed import find_world, prepared, to_device
+from training.engine.distributed import find_ranks, prepared, to_device
 from training.engine.log import Log
 from training.engine.optimizer import learning_rate, make_optimiser
 from training.errors import RunFailed
@@ -33,20 +33,20 @@ class Trainer:
     """Model, optimiser and data of one run, at one step."""
 
     def __init__(self, config: RunConfig, release_url: str, out: str, cache: str | None = None) -> None:
-        self.config, self.out, self.world = config, Path(out), find_world(config.train)
+        self.config, self.out, self.ranks = config, Path(out), find_ranks(config.train)
         self.release = open_release(release_url)
-        folder = prepared(self.release, config.data, cache, self.world)
-        share = (self.world.rank, self.world.size)
+        folder = prepared(self.release, config.data, cache, self.ranks)
+        share = (self.ranks.rank, self.ranks.size)
         self.loader = Loader(open_split(folder, "train"), config.data, config.train.batch, config.train.seed, *share)
         self.validation = self._validation(folder, share)
         torch.manual_seed(config.train.seed)
-        self.model = MODELS[config.kind]().make(config.model, config.data).to(self.world.device)
+        self.model = MODELS[config.kind]().make(config.model, config.data).to(self.ranks.device)
         self.optimiser = make_optimiser(self.model, config.train)
         self.step, self.best, self.stopped = 0, math.inf, False
         self._resume()
         # Ranks draw their noise apart; a single process keeps the stream it was restored to.
-        if self.world.size > 1:
-            torch.manual_seed(config.train.seed + 1000 * self.step + self.world.rank)
+        if self.ranks.size > 1:
+            torch.manual_seed(config.train.seed + 1000 * self.step + self.ranks.rank)
         self.running: Any = self._running()
 
     def _validation(self, folder: Path, share: tuple[int, int]) -> Loader | None:
@@ -62,10 +62,10 @@ class Trainer:
     def _running(self) -> nn.Module:
         """The model as it is trained: compiled, and in step with the other ranks."""
         compiles, running = self.config.train.compile, self.model
-        if compiles == "on" or (compiles == "auto" and self.world.has_gpu):
+        if compiles == "on" or (compiles == "auto" and self.ranks.has_gpu):
             running = torch.compile(running, dynamic=self.config.data.layout == "packed")
-        own = [self.world.device.index] if self.world.has_gpu else None
-        return nn.parallel.DistributedDataParallel(running, device_ids=own) if self.world.size > 1 else running
+        own = [self.ranks.device.index] if self.ranks.has_gpu else None
+        return nn.parallel.DistributedDataParallel(running, device_ids=own) if self.ranks.size > 1 else running
 
     def _resume(self) -> None:
         path = self.out / checkpoint.LAST
@@ -87,11 +87,11 @@ class Trainer:
     def _precision(self) -> Any:
         """The autocast in which losses are worked out."""
         wanted = self.config.train.precision
-        if wanted == "bfloat16" or (wanted == "auto" and self.world.has_gpu):
-            return torch.autocast(self.world.device.type, torch.bfloat16)
+        if wanted == "bfloat16" or (wanted == "auto" and self.ranks.has_gpu):
+            return torch.autocast(self.ranks.device.type, torch.bfloat16)
         return nullcontext()
 
-    def learn(self, batch: Batch) -> dict[str, Tensor]:
+    def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """One optimiser step on one batch; its terms. RunFailed, with the songs named, where the loss is not a number."""
         config = self.config.train
         self.running.train()
@@ -112,12 +112,12 @@ class Trainer:
 
     def _gradients(self, batch: Batch) -> dict[str, Tensor]:
         """Add up the gradients of a batch's parts; the mean of their terms."""
-        step = torch.tensor(self.step, device=self.world.device)
-        tensors = to_device(batch, self.world.device)
+        step = torch.tensor(self.step, device=self.ranks.device)
+        tensors = to_device(batch, self.ranks.device)
         parts = list(zip(*(tensor.chunk(self.config.train.accumulate) for tensor in tensors.values()), strict=True))
         sums: dict[str, Tensor] = {}
         for index, part in enumerate(parts):
-            waits = self.world.size > 1 and index < len(parts) - 1
+            waits = self.ranks.size > 1 and index < len(parts) - 1
             with self.running.no_sync() if waits else nullcontext():
                 with self._precision():
                     terms = self.running(dict(zip(tensors, part, strict=True)), step)
@@ -133,18 +133,18 @@ class Trainer:
         self.model.eval()
         count = self.config.train.validation_batches
         sums: dict[str, float] = {}
-        with torch.random.fork_rng([self.world.device.index] if self.world.has_gpu else []):
+        with torch.random.fork_rng([self.ranks.device.index] if self.ranks.has_gpu else []):
             torch.manual_seed(VALIDATION_SEED)
             for number in range(count):
                 with self._precision():
-                    terms = self.model(to_device(self.validation.batch_at(number), self.world.device), None)
+                    terms = self.model(to_device(self.validation.batch_at(number), self.ranks.device), None)
                 for name, value in terms.items():
                     sums[name] = sums.get(name, 0.0) + value.item() / count
-        return self.world.mean(sums)
+        return self.ranks.mean(sums)
 
     def save(self, name: str = checkpoint.LAST) -> None:
         """Write a checkpoint, of the leading process alone."""
-        if not self.world.leads:
+        if not self.ranks.leads:
             return
         facts = {
             "step": self.step, "best": None if math.isinf(self.best) else self.best, "config": public(self.config),
@@ -156,7 +156,7 @@ class Trainer:
     def run(self, progress: Callable[[int, str], object] = lambda step, text: None) -> int:
         """Train to the last step or to a SIGTERM; the step reached."""
         self.out.mkdir(parents=True, exist_ok=True)
-        log = Log(self.out, self.step, self.config.train.tensorboard) if self.world.leads else None
+        log = Log(self.out, self.step, self.config.train.tensorboard) if self.ranks.leads else None
         before = {number: signal.signal(number, self._stop) for number in STOPS}
         try:
             if log and not self.step:
@@ -175,12 +175,12 @@ class Trainer:
         while self.step < config.steps and not self._all_stop():
             start = time.perf_counter()
             batch = next(batches)
-            terms = self.learn(batch)
+            terms = self.train_step(batch)
             seconds += time.perf_counter() - start
             tokens, places = tokens + int(np.count_nonzero(batch.tokens)), places + batch.tokens.size
             if self._due(config.log_every):
                 if log:
-                    progress(self.step, self._tell(log, terms, tokens, places, seconds))
+                    progress(self.step, self.log_step(log, terms, tokens, places, seconds))
                 tokens, places, seconds = 0, 0, 0.0
             if self.validation and self._due(config.validate_every):
                 self._judge(log)
@@ -190,12 +190,12 @@ class Trainer:
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.config.train.steps
 
-    def _tell(self, log: Log, terms: Mapping[str, Tensor], tokens: int, places: int, seconds: float) -> str:
+    def log_step(self, log: Log, terms: Mapping[str, Tensor], tokens: int, places: int, seconds: float) -> str:
         """Log a step; the line that is shown. tokens/s of all ranks, TFLOP/s of this one, MFU where its peak is given."""
         data, peak = self.config.data, self.config.train.peak_tflops
         worked = tokens if data.layout == "packed" else places
         tflops = self.model.flops_per_step(worked, data.tokens_per_bar) / seconds / 1e12
-        speed = {"tokens_per_second": tokens * self.world.size / seconds, "tflops": tflops}
+        speed = {"tokens_per_second": tokens * self.ranks.size / seconds, "tflops": tflops}
         values = {name: float(value) for name, value in terms.items()}
         log.write("train", self.step, {**values, **speed, **({"mfu": tflops / peak} if peak else {})})
         return f"loss {values['loss']:.3f}, {speed['tokens_per_second']:,.0f} tokens/s"
@@ -214,7 +214,7 @@ class Trainer:
 
     def _all_stop(self) -> bool:
         """Whether any rank was told to stop."""
-        if stops := self.world.mean({"stopped": self.stopped})["stopped"] > 0:
+        if stops := self.ranks.mean({"stopped": self.stopped})["stopped"] > 0:
             self.stopped = True
         return stops
 
@@ -231,22 +231,22 @@ class Trainer:
             f"{facts['songs_used']} songs ({facts['songs_labelled']} labelled, {facts['too_short']} under {data.bars} bars, "
             f"{facts[f'for_{others}']} kept for {others}); {facts['bars_over_share']:.1%} of bars over {data.tokens_per_bar} "
             f"tokens, {facts['notes_cut_share']:.1%} of notes cut ({data.overflow}); {self.parameters:,} parameters on "
-            f"{self.world.device}" + (f"; going on at step {self.step}" if self.step else "")
+            f"{self.ranks.device}" + (f"; going on at step {self.step}" if self.step else "")
         )
 
 
 def train(config: RunConfig, release: str, out: str, cache: str | None = None) -> Trainer:
     """Run a training to its end, with a progress bar on a terminal and plain lines otherwise."""
     trainer = Trainer(config, release, out, cache)
-    if trainer.world.leads:
+    if trainer.ranks.leads:
         print(trainer.opening(), flush=True)
-    if trainer.world.leads and sys.stderr.isatty():
+    if trainer.ranks.leads and sys.stderr.isatty():
         from tqdm import tqdm
 
         with tqdm(total=config.train.steps, initial=trainer.step, unit="step") as bar:
             trainer.run(lambda step, text: (bar.set_postfix_str(text, refresh=False), bar.update(step - bar.n)))
     else:
         trainer.run(lambda step, text: print(f"step {step}/{config.train.steps}: {text}", flush=True))
-    if trainer.world.size > 1:
+    if trainer.ranks.size > 1:
         torch.distributed.destroy_process_group()
     return trainer

@@ -18,7 +18,7 @@ from training.data.release import Split
 from training.data.views import separate, songs_of
 from training.errors import RunFailed
 from training.evaluation.metrics import keys_of
-from training.parts.sampling import Choice
+from training.parts.sampling import SamplingConfig
 
 FASTER, LOUDER = 1.25, 15
 HALF_NOTE_TICKS = 48
@@ -34,7 +34,7 @@ class Retrieval:
     def __init__(self, split: Split, data: DataConfig) -> None:
         self._split, self._data = split, data
 
-    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: Choice) -> list[Song]:
+    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig) -> list[Song]:
         """n windows drawn with choice.seed; raises RunFailed where no song is of the class."""
         split, usable = self._split, ~self._split.judge & (self._split.n_bars >= bars)
         for index, axis in enumerate(AXES):
@@ -54,7 +54,7 @@ class RuleEditing(Retrieval):
 
     name = "rule editing"
 
-    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: Choice) -> list[Song]:
+    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig) -> list[Song]:
         """n windows drawn with choice.seed and edited; an axis whose class is None is left as it is."""
         songs = super().generate(dict.fromkeys(AXES), n, bars, choice)
         return [with_valence(with_arousal(song, classes["arousal"]), classes["valence"]) for song in songs]
@@ -75,7 +75,7 @@ def with_arousal(song: Song, level: int | None) -> Song:
     velocity = np.clip(notes["velocity"].astype(int) + (LOUDER if level == HIGH else -LOUDER), 1, 127)
     notes = make_notes(notes["start"], notes["duration"], notes["pitch"], velocity, notes["track"])
     tempi = make_tempi(song.tempi["start"], song.tempi["bpm"] * factor)
-    return Song(song.source, song.key, separate(notes), song.bars, tempi, song.meter_source)
+    return Song(song.source, song.source_key, separate(notes), song.bars, tempi, song.meter_source)
 
 
 def with_valence(song: Song, level: int | None) -> Song:
@@ -93,4 +93,4 @@ def with_valence(song: Song, level: int | None) -> Song:
     pitch = np.clip(song.notes["pitch"].astype(int) + moved * (-1 if is_major else 1), 0, 127)
     columns = {name: song.notes[name] for name in ("start", "duration", "pitch", "velocity", "track")} | {"pitch": pitch}
     notes = separate(make_notes(**columns))
-    return Song(song.source, song.key, notes, song.bars, song.tempi, song.meter_source)
+    return Song(song.source, song.source_key, notes, song.bars, song.tempi, song.meter_source)

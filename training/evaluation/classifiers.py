@@ -29,9 +29,9 @@ from training.evaluation.handcrafted import Boosting, Rules
 from training.evaluation.markdown import CEILING_SAYS, judges_table
 from training.evaluation.outputs import evenly
 from training.models.judge import Judge as JudgeModel
-from training.parts.sampling import Choice
+from training.parts.sampling import SamplingConfig
 from training.protocols import Generator
-from training.protocols import asked as asked_of
+from training.protocols import require
 
 BATCH = 32
 CALIBRATION_BINS = 10
@@ -46,9 +46,9 @@ class Judge(Protocol):
 
 
 @dataclass(frozen=True)
-class JudgesConfig(Choice):
+class JudgesConfig(SamplingConfig):
     """split: of the real songs; windows: of each, evenly spaced; resamples: of the songs, for 95 % intervals; pieces: written
-    for each quadrant by a generator that is judged; and how its tokens are drawn (Choice)."""
+    for each quadrant by a generator that is judged; and how its tokens are drawn (SamplingConfig)."""
 
     split: Literal["validation", "test"] = "test"
     windows: int = 6
@@ -220,7 +220,7 @@ def judge(
     if generator:
         found, its_config, its_facts = load_run(generator, device)
         refuse_unfit(its_config, its_facts, opened, config.data)
-        writers[its_config.name] = asked_of(found, Generator)
+        writers[its_config.name] = require(found, Generator)
     folder = prepare(opened, config.data, cache)
     training, split = open_split(folder, "train"), open_split(folder, asked.split)
     judges = taught_judges(Network(model, config.data, opened.remi, device), training, config.data, asked)

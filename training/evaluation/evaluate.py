@@ -22,11 +22,11 @@ from training.evaluation import plots
 from training.evaluation.handcrafted import feature_table
 from training.evaluation.latent_swap import similarities
 from training.evaluation.music_metrics import music_metrics
-from training.evaluation.outputs import Seen, leakage_report, look
+from training.evaluation.outputs import ModelOutputs, leakage_report, run_model
 from training.evaluation.realism import TrainingBars, distance_to_real
-from training.generation.transfer import exchange, save_songs
+from training.generation.transfer import swap_latents, save_songs
 from training.parts.latent import gaussian_kl
-from training.parts.sampling import Choice
+from training.parts.sampling import SamplingConfig
 from training.protocols import Autoencoder, Classifier, Clustered, FeatureTeller, Generator
 
 COLLAPSED_SHARE, COLLAPSED_DISTANCE, COLLAPSED_KL = 0.02, 1.0, 0.01
@@ -35,9 +35,9 @@ LEAST_IN_HALVES = 4
 
 
 @dataclass(frozen=True)
-class EvaluateConfig(Choice):
+class EvaluateConfig(SamplingConfig):
     """How much is looked at: songs of the split, crops a song, songs of the training split (for n-grams and probes), written
-    pieces a quadrant, pairs whose parts are exchanged, probe_steps of each probe; and how tokens are drawn (Choice)."""
+    pieces a quadrant, pairs whose parts are exchanged, probe_steps of each probe; and how tokens are drawn (SamplingConfig)."""
 
     split: Literal["train", "validation", "test"] = "test"
     songs: int = 400
@@ -53,20 +53,20 @@ class EvaluateConfig(Choice):
             raise ValueError("songs, crops and training_songs must be at least 1; pieces, pairs and probe_steps 0 or more")
 
 
-def token_report(seen: Seen, training: Split) -> dict[str, Any]:
+def token_report(outputs: ModelOutputs, training: Split) -> dict[str, Any]:
     """NLL and accuracy of each token type, and of unigram and bigram models fitted on the training split."""
-    tokens, target = seen.batch.tokens, seen.batch.target
+    tokens, target = outputs.batch.tokens, outputs.batch.target
     real, types = target != PAD, measures.token_types(target)
     groups = {name: real & (types == index) for index, name in enumerate(measures.TOKEN_TYPES)}
     grams = measures.NGram(VOCABULARY_SIZE)
     grams.add(training.tokens[:-1], training.tokens[1:])
     baselines = grams.nll(tokens[real], target[real])
     return {
-        "nll": float(seen.nll[real].mean()),
-        "accuracy": float(seen.right[real].mean()),
+        "nll": float(outputs.nll[real].mean()),
+        "accuracy": float(outputs.right[real].mean()),
         **{f"{name}_nll": nll for name, nll in baselines.items()},
         "by_type": {
-            name: {"nll": float(seen.nll[of].mean()), "accuracy": float(seen.right[of].mean()), "n": int(of.sum())}
+            name: {"nll": float(outputs.nll[of].mean()), "accuracy": float(outputs.right[of].mean()), "n": int(of.sum())}
             for name, of in groups.items()
             if of.any()
         },
@@ -74,24 +74,24 @@ def token_report(seen: Seen, training: Split) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def feature_report(model: FeatureTeller, seen: Seen, device: str) -> dict[str, Any]:
+def feature_report(model: FeatureTeller, outputs: ModelOutputs, device: str) -> dict[str, Any]:
     """How well rhythm and key are told from the right latent, beside always saying the commonest."""
     report: dict[str, Any] = {}
-    for axis, name, wanted in (("arousal", "rhythm", seen.batch.rhythm), ("valence", "key", seen.batch.key)):
-        told = model.predict(axis, torch.from_numpy(seen.mean[axis]).to(device)).cpu().numpy()
+    for axis, name, wanted in (("arousal", "rhythm", outputs.batch.rhythm), ("valence", "key", outputs.batch.key)):
+        told = model.predict(axis, torch.from_numpy(outputs.mean[axis]).to(device)).cpu().numpy()
         keep = np.ones(wanted.shape, bool) if name == "rhythm" else wanted < N_KEYS
         report[name] = measures.accuracies(told[keep], wanted[keep].astype(int))
     return report
 
 
-def class_report(seen: Seen) -> dict[str, Any]:
+def class_report(outputs: ModelOutputs) -> dict[str, Any]:
     """q(y|x) against the labels, a song's classes by the log-odds of all its crops' bars; the four quadrants together."""
     report: dict[str, Any] = {}
-    songs, first = seen.first_of_songs()
-    labels, said = seen.batch.label[first], []
+    songs, first = outputs.first_of_songs()
+    labels, said = outputs.batch.label[first], []
     for axis, label in zip(AXES, labels.T, strict=True):
-        score = seen.odds[axis].mean(1)
-        by_song = np.array([score[seen.batch.song == song].mean() for song in songs])
+        score = outputs.odds[axis].mean(1)
+        by_song = np.array([score[outputs.batch.song == song].mean() for song in songs])
         known, high = label >= 0, (by_song > 0).astype(int)
         said.append(high)
         report[axis] = measures.accuracies(high[known], label[known])
@@ -102,14 +102,14 @@ def class_report(seen: Seen) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def latent_report(model: Clustered, seen: Seen) -> dict[str, Any]:
+def latent_report(model: Clustered, outputs: ModelOutputs) -> dict[str, Any]:
     """Components' distance, active units, KL, and what has collapsed."""
     report = {}
     for axis, mixture in model.mixtures.items():
-        mean, log_variance = (torch.from_numpy(x[axis]).flatten(0, 1) for x in (seen.mean, seen.log_variance))
+        mean, log_variance = (torch.from_numpy(x[axis]).flatten(0, 1) for x in (outputs.mean, outputs.log_variance))
         means, spread = mixture.means.cpu(), mixture.log_variance.cpu()
-        share = float(torch.from_numpy(seen.odds[axis]).sigmoid().mean())
-        nearest = means[torch.from_numpy(seen.odds[axis] > 0).flatten().long()]
+        share = float(torch.from_numpy(outputs.odds[axis]).sigmoid().mean())
+        nearest = means[torch.from_numpy(outputs.odds[axis] > 0).flatten().long()]
         kl, distance = gaussian_kl(mean, log_variance, nearest, spread), float(mixture.distance())
         report[axis] = {
             "distance": distance, "bhattacharyya": distance**2 / 8, "share_high": share,
@@ -123,14 +123,14 @@ def latent_report(model: Clustered, seen: Seen) -> dict[str, Any]:
     return report
 
 
-def writing_report(model: Autoencoder, bars: int, asked: EvaluateConfig, seen: Seen, device: str, out: Path) -> dict[str, Any]:
+def writing_report(model: Autoencoder, bars: int, asked: EvaluateConfig, outputs: ModelOutputs, device: str, out: Path) -> dict[str, Any]:
     """Reconstructions (note F1) and exchanges (eq. 20), beside what unrelated songs give; piano rolls of a pair."""
-    choice, (_, firsts) = Choice(0.0, 1.0, asked.seed), seen.first_of_songs()
+    choice, (_, firsts) = SamplingConfig(0.0, 1.0, asked.seed), outputs.first_of_songs()
     rows = np.random.default_rng(asked.seed).permutation(firsts)[: 2 * min(asked.pairs, len(firsts) // 2)]
     if not len(rows):
         return {}
-    half, originals = len(rows) // 2, songs_of(seen.batch.tokens[rows])
-    z = torch.from_numpy(np.concatenate([seen.mean[axis][rows] for axis in AXES], -1)).to(device)
+    half, originals = len(rows) // 2, songs_of(outputs.batch.tokens[rows])
+    z = torch.from_numpy(np.concatenate([outputs.mean[axis][rows] for axis in AXES], -1)).to(device)
     remade = model.write(z, choice)
     a, b = originals[:half], originals[half:]
     report: dict[str, Any] = {
@@ -138,7 +138,7 @@ def writing_report(model: Autoencoder, bars: int, asked: EvaluateConfig, seen: S
         "note_f1_of_unrelated": _note_f1(remade, b + a, bars),
     }
     for axis, name in zip(AXES, ("z_r", "z_k"), strict=True):
-        changed = model.write(exchange(z[:half], z[half:], axis)[0], choice)
+        changed = model.write(swap_latents(z[:half], z[half:], axis)[0], choice)
         report[f"exchange_{name}"] = similarities(changed, a, b, bars)
         plots.rolls({"A": a[0], "B": b[0], f"A with {name} of B": changed[0]}, bars, out / f"exchange_{name}.png")
     plots.rolls({"original": originals[0], "reconstruction": remade[0]}, bars, out / "reconstruction.png")
@@ -150,19 +150,19 @@ def _note_f1(found: Sequence[Song], wanted: Sequence[Song], bars: int) -> dict[s
 
 
 def emotion_report(
-    model: Generator, bars: int, asked: EvaluateConfig, training: Split, seen: Seen, out: Path
+    model: Generator, bars: int, asked: EvaluateConfig, training: Split, outputs: ModelOutputs, out: Path
 ) -> dict[str, Any]:
     """Pieces written for each quadrant (kept as MIDI), and real songs of it; how near all come to bars trained on."""
     report: dict[str, Any] = {}
-    _, firsts = seen.first_of_songs()
+    _, firsts = outputs.first_of_songs()
     pieces: list[Song] = []
     for levels, name in QUADRANTS.items():
         songs = model.generate(dict(zip(AXES, levels, strict=True)), asked.pieces, bars, asked)
         save_songs(songs, [f"{name}-{index:03d}" for index in range(len(songs))], str(out / "midi"))
-        of_class = firsts[(seen.batch.label[firsts] == levels).all(1)]
-        report[name] = _beside_real(songs, songs_of(seen.batch.tokens[of_class]), bars)
+        of_class = firsts[(outputs.batch.label[firsts] == levels).all(1)]
+        report[name] = _beside_real(songs, songs_of(outputs.batch.tokens[of_class]), bars)
         pieces += songs
-    trained_on, real = TrainingBars(training), songs_of(seen.batch.tokens[firsts])
+    trained_on, real = TrainingBars(training), songs_of(outputs.batch.tokens[firsts])
     report["memorisation"] = {"written": trained_on.overlap(pieces), "real": trained_on.overlap(real)}
     return report
 
@@ -187,23 +187,23 @@ def reports(
     model: Any, data: DataConfig, training: Split, split: Split, asked: EvaluateConfig, device: str, out: Path
 ) -> dict[str, Any]:
     """Every report that the model's abilities allow."""
-    seen = look(model, data, split, asked.songs, asked.crops, device)
-    report: dict[str, Any] = {"crops": len(seen.batch.song)}
-    if seen.nll.size:
-        report["tokens"] = token_report(seen, training)
+    outputs = run_model(model, data, split, asked.songs, asked.crops, device)
+    report: dict[str, Any] = {"crops": len(outputs.batch.song)}
+    if outputs.nll.size:
+        report["tokens"] = token_report(outputs, training)
     if isinstance(model, Autoencoder):
-        taught = look(model, data, training, asked.training_songs, 1, device)
-        report["leakage"] = leakage_report(taught, seen, asked.probe_steps)
-        report["writing"] = writing_report(model, data.bars, asked, seen, device, out)
+        taught = run_model(model, data, training, asked.training_songs, 1, device)
+        report["leakage"] = leakage_report(taught, outputs, asked.probe_steps)
+        report["writing"] = writing_report(model, data.bars, asked, outputs, device, out)
     if isinstance(model, FeatureTeller):
-        report["features"] = feature_report(model, seen, device)
+        report["features"] = feature_report(model, outputs, device)
     if isinstance(model, Classifier):
-        report["classes"] = class_report(seen)
+        report["classes"] = class_report(outputs)
     if isinstance(model, Clustered):
-        report["latent"] = latent_report(model, seen)
-        plots.scatter(model, seen, out / "latent.png")
+        report["latent"] = latent_report(model, outputs)
+        plots.scatter(model, outputs, out / "latent.png")
     if isinstance(model, Generator) and asked.pieces:
-        report["emotion"] = emotion_report(model, data.bars, asked, training, seen, out)
+        report["emotion"] = emotion_report(model, data.bars, asked, training, outputs, out)
     return report
 
 

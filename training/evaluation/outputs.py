@@ -20,7 +20,7 @@ BATCH = 16
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class ModelOutputs:
     """Some crops, and of a model that can: mean, log_variance (n, T, d) and odds of high (n, T) an axis; nll, right (n, T, L)
     of each target, its z drawn once from q(z|x)."""
 
@@ -47,7 +47,7 @@ def evenly(split: Split, chosen: np.ndarray, bars: int, per_song: int) -> tuple[
     return np.repeat(chosen, [len(start) for start in starts]), np.concatenate([np.empty(0, int), *starts])
 
 
-def look(model: Any, data: DataConfig, split: Split, songs: int, per_song: int, device: str) -> Seen:
+def run_model(model: Any, data: DataConfig, split: Split, songs: int, per_song: int, device: str) -> ModelOutputs:
     """Evenly spaced crops of a split, and all that the model can say of them, with a fixed seed."""
     song, start = evenly(split, np.flatnonzero(split.n_bars >= data.bars)[:songs], data.bars, per_song)
     if not len(song):
@@ -64,7 +64,7 @@ def look(model: Any, data: DataConfig, split: Split, songs: int, per_song: int, 
         return {axis: found[f"{name}.{axis}"] for axis in AXES if f"{name}.{axis}" in found}
 
     nll, right = (found.get(name, np.empty(0)) for name in ("nll", "right"))
-    return Seen(batch, by_axis("mean"), by_axis("log_variance"), by_axis("odds"), nll, right)
+    return ModelOutputs(batch, by_axis("mean"), by_axis("log_variance"), by_axis("odds"), nll, right)
 
 
 @torch.no_grad()
@@ -111,9 +111,9 @@ def probe(inputs: Sequence[np.ndarray], wanted: Sequence[np.ndarray], classes: i
     return float(1 - (out[:, 0] * scale + centre - held_y).pow(2).mean() / held_y.var(correction=0).clamp(min=1e-9))
 
 
-def leakage_report(training: Seen, seen: Seen, steps: int) -> dict[str, Any]:
+def leakage_report(training: ModelOutputs, outputs: ModelOutputs, steps: int) -> dict[str, Any]:
     """What fresh probes read from each latent: key (accuracy) and onsets a bar (R²); what the wrong one tells is leakage."""
-    both = (training, seen)
+    both = (training, outputs)
     keyed = [one.batch.key.ravel() < N_KEYS for one in both]
     keys = [one.batch.key.ravel()[of] for one, of in zip(both, keyed, strict=True)]
     onsets = [one.batch.rhythm.sum(-1).ravel() for one in both]

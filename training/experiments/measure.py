@@ -17,13 +17,13 @@ from training.evaluation.classifiers import Judge, pieces_of
 from training.evaluation.evaluate import class_report, latent_report
 from training.evaluation.handcrafted import feature_table
 from training.evaluation.latent_swap import similarities
-from training.evaluation.outputs import Seen, look
+from training.evaluation.outputs import ModelOutputs, run_model
 from training.evaluation.realism import distance_to_real
 from training.experiments.plan import Cell
 from training.experiments.store import Bench
-from training.generation.transfer import exchange, song_latents, turn
-from training.parts.sampling import Choice
-from training.protocols import Autoencoder, Classifier, Clustered, Decoder, Generator, asked
+from training.generation.transfer import swap_latents, song_latents, shift_emotion
+from training.parts.sampling import SamplingConfig
+from training.protocols import Autoencoder, Classifier, Clustered, Decoder, Generator, require
 
 CROPS, ALL_SONGS = 4, 10**9
 
@@ -32,7 +32,7 @@ def judged(bench: Bench, cell: Cell) -> dict[str, Any]:
     """chance: of high, as each judge hears each piece; wanted: what was asked for; realism; what the model knows."""
     model, data = bench.model(cell)
     choice = replace(bench.plan.judging, seed=cell.seed)
-    songs, wanted = pieces_of(asked(model, Generator), bench.judge_data.bars, choice)
+    songs, wanted = pieces_of(require(model, Generator), bench.judge_data.bars, choice)
     return {
         "wanted": wanted.tolist(),
         "chance": {judge.name: judge.probability(songs).tolist() for judge in bench.judges},
@@ -55,31 +55,31 @@ def _known(bench: Bench, model: Any, data: DataConfig) -> dict[str, Any]:
     """Of the real test songs: likelihood, classes, components."""
     if not isinstance(model, Decoder | Classifier):
         return {}
-    seen = _seen(bench, model, data)
+    outputs = _seen(bench, model, data)
     found: dict[str, Any] = {}
-    if seen.nll.size:
-        found["nll"] = float(seen.nll[seen.batch.target != PAD].mean())
+    if outputs.nll.size:
+        found["nll"] = float(outputs.nll[outputs.batch.target != PAD].mean())
     if isinstance(model, Classifier):
-        found["classes"] = class_report(seen)
+        found["classes"] = class_report(outputs)
     if isinstance(model, Clustered):
-        found["latent"] = latent_report(model, seen)
+        found["latent"] = latent_report(model, outputs)
     return found
 
 
-def _seen(bench: Bench, model: Any, data: DataConfig) -> Seen:
+def _seen(bench: Bench, model: Any, data: DataConfig) -> ModelOutputs:
     split = bench.split(bench.plan.judging.split, data)
-    return look(model, data, split, ALL_SONGS, CROPS, bench.order.device)
+    return run_model(model, data, split, ALL_SONGS, CROPS, bench.order.device)
 
 
 def latents(bench: Bench, cell: Cell) -> dict[str, Any]:
     """Of each axis: the mean latent of every labelled test song, its label, the components and their spread."""
     model, data = bench.model(cell)
     found: dict[str, Any] = {}
-    seen = _seen(bench, asked(model, Clustered), data)
-    _, first = seen.first_of_songs()
+    outputs = _seen(bench, require(model, Clustered), data)
+    _, first = outputs.first_of_songs()
     for index, axis in enumerate(AXES):
-        label = seen.batch.label[first, index]
-        points = seen.song_means(axis)[label != UNLABELLED]
+        label = outputs.batch.label[first, index]
+        points = outputs.song_means(axis)[label != UNLABELLED]
         mixture = model.mixtures[axis]
         found[axis] = {
             "points": points.tolist(), "label": label[label != UNLABELLED].tolist(),
@@ -108,9 +108,9 @@ def swapped(bench: Bench, cell: Cell) -> dict[str, Any]:
     half = len(tokens) // 2
     z, originals = song_latents(model, tokens), songs_of(tokens.cpu().numpy())
     a, b = originals[:half], originals[half : 2 * half]
-    choice, found = Choice(0.0, 1.0, cell.seed), {}
+    choice, found = SamplingConfig(0.0, 1.0, cell.seed), {}
     for axis, name in zip(AXES, ("z_r", "z_k"), strict=True):
-        changed = model.write(exchange(z[:half], z[half : 2 * half], axis)[0], choice)
+        changed = model.write(swap_latents(z[:half], z[half : 2 * half], axis)[0], choice)
         found[name] = similarities(changed, a, b, bench.judge_data.bars)
     return {**found, "pairs": half}
 
@@ -122,7 +122,7 @@ def turned(bench: Bench, cell: Cell) -> dict[str, Any]:
     untouched: of each judge and source, the same of the songs as they were. n: songs of each source.
     """
     model, data = bench.model(cell)
-    clustered, writer = asked(model, Clustered), asked(model, Autoencoder)
+    clustered, writer = require(model, Clustered), require(model, Autoencoder)
     tokens, labels = excerpts(bench, data, cell.seed)
     z, choice = song_latents(model, tokens), replace(bench.plan.judging, seed=cell.seed)
     found: dict[str, Any] = {"turned": {}, "untouched": {}, "n": {}}
@@ -132,7 +132,7 @@ def turned(bench: Bench, cell: Cell) -> dict[str, Any]:
         if len(of_source):
             own = songs_of(tokens[of_source].cpu().numpy())
             moved = {
-                goal: writer.write(turn(clustered, z[of_source], source, target, bench.plan.strength), choice)
+                goal: writer.write(shift_emotion(clustered, z[of_source], source, target, bench.plan.strength), choice)
                 for target, goal in QUADRANTS.items()
             }
             for judge in bench.judges:

@@ -17,31 +17,31 @@ from training.data.midi import read_midi, write_midi
 from training.data.release import Split
 from training.data.views import view_song
 from training.errors import RunFailed
-from training.protocols import Autoencoder, Classifier, Clustered, asked
+from training.protocols import Autoencoder, Classifier, Clustered, require
 
 
 @torch.no_grad()
 def song_latents(model: Any, tokens: Tensor) -> Tensor:
     """Means of q(z|x) of each bar: tokens (B, T, L) to (B, T, Σd)."""
-    return torch.cat([mean for mean, _ in asked(model, Autoencoder).encode(tokens).values()], -1)
+    return torch.cat([mean for mean, _ in require(model, Autoencoder).encode(tokens).values()], -1)
 
 
 @torch.no_grad()
 def infer_classes(model: Any, tokens: Tensor) -> list[int]:
     """Likelier class of each axis by the model's odds over all bars of one piece, tokens (1, T, L)."""
-    return [int(odds.sum() > 0) for odds in asked(model, Classifier).odds(tokens).values()]
+    return [int(odds.sum() > 0) for odds in require(model, Classifier).odds(tokens).values()]
 
 
 @torch.no_grad()
-def turn(model: Any, z: Tensor, source: Sequence[int], target: Sequence[int | None], strength: float) -> Tensor:
+def shift_emotion(model: Any, z: Tensor, source: Sequence[int], target: Sequence[int | None], strength: float) -> Tensor:
     """z (..., Σd) + λ(μ_target − μ_source) on every axis that has a target, eq. (21)."""
-    means = [mixture.means for mixture in asked(model, Clustered).mixtures.values()]
+    means = [mixture.means for mixture in require(model, Clustered).mixtures.values()]
     pairs = zip(means, source, target, strict=True)
     moves = [torch.zeros_like(mean[0]) if goal is None else mean[goal] - mean[own] for mean, own, goal in pairs]
     return z + strength * torch.cat(moves)
 
 
-def exchange(first: Tensor, second: Tensor, axis: str) -> tuple[Tensor, Tensor]:
+def swap_latents(first: Tensor, second: Tensor, axis: str) -> tuple[Tensor, Tensor]:
     """Both latents with the part of `axis` (arousal: z_r, valence: z_k) of the other; pieces are cut to the shorter."""
     bars = min(first.shape[-2], second.shape[-2])
     (a_r, a_k), (b_r, b_k) = (z[..., :bars, :].chunk(2, -1) for z in (first, second))

@@ -20,11 +20,11 @@ from torch.nn import functional
 
 from schemas.song import Song
 from training.config import AXES, DataConfig
-from training.parts.backbone import Decoder, draw_latent
+from training.parts.backbone import Decoder, sample_latent
 from training.parts.bar_vae import AxisVae, Terms, VaeConfig, label_terms, row_tokens
 from training.parts.conditioning import drawn_classes
 from training.parts.latent import free_below, gaussian_kl, standard_kl
-from training.parts.sampling import Choice
+from training.parts.sampling import SamplingConfig
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Ccvae(AxisVae):
         config, label = self.config, batch["label"]
         flat, wanted, layout = self.read(batch)
         gaussians = self.gaussians(flat, layout)
-        z = {axis: draw_latent(*gaussians[axis]) for axis in AXES}
+        z = {axis: sample_latent(*gaussians[axis]) for axis in AXES}
         scored = row_tokens(self.decoder(flat, layout, torch.cat([z[axis] for axis in AXES], -1)), wanted, layout)
         parts = [self.axis_terms(axis, gaussians[axis], z[axis], label[:, n]) for n, axis in enumerate(AXES)]
         kl, within, outside, log_weight, odds = ([part[n] for part in parts] for n in range(5))
@@ -117,7 +117,7 @@ class Ccvae(AxisVae):
         """Log-odds of high for each axis and bar, at the mean of q(z_c|x): tokens (B, T, L) to (B, T)."""
         return {axis: self.slots[axis].odds(mean[..., : self.config.slot]) for axis, (mean, _) in self.encode(tokens).items()}
 
-    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: Choice) -> list[Song]:
+    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig) -> list[Song]:
         """n pieces of an emotion, z_c from p(z_c|y), z_s from N(0, I); an axis without a class takes one at random a piece."""
         generator, device = torch.Generator().manual_seed(choice.seed), self.decoder.head.weight.device
         label, parts = drawn_classes(classes, n, generator).to(device), []

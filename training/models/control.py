@@ -19,7 +19,7 @@ from training.data.views import song_of
 from training.parts.attention import Layout, Memory
 from training.parts.backbone import Decoder, StackConfig, token_terms, trunk_flops
 from training.parts.conditioning import N_LEVELS, class_code, label_of
-from training.parts.sampling import Choice, write_pieces
+from training.parts.sampling import SamplingConfig, write_pieces
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Control(nn.Module):
         terms = token_terms(self.logits(tokens, label, layout), layout.gather(batch["target"].long()))
         return terms | {"loss": terms["reconstruction"]}
 
-    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: Choice) -> list[Song]:
+    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig) -> list[Song]:
         """n pieces of an emotion; an axis without a class is unknown, as in songs without a label."""
         code = class_code(label_of(classes, n)).to(self.decoder.head.weight.device)[:, None].expand(-1, bars, -1)
         decoder: Any = self.decoder if self.config.guidance == 1 else Guided(self.decoder, self.config.guidance)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from training.parts.bar_vae import Terms, VaeConfig
-from training.parts.conditional_vae import ToldVae
+from training.parts.conditional_vae import ConditionalVae
 from training.parts.latent import free_below
 
 
@@ -20,7 +20,7 @@ class CvaeConfig(VaeConfig):
     """The trunk and its KL; set data.labelled_share = 1, since other rows of a batch count for nothing."""
 
 
-class Cvae(ToldVae):
+class Cvae(ConditionalVae):
     """−log p(x|y, z) + KL[q(z|x, y) ‖ N(0, I)] over the rows that have a label."""
 
     def forward(self, batch: Mapping[str, Tensor], step: Tensor | None) -> Terms:

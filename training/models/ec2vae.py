@@ -17,10 +17,10 @@ from torch.nn import functional
 from schemas.remi import N_BEATS
 from schemas.song import Song
 from training.config import AXES, DataConfig
-from training.parts.backbone import draw_latent
+from training.parts.backbone import sample_latent
 from training.parts.latent import standard_kl
 from training.parts.melody import HOLD, N_STEPS, melody, song_of_melody
-from training.parts.sampling import Choice, draw, in_parts
+from training.parts.sampling import SamplingConfig, in_parts, sample_token
 
 N_RHYTHMS = 3
 """Onset, hold and rest."""
@@ -79,7 +79,7 @@ class Ec2vae(nn.Module):
         by_bar = self.melody(batch["tokens"])
         steps, rhythm = by_bar.flatten(0, 1), rhythm_of(by_bar).flatten(0, 1)
         mean, log_variance = self.posterior(steps)
-        z_r, z_p = draw_latent(mean, log_variance).chunk(2, -1)
+        z_r, z_p = sample_latent(mean, log_variance).chunk(2, -1)
         rhythm_logits, _ = self.tell_rhythm(_before(rhythm, N_RHYTHMS), z_r)
         logits, _ = self.tell_pitch(_before(steps, N_STEPS), rhythm_logits.softmax(-1), z_p)
         kl_r, kl_p = standard_kl(mean, log_variance).mean(0).chunk(2, -1)
@@ -112,12 +112,12 @@ class Ec2vae(nn.Module):
         mean, log_variance = (x.view(*steps.shape[:2], -1) for x in self.posterior(steps.flatten(0, 1)))
         return dict(zip(AXES, zip(mean.chunk(2, -1), log_variance.chunk(2, -1), strict=True), strict=True))
 
-    def write(self, z: Tensor, choice: Choice) -> list[Song]:
+    def write(self, z: Tensor, choice: SamplingConfig) -> list[Song]:
         """A piece from each of (B, T, 2·latent)."""
         return [song_of_melody(steps.cpu().numpy()) for steps in in_parts(self.write_steps, z, choice)]
 
     @torch.no_grad()
-    def write_steps(self, z: Tensor, choice: Choice) -> list[Tensor]:
+    def write_steps(self, z: Tensor, choice: SamplingConfig) -> list[Tensor]:
         """Steps (T, 16) of each piece; a bar hears no other."""
         generator = torch.Generator(z.device).manual_seed(choice.seed)
         z_r, z_p = z.flatten(0, 1).chunk(2, -1)
@@ -126,12 +126,12 @@ class Ec2vae(nn.Module):
         for _ in range(N_BEATS):
             odds, rhythm_state = self.tell_rhythm(rhythm, z_r, rhythm_state)
             logits, pitch_state = self.tell_pitch(step, odds.softmax(-1), z_p, pitch_state)
-            step = draw(logits[:, 0], choice, generator)[:, None]
+            step = sample_token(logits[:, 0], choice, generator)[:, None]
             rhythm = rhythm_of(step)
             written.append(step)
         return list(torch.cat(written, 1).view(*z.shape[:2], N_BEATS))
 
-    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: Choice) -> list[Song]:
+    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig) -> list[Song]:
         """n pieces around the mean latents of a class, N(0, I) where an axis has none."""
         generator = torch.Generator().manual_seed(choice.seed)
         noise = torch.randn(n, bars, 2 * self.config.latent, generator=generator).to(self.means.device)

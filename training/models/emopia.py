@@ -23,7 +23,7 @@ from training.parts.attention import Layout
 from training.parts.backbone import EMBEDDING_STD, StackConfig, make_stack, trunk_flops
 from training.parts.compound import BAR_FIELD, EMOTION, KIND_OF, METRICAL, NOTE, SIZES, compound, remi
 from training.parts.conditioning import N_LEVELS, label_of
-from training.parts.sampling import Choice, draw, in_parts
+from training.parts.sampling import SamplingConfig, in_parts, sample_token
 
 # Of a width of 512; the axes share what the paper gives to the emotion.
 EMBEDDED = {
@@ -93,13 +93,13 @@ class Emopia(nn.Module):
             **{f"{name}_loss": one for name, one in zip(SIZES, each, strict=True)},
         }  # fmt: skip
 
-    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: Choice) -> list[Song]:
+    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig) -> list[Song]:
         """n pieces of an emotion; an axis without a class is unknown, as in pre-training."""
         label = label_of(classes, n).to(self.join.weight.device)
         return [song_of(tokens) for tokens in in_parts(lambda part, its: self.write(part, bars, its), label, choice)]
 
     @torch.no_grad()
-    def write(self, label: Tensor, bars: int, choice: Choice) -> list[np.ndarray]:
+    def write(self, label: Tensor, bars: int, choice: SamplingConfig) -> list[np.ndarray]:
         """REMI tokens of a piece for each of the labels (B, 2), held to REMI's grammar and to `length` tokens a bar."""
         generator = torch.Generator(label.device).manual_seed(choice.seed)
         most = 1 + bars * (1 + self.length // 2)
@@ -114,14 +114,14 @@ class Emopia(nn.Module):
             opens = (step[:, 0] == METRICAL) & (step[:, 1] != BAR_FIELD)
             room = (step[:, 0] == NOTE) & (used + 3 <= self.length) & (pitch + 1 < SIZES["pitch"])
             may = torch.stack([~opens, opens | room], 1)
-            kind = METRICAL + draw(self.kind_head(hidden)[:, METRICAL:].masked_fill(~may, -torch.inf), choice, generator)
+            kind = METRICAL + sample_token(self.kind_head(hidden)[:, METRICAL:].masked_fill(~may, -torch.inf), choice, generator)
             logits, metrical, note = self.fields(hidden, kind), kind == METRICAL, kind == NOTE
             last = torch.where((begun == 0) | (used + LONGEST_BEAT > self.length), SIZES["beat"], beat)
             rising = {name: torch.arange(SIZES[name], device=label.device) for name in ("beat", "pitch")}
             logits["beat"][(rising["beat"] <= last[:, None]) & (rising["beat"] != BAR_FIELD)] = -torch.inf
             logits["pitch"][(rising["pitch"] <= pitch[:, None]) & note[:, None]] = -torch.inf
             logits["velocity"][:, 0] = logits["duration"][:, 0] = -torch.inf
-            drawn = {name: draw(logits[name], choice, generator) * (kind == of) for name, of in KIND_OF.items()}
+            drawn = {name: sample_token(logits[name], choice, generator) * (kind == of) for name, of in KIND_OF.items()}
             is_bar = drawn["beat"] == BAR_FIELD
             drawn["tempo"] *= ~is_bar
             begun = begun + is_bar

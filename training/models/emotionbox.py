@@ -29,7 +29,7 @@ from training.parts.performance import (  # fmt: skip
     perform,
     song_of_events,
 )
-from training.parts.sampling import Choice, draw, in_parts
+from training.parts.sampling import SamplingConfig, in_parts, sample_token
 
 # Degrees of C minor and C major with the tonic twice, as Magenta's Performance RNN gives them.
 SCALES = torch.tensor([[2, 0, 1, 1, 0, 1, 0, 1, 1, 0, 1, 0], [2, 0, 1, 0, 1, 1, 0, 1, 0, 1, 0, 1]]) / 8
@@ -78,7 +78,7 @@ class Emotionbox(nn.Module):
             right = (logits.argmax(-1) == wanted) & (wanted != NONE)
         return {"loss": loss, "event_accuracy": right.sum() / (wanted != NONE).sum()}
 
-    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: Choice) -> list[Song]:
+    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig) -> list[Song]:
         """n pieces of an emotion, each in a key at random; an axis without a class takes one at random a piece."""
         generator = torch.Generator().manual_seed(choice.seed)
         label = drawn_classes(classes, n, generator)
@@ -89,7 +89,7 @@ class Emotionbox(nn.Module):
         return [song_of_events(events) for events in in_parts(lambda part, its: self.write(part, bars, its), control, choice)]
 
     @torch.no_grad()
-    def write(self, control: Tensor, bars: int, choice: Choice) -> list[np.ndarray]:
+    def write(self, control: Tensor, bars: int, choice: SamplingConfig) -> list[np.ndarray]:
         """Events of a piece of `bars` bars for each control (B, 24), at most as many as its bars have tokens."""
         generator = torch.Generator(control.device).manual_seed(choice.seed)
         count, end = len(control), bars * N_BEATS
@@ -105,7 +105,7 @@ class Emotionbox(nn.Module):
             may[:, LOUDNESS:SHIFT] = ~_within(before, LOUDNESS, SHIFT)[:, None]
             may[:, SHIFT:] = now[:, None] + jump <= end
             done = now >= end
-            event = torch.where(done, NONE, draw(logits[:, 0].masked_fill(~may, -torch.inf), choice, generator))
+            event = torch.where(done, NONE, sample_token(logits[:, 0].masked_fill(~may, -torch.inf), choice, generator))
             if done.all():
                 break
             written.append(event)

@@ -18,10 +18,10 @@ from schemas.remi import N_BEATS
 from schemas.song import Song
 from training.config import AXES, DataConfig
 from training.parts.adversary import feature_loss, held_still, reverse_gradient, unlikelihood
-from training.parts.backbone import Decoder, draw_latent, token_terms
+from training.parts.backbone import Decoder, sample_latent, token_terms
 from training.parts.bar_vae import AxisVae, Terms, VaeConfig
 from training.parts.latent import Mixture, free_below, mixture_kl, prior_latents
-from training.parts.sampling import Choice
+from training.parts.sampling import SamplingConfig
 
 IGNORE = -100
 FEATURES = {"arousal": "rhythm", "valence": "key"}
@@ -79,7 +79,7 @@ class SemgGmvae(AxisVae):
         """`loss` and its terms at a step; without one, as in validation, the KL has its full weight."""
         flat, wanted, layout = self.read(batch)
         gaussians = self.gaussians(flat, layout)
-        z = {axis: draw_latent(*gaussians[axis]) for axis in AXES}
+        z = {axis: sample_latent(*gaussians[axis]) for axis in AXES}
         logits = self.decoder(flat, layout, torch.cat([z[axis] for axis in AXES], -1))
         terms = token_terms(logits, wanted)
         kl_weight = self.config.kl_weight_at(step)
@@ -144,6 +144,6 @@ class SemgGmvae(AxisVae):
         found = {axis: self.mixtures[axis].log_odds(mean) for axis, (mean, _) in self.encode(tokens).items()}
         return {axis: log_odds[..., 1] - log_odds[..., 0] for axis, log_odds in found.items()}
 
-    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: Choice) -> list[Song]:
+    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig) -> list[Song]:
         """n pieces of an emotion; an axis without a class takes one at random a piece."""
         return self.write(prior_latents(self.mixtures, classes, n, bars, choice.seed), choice)

@@ -17,7 +17,7 @@ from torch.nn import functional
 from training.config import AXES, DataConfig
 from training.parts.backbone import Encoder
 from training.parts.bar_vae import Terms, VaeConfig, as_axes, label_terms
-from training.parts.conditional_vae import ToldVae
+from training.parts.conditional_vae import ConditionalVae
 from training.parts.latent import free_below
 
 QUADRANTS = torch.cartesian_prod(torch.arange(2), torch.arange(2))
@@ -31,7 +31,7 @@ class SsvaeConfig(VaeConfig):
     category_weight: float = 1.0
 
 
-class Ssvae(ToldVae):
+class Ssvae(ConditionalVae):
     """M2 with y of a song and z of its bars."""
 
     def __init__(self, config: SsvaeConfig, data: DataConfig) -> None:

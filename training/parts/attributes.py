@@ -10,10 +10,10 @@ from schemas.remi import BEAT, DURATION, N_BEATS, N_DURATIONS, TEMPO_TOKEN
 from schemas.song import Song
 from training.config import DataConfig
 from training.errors import RunFailed
-from training.parts.backbone import Decoder, Encoder, draw_latent
+from training.parts.backbone import Decoder, Encoder, sample_latent
 from training.parts.bar_vae import BarVae, Terms, VaeConfig, as_axes, beside, laid_on_bars, row_tokens
 from training.parts.latent import free_below, standard_kl
-from training.parts.sampling import Choice
+from training.parts.sampling import SamplingConfig
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class AttributeVae(BarVae):
         """The ELBO as `loss`, with its terms, and the z (B, T, 2·latent) that was drawn."""
         flat, wanted, layout = self.read(batch)
         mean, log_variance = self.encoder(flat, layout)
-        z = draw_latent(mean, log_variance)
+        z = sample_latent(mean, log_variance)
         logits = self.decoder(flat, layout, beside(z, self.told(bar_attributes(batch["tokens"].long()))))
         terms = row_tokens(logits, wanted, layout).terms()
         terms["kl"] = free_below(standard_kl(mean, log_variance), self.config.free_bits)
@@ -81,7 +81,7 @@ class AttributeVae(BarVae):
         mean, log_variance = self.encoder(layout.gather(tokens), layout)
         return as_axes(mean, log_variance, self.told(bar_attributes(tokens)))
 
-    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: Choice) -> list[Song]:
+    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig) -> list[Song]:
         """n pieces, dense for high arousal and sparse for low: by a rule of ours, since no label taught this model anything.
 
         Both attributes take a class of the upper or lower half, at random a piece. There is no handle on valence: beside an

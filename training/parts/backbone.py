@@ -94,7 +94,7 @@ def token_terms(logits: Tensor, wanted: Tensor) -> dict[str, Tensor]:
     return {"reconstruction": functional.cross_entropy(logits.float(), wanted, ignore_index=PAD), "token_accuracy": accuracy}
 
 
-def draw_latent(mean: Tensor, log_variance: Tensor) -> Tensor:
+def sample_latent(mean: Tensor, log_variance: Tensor) -> Tensor:
     """One z of N(mean, e^log_variance), differentiable."""
     return mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
 

@@ -15,7 +15,7 @@ from training.data.views import song_of
 from training.parts.attention import Layout
 from training.parts.backbone import Decoder, Encoder, TrunkConfig, trunk_flops
 from training.parts.latent import cyclical_weight
-from training.parts.sampling import Choice, write_pieces
+from training.parts.sampling import SamplingConfig, write_pieces
 
 Terms = dict[str, Tensor]
 # Log variance of what a code says without noise, such as a class beside its z.
@@ -121,7 +121,7 @@ class BarVae(nn.Module):
         layout = self.layout(tokens)
         return layout.spread(self.decoder(layout.gather(tokens), layout, z).float())
 
-    def write(self, z: Tensor, choice: Choice) -> list[Song]:
+    def write(self, z: Tensor, choice: SamplingConfig) -> list[Song]:
         """A piece from each code of (B, T, size)."""
         return [song_of(tokens) for tokens in write_pieces(self.decoder, z, self.length, choice)]
 

@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 from schemas.song import Song
 from training.config import AXES, DataConfig
-from training.parts.backbone import Decoder, Encoder, draw_latent
+from training.parts.backbone import Decoder, Encoder, sample_latent
 from training.parts.bar_vae import BarVae, RowTokens, VaeConfig, beside, laid_on_bars, row_tokens
 from training.parts.conditioning import N_LEVELS, class_code, drawn_classes
 from training.parts.latent import standard_kl
-from training.parts.sampling import Choice
+from training.parts.sampling import SamplingConfig
 
 
-class ToldVae(BarVae):
+class ConditionalVae(BarVae):
     """One latent (B, T, 2·latent), prior N(0, I); the class of each axis is an embedding at every layer of both nets."""
 
     def __init__(self, config: VaeConfig, data: DataConfig) -> None:
@@ -36,12 +36,12 @@ class ToldVae(BarVae):
     def score(self, tokens: Tensor, target: Tensor, label: Tensor) -> tuple[RowTokens, Tensor]:
         """One draw of log p(x|y, z) of each row, and KL[q(z|x, y) ‖ N(0, I)] (B, T, 2·latent)."""
         gaussian = self.posterior(tokens, label)
-        code = beside(draw_latent(*gaussian), self.told_code(label, tokens.shape[1]))
+        code = beside(sample_latent(*gaussian), self.told_code(label, tokens.shape[1]))
         layout = self.layout(tokens)
         logits = self.decoder(layout.gather(tokens), layout, code)
         return row_tokens(logits, layout.gather(target), layout), standard_kl(*gaussian)
 
-    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: Choice) -> list[Song]:
+    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig) -> list[Song]:
         """n pieces of an emotion, z from N(0, I); an axis without a class takes one at random a piece."""
         generator, device = torch.Generator().manual_seed(choice.seed), self.decoder.head.weight.device
         label = drawn_classes(classes, n, generator).to(device)

@@ -28,7 +28,7 @@ Piece = TypeVar("Piece")
 
 
 @dataclass(frozen=True)
-class Choice:
+class SamplingConfig:
     """How tokens are drawn: from the smallest set that holds top_p, flattened by temperature; temperature 0 takes the best."""
 
     temperature: float = 1.2
@@ -57,7 +57,7 @@ def grammar() -> Tensor:
     return allowed
 
 
-def draw(logits: Tensor, choice: Choice, generator: torch.Generator) -> Tensor:
+def sample_token(logits: Tensor, choice: SamplingConfig, generator: torch.Generator) -> Tensor:
     """One token a row from logits (B, V)."""
     if choice.temperature == 0:
         return logits.argmax(-1)
@@ -67,7 +67,7 @@ def draw(logits: Tensor, choice: Choice, generator: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def write_bars(decoder: Decoder, z: Tensor, length: int, choice: Choice) -> list[np.ndarray]:
+def write_bars(decoder: Decoder, z: Tensor, length: int, choice: SamplingConfig) -> list[np.ndarray]:
     """Tokens of each piece from its latents (B, T, latent), at most `length` a bar, notes in order."""
     generator = torch.Generator(z.device).manual_seed(choice.seed)
     allowed, kind = grammar().to(z.device), torch.arange(VOCABULARY_SIZE, device=z.device)
@@ -83,7 +83,7 @@ def write_bars(decoder: Decoder, z: Tensor, length: int, choice: Choice) -> list
             written[:, bar, place] = torch.where(alive, token, PAD)
             hidden = decoder.stack.step(decoder.embedding(token), memory, condition[:, bar], alive)
             rising = ~(is_beat & (kind <= beat[:, None])) & ~(is_pitch & (kind <= pitch[:, None]))
-            following = draw(decoder.head(hidden).masked_fill(~(allowed[token] & rising), -torch.inf), choice, generator)
+            following = sample_token(decoder.head(hidden).masked_fill(~(allowed[token] & rising), -torch.inf), choice, generator)
             alive = alive & (following != BAR_TOKEN)
             if not alive.any():
                 break
@@ -93,12 +93,12 @@ def write_bars(decoder: Decoder, z: Tensor, length: int, choice: Choice) -> list
     return [piece[piece != PAD].cpu().numpy().astype(np.uint16) for piece in written.flatten(1)]
 
 
-def in_parts(write: Callable[[Tensor, Choice], list[Piece]], given: Tensor, choice: Choice) -> list[Piece]:
+def in_parts(write: Callable[[Tensor, SamplingConfig], list[Piece]], given: Tensor, choice: SamplingConfig) -> list[Piece]:
     """write(given, choice) in parts that fit in memory: given (B, ...), one piece a row."""
     parts = enumerate(torch.split(given, AT_ONCE))
     return [piece for n, part in parts for piece in write(part, replace(choice, seed=choice.seed + n))]
 
 
-def write_pieces(decoder: Decoder, z: Tensor, length: int, choice: Choice) -> list[np.ndarray]:
+def write_pieces(decoder: Decoder, z: Tensor, length: int, choice: SamplingConfig) -> list[np.ndarray]:
     """write_bars in parts."""
     return in_parts(lambda part, its: write_bars(decoder, part, length, its), z, choice)

@@ -179,7 +179,7 @@ def test_every_item_is_a_song(items: list[Item], songs: dict[str, Song]) -> None
     assert items == sorted(items)
     for item in items:
         song = songs[item.key]
-        assert (song.source, song.key) == ("sample", item.key)
+        assert (song.source, song.source_key) == ("sample", item.key)
         assert song.meter_source == ("downbeats" if re.fullmatch("[0-9a-f]{32}", item.key) else "score")
         assert song.title and song.artist and song.genre
     assert len({float(song.tempi["bpm"][0]) for song in songs.values()}) > 15
@@ -194,7 +194,7 @@ def test_npz_say_the_notes_of_the_scores(songs: dict[str, Song], config: sample.
         assert np.array_equal(score.notes, song.notes)
         assert np.array_equal(score.tempi, song.tempi)
         assert set(score.bars["start"].tolist()) <= set(song.bars["start"].tolist())
-        path = Path(config.root) / "lpd_5" / "lpd_5_full" / song.key[0] / f"{song.key}.npz"
+        path = Path(config.root) / "lpd_5" / "lpd_5_full" / song.source_key[0] / f"{song.source_key}.npz"
         assert np.array_equal(read_npz(path.read_bytes(), Limits()).downbeats, score.bars["start"])
 
 
@@ -240,7 +240,7 @@ def test_tables_have_the_forms_their_readers_ask(config: sample.SampleConfig, so
     root = Path(config.root)
     labels = read_labels((root / sample.LABELS).read_bytes(), sample.LABELS)
     assert (labels.refused.num_rows, labels.n_missing) == (0, 0)
-    md5s = {song.key for song in songs.values() if song.meter_source == "downbeats"}
+    md5s = {song.source_key for song in songs.values() if song.meter_source == "downbeats"}
     matches = read_matches((root / sample.MATCHES).read_bytes(), sample.MATCHES)
     assert set(matches["md5"].to_pylist()) == md5s
     folders = {track for song in songs.values() for track in song.folder_track_ids}
@@ -250,7 +250,7 @@ def test_tables_have_the_forms_their_readers_ask(config: sample.SampleConfig, so
 
 def test_some_tunes_have_no_label(songs: dict[str, Song]) -> None:
     tunes = [song for song in songs.values() if song.meter_source == "score"]
-    assert all(bool(song.folder_track_ids) != song.key.startswith("oneills") for song in tunes)
+    assert all(bool(song.folder_track_ids) != song.source_key.startswith("oneills") for song in tunes)
     assert any(song.folder_track_ids for song in tunes) and any(not song.folder_track_ids for song in tunes)
 
 

@@ -185,7 +185,7 @@ def test_bad_releases_are_refused_in_a_sentence(release, tmp_path):
 def test_settings_that_no_song_meets_are_refused(release, tmp_path):
     refuse(release, "longest has", DataConfig(bars=500, tokens_per_bar=48), str(tmp_path))
     refuse(write_release(tmp_path / "bare", mock_rows(lambda index: False)), "has a label")
-    refuse(release, "does not divide", DATA, str(tmp_path), world=3)
+    refuse(release, "does not divide", DATA, str(tmp_path), ranks=3)
 
 
 def test_the_cache_is_made_once_and_is_another_for_other_settings(release, tmp_path):

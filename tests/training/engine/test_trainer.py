@@ -76,7 +76,7 @@ def test_one_batch_is_learned_by_heart(tables, release, tmp_path, cache):
     trainer = Trainer(from_tables(tables), release, str(tmp_path), str(cache))
     batch = trainer.loader.batch_at(0)
     for _ in range(300):
-        terms = trainer.learn(batch)
+        terms = trainer.train_step(batch)
         if terms["token_accuracy"] >= 0.995:
             break
     assert terms["token_accuracy"] >= 0.99 and terms["rhythm"] < 0.5 and trainer.step > 5
@@ -116,13 +116,13 @@ def test_validating_changes_nothing(tables, release, tmp_path, cache):
 def test_stopping_and_going_on_equals_no_stop(config, release, tmp_path, cache):
     whole = run(replace(config, train=replace(config.train, steps=6)), release, tmp_path / "whole", cache)
     half = Trainer(replace(config, train=replace(config.train, steps=6)), release, str(tmp_path / "half"), str(cache))
-    learn = half.learn
+    train_step = half.train_step
 
     def learn_and_stop(batch):
         half.stopped = half.step == 2
-        return learn(batch)
+        return train_step(batch)
 
-    half.learn = learn_and_stop
+    half.train_step = learn_and_stop
     half.run()
     assert half.step == 3 and half.stopped
     rest = run(replace(config, train=replace(config.train, steps=6)), release, tmp_path / "half", cache)
@@ -174,7 +174,7 @@ def test_a_loss_that_is_no_number_stops_with_the_batch_named(config, release, tm
         trainer.model.decoder.head.bias[5] = float("nan")
     batch = trainer.loader.batch_at(0)
     with pytest.raises(RunFailed, match=f"loss is nan at step 1 .*{trainer.loader.split.ids[batch.song[0]]} from bar"):
-        trainer.learn(batch)
+        trainer.train_step(batch)
 
 
 def test_checkpoints_that_do_not_fit_are_refused(config, tables, release, tmp_path, cache):
@@ -235,7 +235,7 @@ def test_accumulation_adds_up(tables, release, tmp_path, cache):
     for parts in (1, 2):
         tables["train"]["accumulate"] = parts
         trainer = Trainer(from_tables(tables), release, str(tmp_path / str(parts)), str(cache))
-        trainer.learn(trainer.loader.batch_at(0))
+        trainer.train_step(trainer.loader.batch_at(0))
         gradients.append(trainer.model.local["arousal"][2].bias.grad.clone())
     assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.9
 

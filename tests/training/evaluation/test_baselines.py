@@ -11,7 +11,7 @@ from training.data.release import open_release, open_split, prepare
 from training.errors import RunFailed
 from training.evaluation.baselines import FASTER, LOUDER, Retrieval, RuleEditing, with_arousal, with_valence
 from training.evaluation.metrics import keys_of
-from training.parts.sampling import Choice
+from training.parts.sampling import SamplingConfig
 
 from .conftest import mock_rows, write_release
 
@@ -41,8 +41,8 @@ def windows(split, songs):
 def test_what_is_retrieved_is_of_the_class_and_no_judges(split):
     for valence in (LOW, HIGH):
         songs = [song for song in range(4, 12) if split.labels[song, 1] == valence]
-        allowed = Retrieval(split, DATA).generate({"arousal": None, "valence": valence}, 8, 3, Choice(seed=3))
-        again = Retrieval(split, DATA).generate({"arousal": None, "valence": valence}, 8, 3, Choice(seed=3))
+        allowed = Retrieval(split, DATA).generate({"arousal": None, "valence": valence}, 8, 3, SamplingConfig(seed=3))
+        again = Retrieval(split, DATA).generate({"arousal": None, "valence": valence}, 8, 3, SamplingConfig(seed=3))
         assert [song.notes.tolist() for song in allowed] == [song.notes.tolist() for song in again]
         real = {song.notes.tobytes() for song in every_window(split, songs)}
         others = {song.notes.tobytes() for song in every_window(split, set(range(12)) - set(songs))}
@@ -57,12 +57,12 @@ def every_window(split, songs):
 
 def test_a_class_that_no_song_has_is_said(split):
     with pytest.raises(RunFailed, match="no training song of 99 bars"):
-        Retrieval(split, DATA).generate({"arousal": 1, "valence": 1}, 1, 99, Choice())
+        Retrieval(split, DATA).generate({"arousal": 1, "valence": 1}, 1, 99, SamplingConfig())
 
 
 def test_edits_are_legal_songs_and_an_axis_without_a_class_is_left(split):
-    plain = RuleEditing(split, DATA).generate({"arousal": None, "valence": None}, 6, 3, Choice(seed=1))
-    edited = RuleEditing(split, DATA).generate({"arousal": HIGH, "valence": None}, 6, 3, Choice(seed=1))
+    plain = RuleEditing(split, DATA).generate({"arousal": None, "valence": None}, 6, 3, SamplingConfig(seed=1))
+    edited = RuleEditing(split, DATA).generate({"arousal": HIGH, "valence": None}, 6, 3, SamplingConfig(seed=1))
     for before, after in zip(plain, edited, strict=True):
         assert after.tempi["bpm"] == pytest.approx(before.tempi["bpm"] * FASTER)
         assert len(after.notes) >= len(before.notes) and (after.bars == before.bars).all()

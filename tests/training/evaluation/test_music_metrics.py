@@ -35,7 +35,7 @@ def on_grid(song: Song) -> muspy.Music:
     return muspy.Music(resolution=4, tracks=tracks)
 
 
-@pytest.mark.parametrize("song", SONGS, ids=lambda song: song.key[-2:])
+@pytest.mark.parametrize("song", SONGS, ids=lambda song: song.source_key[-2:])
 def test_equals_muspy(song: Song) -> None:
     found, music = music_metrics(song), on_grid(song)
     assert found["pitch_range"] == muspy.pitch_range(music)
@@ -65,9 +65,9 @@ def centroid(classes: np.ndarray) -> list[float]:
     """Harte, Sandler and Gasser (2006), eqs. (2) and (3), a term at a time."""
     point = [0.0] * 6
     for one in classes:
-        for axis, (turn, radius) in enumerate(((7 / 6, 1.0), (3 / 2, 1.0), (2 / 3, 0.5))):
-            point[2 * axis] += radius * math.sin(one * turn * math.pi) / len(classes)
-            point[2 * axis + 1] += radius * math.cos(one * turn * math.pi) / len(classes)
+        for axis, (shift_emotion, radius) in enumerate(((7 / 6, 1.0), (3 / 2, 1.0), (2 / 3, 0.5))):
+            point[2 * axis] += radius * math.sin(one * shift_emotion * math.pi) / len(classes)
+            point[2 * axis + 1] += radius * math.cos(one * shift_emotion * math.pi) / len(classes)
     return point
 
 

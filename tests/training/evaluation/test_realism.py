@@ -22,7 +22,7 @@ from training.data.views import song_of
 from training.evaluation.baselines import Retrieval
 from training.evaluation.evaluate import EvaluateConfig, emotion_report
 from training.evaluation.handcrafted import feature_table
-from training.evaluation.outputs import look
+from training.evaluation.outputs import run_model
 from training.evaluation.realism import TrainingBars, distance_to_real, wasserstein
 
 from .conftest import mock_rows, release_row, write_release
@@ -213,8 +213,8 @@ def test_noise_is_further_from_real_songs_than_they_are_from_each_other() -> Non
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_what_is_retrieved_is_reported_as_copied(splits: tuple[Split, Split], split: str, tmp_path: Path) -> None:
     training, test = splits
-    seen = look(None, DATA, training if split == "train" else test, 12, 1, "cpu")
-    report = emotion_report(AnyClass(training), DATA.bars, EvaluateConfig(pieces=2), training, seen, tmp_path)
+    outputs = run_model(None, DATA, training if split == "train" else test, 12, 1, "cpu")
+    report = emotion_report(AnyClass(training), DATA.bars, EvaluateConfig(pieces=2), training, outputs, tmp_path)
     memory = report.pop("memorisation")
     assert memory["written"] == {"nearest_bar": 1, "copied_bars": 1, "n": 4 * 2 * DATA.bars}
     assert memory["real"]["copied_bars"] == pytest.approx((12 - N_JUDGES) / 12 if split == "train" else 0)

@@ -32,7 +32,7 @@ class Ear:
     name = "ear"
 
     def probability(self, songs):
-        return np.array([[0.9 if "A1" in song.key else 0.2, 0.8 if "V1" in song.key else 0.4] for song in songs])
+        return np.array([[0.9 if "A1" in song.source_key else 0.2, 0.8 if "V1" in song.source_key else 0.4] for song in songs])
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from schemas.grid import quantise
 from schemas.remi import BAR_TOKEN, BEAT, DURATION, PITCH, TEMPO_TOKEN, VELOCITY, decode, encode
 from training.data.midi import read_midi, write_midi
 from training.data.views import song_of
-from training.generation.transfer import emotion_name, exchange, infer_classes, song_latents, turn
+from training.generation.transfer import emotion_name, swap_latents, infer_classes, song_latents, shift_emotion
 from training.parts.latent import prior_latents
-from training.parts.sampling import Choice, draw, grammar, write_bars
+from training.parts.sampling import SamplingConfig, draw, grammar, write_bars
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def model(config):
 
 def pieces(model, n=3, bars=4, **choice):
     z = prior_latents(model.mixtures, {"arousal": 1, "valence": None}, n, bars, 7)
-    return write_bars(model.decoder, z, 48, Choice(**choice))
+    return write_bars(model.decoder, z, 48, SamplingConfig(**choice))
 
 
 def nearest(model, z):
@@ -69,7 +69,7 @@ def test_the_seed_decides(model):
 def test_the_first_choice_is_the_decoders(model, config):
     """Token by token with memory gives the logits of reading the whole at once."""
     z = prior_latents(model.mixtures, {"arousal": 0, "valence": 0}, 1, 3, 0)
-    tokens = write_bars(model.decoder, z, 12, Choice(temperature=0.0))[0].astype(np.int64)
+    tokens = write_bars(model.decoder, z, 12, SamplingConfig(temperature=0.0))[0].astype(np.int64)
     bars = np.split(tokens, np.flatnonzero(tokens == BAR_TOKEN)[1:])
     padded = torch.zeros(1, 3, 12, dtype=torch.long)
     for index, bar in enumerate(bars):
@@ -89,21 +89,21 @@ def test_the_first_choice_is_the_decoders(model, config):
 
 def test_nucleus_keeps_the_likeliest_only():
     logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]])).expand(500, -1)
-    seen = {p: set(draw(logits, Choice(1.0, p), torch.Generator().manual_seed(0)).tolist()) for p in (0.4, 0.75, 1.0)}
+    seen = {p: set(draw(logits, SamplingConfig(1.0, p), torch.Generator().manual_seed(0)).tolist()) for p in (0.4, 0.75, 1.0)}
     assert seen == {0.4: {0}, 0.75: {0, 1}, 1.0: {0, 1, 2, 3}}
-    assert draw(logits, Choice(0.0), torch.Generator()).unique().tolist() == [0]
+    assert draw(logits, SamplingConfig(0.0), torch.Generator()).unique().tolist() == [0]
 
 
 def test_latents_turn_and_exchange(model):
     latent = model.mixtures["arousal"].means.shape[1]
     z = prior_latents(model.mixtures, {"arousal": 0, "valence": 1}, 2, 5, 0)
     assert nearest(model, z[0]) == [0, 1]
-    turned = turn(model, z, [0, 1], [1, 1], 1.0)
+    turned = shift_emotion(model, z, [0, 1], [1, 1], 1.0)
     assert nearest(model, turned[0]) == [1, 1]
     torch.testing.assert_close(turned[..., latent:], z[..., latent:])
-    torch.testing.assert_close(turn(model, z, [0, 1], [1, 0], 0.0), z)
-    torch.testing.assert_close(turn(model, z, [0, 1], [None, None], 1.0), z)
-    a, b = exchange(z[0], z[1][:3], "arousal")
+    torch.testing.assert_close(shift_emotion(model, z, [0, 1], [1, 0], 0.0), z)
+    torch.testing.assert_close(shift_emotion(model, z, [0, 1], [None, None], 1.0), z)
+    a, b = swap_latents(z[0], z[1][:3], "arousal")
     assert a.shape == (3, 2 * latent)
     torch.testing.assert_close(a, torch.cat([z[1][:3, :latent], z[0][:3, latent:]], -1))
     torch.testing.assert_close(b, torch.cat([z[0][:3, :latent], z[1][:3, latent:]], -1))

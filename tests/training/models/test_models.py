@@ -18,10 +18,10 @@ from training.errors import RunFailed
 from training.models.fadernets import order_loss
 from training.models.ssvae import possible_classes
 from training.parts.attributes import bar_attributes
-from training.parts.backbone import draw_latent
+from training.parts.backbone import sample_latent
 from training.parts.bar_vae import VaeConfig, beside, row_tokens
 from training.parts.latent import free_below, gaussian_kl, standard_kl
-from training.parts.sampling import Choice
+from training.parts.sampling import SamplingConfig
 from training.protocols import Autoencoder, Classifier, Clustered, Generator
 from training.registry import MODELS
 
@@ -94,15 +94,15 @@ def test_every_model_learns_a_batch_by_heart_is_saved_and_writes(kind, batch, tm
 @torch.no_grad()
 def check_written(model):
     for classes in (LEVELS, {"arousal": 0, "valence": None}, {"arousal": None, "valence": None}):
-        songs = model.generate(classes, 2, 3, Choice(seed=1))
+        songs = model.generate(classes, 2, 3, SamplingConfig(seed=1))
         assert len(songs) == 2
         for song in songs:
             assert song.notes.dtype == NOTE and (song.notes["duration"] > 0).all()
             assert ((song.notes["pitch"] >= 21) & (song.notes["pitch"] <= 108)).all()
             assert (song.notes["velocity"] > 0).all() and (song.notes["start"] >= 0).all()
             assert len(song.bars) >= 3 and (song.notes["start"] < 3 * 96).all()
-    again = model.generate(LEVELS, 2, 3, Choice(seed=1))
-    same = model.generate(LEVELS, 2, 3, Choice(seed=1))
+    again = model.generate(LEVELS, 2, 3, SamplingConfig(seed=1))
+    same = model.generate(LEVELS, 2, 3, SamplingConfig(seed=1))
     assert all(np.array_equal(one.notes, other.notes) for one, other in zip(again, same, strict=True))
 
 
@@ -266,12 +266,12 @@ def test_high_arousal_is_denser_and_valence_alone_is_refused():
         told = []
         model.write = lambda z, choice, told=told: told.append(z) or []
         for level in (0, 1):
-            model.generate({"arousal": level, "valence": 0}, 6, 2, Choice())
+            model.generate({"arousal": level, "valence": 0}, 6, 2, SamplingConfig())
         sparse, dense = (code.unflatten(-1, (2, -1))[..., 8:] for code in told)
         weight = torch.arange(sparse.shape[-1]) if kind == "musemorphose" else torch.ones(1)
         assert (sparse * weight).sum(-1).max() < (dense * weight).sum(-1).min()
         with pytest.raises(RunFailed, match="no handle on valence"):
-            model.generate({"arousal": None, "valence": 1}, 1, 2, Choice())
+            model.generate({"arousal": None, "valence": 1}, 1, 2, SamplingConfig())
 
 
 def test_the_discriminator_and_the_encoder_pull_apart(batch):
@@ -315,7 +315,7 @@ def test_softmax_is_over_classes_and_not_over_time():
 def test_the_spread_of_z_is_a_deviation_and_not_a_variance():
     """z is drawn, its KL reckoned and each prior written with one σ = 3, checked against torch's own distributions."""
     mean, log_variance = torch.tensor(0.5), torch.tensor(math.log(9.0))
-    drawn = draw_latent(mean.expand(20_000), log_variance.expand(20_000))
+    drawn = sample_latent(mean.expand(20_000), log_variance.expand(20_000))
     assert float(drawn.var()) == pytest.approx(9.0, rel=0.05)
     normal, unit = torch.distributions.Normal(0.5, 3.0), torch.distributions.Normal(0.0, 1.0)
     torch.testing.assert_close(standard_kl(mean, log_variance), torch.distributions.kl_divergence(normal, unit))
@@ -327,7 +327,7 @@ def test_the_spread_of_z_is_a_deviation_and_not_a_variance():
         for model in (faders, slots):
             z = []
             model.write = lambda code, choice, z=z: z.append(code) or []
-            model.generate(LEVELS, 500, 4, Choice())
+            model.generate(LEVELS, 500, 4, SamplingConfig())
             assert float(z[0][..., :4].var((0, 1)).mean()) == pytest.approx(9.0, rel=0.1)
 
 

@@ -22,7 +22,7 @@ from training.parts.compound import BAR_FIELD, END, METRICAL, NOTE, compound, re
 from training.parts.conditioning import label_of
 from training.parts.melody import HOLD, MELODIC, REST, melody, song_of_melody
 from training.parts.performance import NONE, OFF, ON, SHIFT, perform, song_of_events
-from training.parts.sampling import Choice, grammar
+from training.parts.sampling import SamplingConfig, grammar
 from training.registry import MODELS
 
 SMALL = {"layers": 2, "width": 32, "dropout": 0.0}
@@ -85,9 +85,9 @@ def test_each_overfits_a_batch_saves_loads_and_writes(kind, batch):
         torch.manual_seed(1)
         losses.append(either(batch, None)["loss"])
     assert losses[0] == losses[1]
-    songs = model.generate({"arousal": 1, "valence": None}, 3, 2, Choice(seed=5))
+    songs = model.generate({"arousal": 1, "valence": None}, 3, 2, SamplingConfig(seed=5))
     assert len(songs) == 3 and all(len(song.bars) in (2, 3) and len(song.notes) for song in songs)
-    same = again.generate({"arousal": 1, "valence": None}, 3, 2, Choice(seed=5))
+    same = again.generate({"arousal": 1, "valence": None}, 3, 2, SamplingConfig(seed=5))
     assert all((one.notes == two.notes).all() for one, two in zip(songs, same, strict=True))
     assert model.flops_per_step(1000, LENGTH) > 0
 
@@ -143,7 +143,7 @@ def test_the_class_reaches_every_bar_and_what_is_written(kind, batch):
     model = taught(make(kind), target_of, 80).eval()
     swapped = {**target_of, "label": target_of["label"].flip(0)}
     assert model(swapped, None)["loss"] > model(target_of, None)["loss"] + 0.05
-    low, high = (model.generate(classes, 1, BARS, Choice(temperature=0.0))[0] for classes in LOW_HIGH)
+    low, high = (model.generate(classes, 1, BARS, SamplingConfig(temperature=0.0))[0] for classes in LOW_HIGH)
     assert low.notes.tolist() != high.notes.tolist()
 
 
@@ -156,7 +156,7 @@ def test_control_hides_classes_from_training_alone_and_unknown_is_a_class_of_its
 
 def test_guidance_of_one_is_none_and_of_nought_forgets_the_class(batch):
     model = taught(make("control"), batch, 20).eval()
-    choice, written = Choice(seed=1), {}
+    choice, written = SamplingConfig(seed=1), {}
     for weight in (1.0, 1.0 + 1e-9, 0.0, 4.0):
         model.config = make("control", guidance=weight).config
         written[weight] = [model.generate(classes, 2, 2, choice)[0].notes.tolist() for classes in LOW_HIGH]
@@ -214,7 +214,7 @@ def test_emopia_reconstruction_is_nats_of_a_remi_token(batch):
 
 def test_emopia_writes_remi_whatever_it_has_learnt():
     model = make("emopia")
-    pieces = model.write(label_of({"arousal": 1, "valence": 0}, 4), 3, Choice(temperature=3.0, top_p=1.0, seed=2))
+    pieces = model.write(label_of({"arousal": 1, "valence": 0}, 4), 3, SamplingConfig(temperature=3.0, top_p=1.0, seed=2))
     allowed = grammar()
     for tokens in pieces:
         bars = np.split(tokens.astype(np.int64), np.flatnonzero(tokens == BAR_TOKEN))[1:]
@@ -293,7 +293,7 @@ def test_emotionbox_learns_to_obey_density_and_scale():
     texts = ["C4 E4 G4 C5 E4 G4 C5 E5", "A3 _ _ _ _ _ _ _"]
     tokens = np.stack([crop(mock.song("Piano: " + " | ".join([text] * BARS)))[0] for text in texts])
     model = taught(make("emotionbox"), {"tokens": torch.from_numpy(tokens)}, 50).eval()
-    dense, sparse = model.write(torch.from_numpy(controls(perform(tokens))[:, 0]), BARS, Choice(temperature=0.5))
+    dense, sparse = model.write(torch.from_numpy(controls(perform(tokens))[:, 0]), BARS, SamplingConfig(temperature=0.5))
     many, few = (song_of_events(events).notes["pitch"] for events in (dense, sparse))
     assert len(many) > 2 * len(few) > 0
     assert np.isin(many % 12, (0, 4, 7)).mean() > 0.8 and (few % 12 == 9).mean() > 0.5
@@ -302,7 +302,7 @@ def test_emotionbox_learns_to_obey_density_and_scale():
 def test_emotionbox_writes_whole_bars_with_every_note_ended():
     model = make("emotionbox")
     control = torch.rand(3, 24)
-    for events in model.write(control, 2, Choice(temperature=5.0, top_p=1.0, seed=3)):
+    for events in model.write(control, 2, SamplingConfig(temperature=5.0, top_p=1.0, seed=3)):
         events = events[events != NONE]
         ons, offs = (
             int(((events >= first) & (events < stop)).sum()) for first, stop in ((ON, OFF), (OFF, performance.LOUDNESS))
@@ -348,10 +348,10 @@ def test_ec2vae_rhythm_follows_its_half_and_classes_move_it():
     model = taught(make("ec2vae", kl_weight=1.0), {"tokens": tokens, "label": label}, 100).eval()
     (z_r, _), (z_p, _) = model.encode(tokens).values()
     rhythm = rhythm_of(model.melody(tokens))
-    swapped = torch.stack(model.write_steps(torch.cat([z_r.flip(0), z_p], -1), Choice(temperature=0.0)))
+    swapped = torch.stack(model.write_steps(torch.cat([z_r.flip(0), z_p], -1), SamplingConfig(temperature=0.0)))
     assert (rhythm_of(swapped) == rhythm.flip(0)).float().mean() > 0.8
     assert (model.means[:, 1] != model.means[:, 0]).all()
-    low, high = (model.generate(classes, 1, BARS, Choice(seed=1))[0] for classes in LOW_HIGH)
+    low, high = (model.generate(classes, 1, BARS, SamplingConfig(seed=1))[0] for classes in LOW_HIGH)
     assert low.notes.tolist() != high.notes.tolist()
 
 
