@@ -1,6 +1,7 @@
 """Verdicts: what is decided about every song, kept or not, from the facts of all songs at once.
 
-Columnar and pure: a table of facts and a table of pairs in, the catalog out. Nothing depends on the order of rows.
+Columnar and pure: a table of facts and a table of pairs in, the catalog out. Nothing depends on the
+order of rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +35,8 @@ FACTS = pa.schema(
 
 @dataclass(frozen=True)
 class Rules:
-    """What decides: filters and their thresholds per source, the label rule, split shares and the seed."""
+    """What decides: filters and their thresholds per source, the label rule, split shares and
+    the seed."""
 
     filters: tuple[Filter, ...]
     thresholds: Mapping[str, FilterConfig]
@@ -47,14 +49,20 @@ def judge_songs(statistics: pa.Table, shard: int, rules: Rules) -> pa.Table:
     """Facts: the statistics of a shard's songs with every rule each song fails and what it says."""
     rows = []
     for stats in statistics.to_pylist():
-        verdicts = [(rule.reason, rule.check(stats, rules.thresholds[stats["source"]])) for rule in rules.filters]
+        verdicts = [
+            (rule.reason, rule.check(stats, rules.thresholds[stats["source"]]))
+            for rule in rules.filters
+        ]
         failed = {reason: says for reason, says in verdicts if says}
-        rows.append({**stats, "shard": shard, "failed": list(failed), "details": list(failed.values())})
+        rows.append(
+            {**stats, "shard": shard, "failed": list(failed), "details": list(failed.values())}
+        )
     return to_table(rows, FACTS)
 
 
 def exact_pairs(facts: pa.Table) -> pa.Table:
-    """PAIRS of songs with one content hash: each with the smallest song_id of its hash; empty hashes match nothing."""
+    """PAIRS of songs with one content hash: each with the smallest song_id of its hash; empty
+    hashes match nothing."""
     hashes = np.array(facts["content_hash"].to_pylist(), dtype=object)
     ids = np.array(facts["song_id"].to_pylist(), dtype=object)
     order = np.lexsort((ids, hashes))
@@ -66,10 +74,13 @@ def exact_pairs(facts: pa.Table) -> pa.Table:
     return pa.table([leader[pair], ids[pair], ones, ones, ones > 0], schema=PAIRS)
 
 
-def decide(facts: pa.Table, pairs: pa.Table, labelled: pa.Table, keys: pa.Table, rules: Rules) -> pa.Table:
+def decide(
+    facts: pa.Table, pairs: pa.Table, labelled: pa.Table, keys: pa.Table, rules: Rules
+) -> pa.Table:
     """CATALOG of all songs, with their shard as a last column, sorted by song_id.
 
-    pairs: PAIRS; labelled: stages.labels.NAMED, a row a song; keys: groups.KEYS, what songs of one group share.
+    pairs: PAIRS; labelled: stages.labels.NAMED, a row a song; keys: groups.KEYS, what songs of one
+    group share.
     """
     facts, labelled = facts.sort_by("song_id"), labelled.sort_by("song_id")
     ids = facts["song_id"].to_pylist()
@@ -80,12 +91,18 @@ def decide(facts: pa.Table, pairs: pa.Table, labelled: pa.Table, keys: pa.Table,
     cluster = components(len(ids), left[duplicate], right[duplicate])
     links = linked(keys)
     linked_left, linked_right = rows_named(ids, links["a"]), rows_named(ids, links["b"])
-    group = components(len(ids), np.concatenate([left, linked_left]), np.concatenate([right, linked_right]))
+    group = components(
+        len(ids), np.concatenate([left, linked_left]), np.concatenate([right, linked_right])
+    )
     survivor = surviving(facts, pc.is_valid(labelled["valence"]).to_numpy(), cluster)
     labelled = propagate(labelled, cluster, survivor == np.arange(len(ids)))
-    why = why_duplicate(ids, survivor, left[duplicate], right[duplicate], pairs.filter(pairs["duplicate"]))
+    why = why_duplicate(
+        ids, survivor, left[duplicate], right[duplicate], pairs.filter(pairs["duplicate"])
+    )
     failed, details, copies = failures(facts, survivor, why, rules)
-    split_of_group = {first: split_of(ids[first], rules.seed, rules.shares) for first in set(group.tolist())}
+    split_of_group = {
+        first: split_of(ids[first], rules.seed, rules.shares) for first in set(group.tolist())
+    }
     columns: dict[str, Any] = {
         **{name: labelled[name] for name in labelled.column_names},
         "label_evidence": [evidence or [] for evidence in labelled["evidence"].to_pylist()],
@@ -106,13 +123,18 @@ def decide(facts: pa.Table, pairs: pa.Table, labelled: pa.Table, keys: pa.Table,
 
 
 def _typed(values: Any, kind: pa.DataType) -> pa.ChunkedArray:
-    return values.cast(kind) if isinstance(values, pa.ChunkedArray | pa.Array) else pa.array(values, kind)
+    return (
+        values.cast(kind)
+        if isinstance(values, pa.ChunkedArray | pa.Array)
+        else pa.array(values, kind)
+    )
 
 
 def failures(
     facts: pa.Table, survivor: np.ndarray, why: Mapping[int, str], rules: Rules
 ) -> tuple[list[list[str]], list[list[str]], list[list[str]]]:
-    """Every rule that each song fails, duplicates included, what each says, and the copies that each song stands for."""
+    """Every rule that each song fails, duplicates included, what each says, and the copies that
+    each song stands for."""
     failed, details = facts["failed"].to_pylist(), facts["details"].to_pylist()
     ids, sources = facts["song_id"].to_pylist(), facts["source"].to_pylist()
     copies: list[list[str]] = [[] for _ in ids]
@@ -131,16 +153,21 @@ def classed(catalog: pa.Table, rules: Rules) -> pa.Table:
         catalog = apply_rule(catalog, thresholds)
     train = pc.and_(catalog["kept"], pc.equal(catalog["split"], "train"))
     labelled = catalog.filter(pc.and_(train, pc.is_valid(catalog["valence"])))["group_id"]
-    judges = {group for group in set(labelled.to_pylist()) if judge(group, rules.seed, rules.shares.judge)}
+    judges = {
+        group for group in set(labelled.to_pylist()) if judge(group, rules.seed, rules.shares.judge)
+    }
     chosen = pc.and_(train, pc.is_in(catalog["group_id"], pa.array(sorted(judges), pa.string())))
     columns = {**dict(zip(catalog.column_names, catalog.columns, strict=True)), "judge": chosen}
     return pa.table([_typed(columns[field.name], field.type) for field in CATALOG], CATALOG)
 
 
 def thresholds_of(catalog: pa.Table, affect: AffectConfig) -> Thresholds | None:
-    """The thresholds fitted on the kept training songs of a catalog; None where a median has nothing to be taken of."""
+    """The thresholds fitted on the kept training songs of a catalog; None where a median has
+    nothing to be taken of."""
     train = catalog.filter(pc.and_(catalog["kept"], pc.equal(catalog["split"], "train")))
-    valence, arousal = (train[name].cast(pa.float64()).to_numpy() for name in ("valence", "arousal"))
+    valence, arousal = (
+        train[name].cast(pa.float64()).to_numpy() for name in ("valence", "arousal")
+    )
     if affect.threshold == TRAIN_MEDIAN and not np.isfinite(valence).any():
         return None
     return fit_thresholds(affect.threshold, affect.margin, valence, arousal)
@@ -155,26 +182,35 @@ def rows_named(ids: Sequence[str], names: pa.ChunkedArray) -> np.ndarray:
 
 
 def surviving(facts: pa.Table, has_label: np.ndarray, cluster: np.ndarray) -> np.ndarray:
-    """For every song the one its cluster keeps: passing all rules, then with a label, more tracks, longer, then by song_id.
+    """For every song the one its cluster keeps: passing all rules, then with a label, more tracks,
+    longer, then by song_id.
 
     facts stand in the order of song_id; a song alone in its cluster survives itself.
     """
     passes = np.array([not reasons for reasons in facts["failed"].to_pylist()], bool)
-    n_tracks = np.array([sum(count > 0 for count in counts) for counts in facts["track_notes"].to_pylist()], np.int64)
-    return survivors(cluster, [passes, has_label, n_tracks, facts["seconds"].to_numpy()], np.arange(len(cluster)))
+    n_tracks = np.array(
+        [sum(count > 0 for count in counts) for counts in facts["track_notes"].to_pylist()],
+        np.int64,
+    )
+    return survivors(
+        cluster, [passes, has_label, n_tracks, facts["seconds"].to_numpy()], np.arange(len(cluster))
+    )
 
 
 def why_duplicate(
     ids: Sequence[str], survivor: np.ndarray, left: np.ndarray, right: np.ndarray, pairs: pa.Table
 ) -> dict[int, str]:
-    """For each song that does not survive, which one does and how alike they are, by row, in order; pairs: of duplicates.
+    """For each song that does not survive, which one does and how alike they are, by row, in order;
+    pairs: of duplicates.
 
     Where the two are one cluster only through others, the song's nearest neighbour is named too.
     """
     both = np.concatenate([left, right]), np.concatenate([right, left])
     alike = {name: np.tile(pairs[name].to_numpy(), 2) for name in ("jaccard", "containment")}
     # The survivor itself before any other neighbour, then the most alike.
-    order = np.lexsort((both[1], -alike["containment"], -alike["jaccard"], both[1] != survivor[both[0]], both[0]))
+    order = np.lexsort(
+        (both[1], -alike["containment"], -alike["jaccard"], both[1] != survivor[both[0]], both[0])
+    )
     nearest = order[run_begins(both[0][order])]
     says: dict[int, str] = {}
     for at in nearest[survivor[both[0][nearest]] != both[0][nearest]].tolist():
@@ -186,12 +222,15 @@ def why_duplicate(
 
 
 def waterfall(catalog: pa.Table, rules: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Per source and in all: songs in, failing each rule, failing it alone, kept. No rule is first, so none hides another."""
+    """Per source and in all: songs in, failing each rule, failing it alone, kept. No rule is
+    first, so none hides another."""
     sources = catalog["source"].to_pylist()
     result = {}
     for name in [*sorted(set(sources)), "all"]:
         mine = [
-            reasons for source, reasons in zip(sources, catalog["failed"].to_pylist(), strict=True) if name in (source, "all")
+            reasons
+            for source, reasons in zip(sources, catalog["failed"].to_pylist(), strict=True)
+            if name in (source, "all")
         ]
         result[name] = {
             "in": len(mine),

@@ -1,4 +1,5 @@
-"""moodroll-data: parse, load the settings, hand them down; errors become one sentence and an exit code."""
+"""moodroll-data: parse, load the settings, hand them down; errors become one sentence and an
+exit code."""
 
 import argparse
 import json
@@ -35,9 +36,12 @@ EXAMPLES = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 1 the data or a check failed, 2 wrong usage."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    ours, beam_args = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
+    ours, beam_args = (
+        (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
+    )
     arguments = parser().parse_args(ours)
-    # Pages are imported by the commands that need them: help is quick, and Beam is told to be quiet before it starts.
+    # Pages are imported by the commands that need them: help is quick, and Beam is told to be quiet
+    # before it starts.
     logging.disable(logging.WARNING)
     try:
         code = arguments.run(arguments, beam_args)
@@ -70,12 +74,28 @@ def parser() -> argparse.ArgumentParser:
         command = _command(commands, name, run, says)
         command.add_argument("build", metavar="BUILD.toml", help="settings, see manifests/builds")
         command.add_argument("--out", required=True, metavar="DIR", help="folder of the build")
-        command.add_argument("--set", action="append", default=[], metavar="a.b=v", help="override one setting; repeatable")
-    command = _command(commands, "split", run_split, "a new labelled release of songs that are ingested already")
+        command.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="a.b=v",
+            help="override one setting; repeatable",
+        )
+    command = _command(
+        commands, "split", run_split, "a new labelled release of songs that are ingested already"
+    )
     command.add_argument("split", metavar="SPLIT.toml", help="settings, see manifests/splits")
-    command.add_argument("--corpus", required=True, metavar="DIR", help="folder of the build whose songs are taken")
+    command.add_argument(
+        "--corpus", required=True, metavar="DIR", help="folder of the build whose songs are taken"
+    )
     command.add_argument("--out", required=True, metavar="DIR", help="folder of the new release")
-    command.add_argument("--set", action="append", default=[], metavar="a.b=v", help="override one setting; repeatable")
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="a.b=v",
+        help="override one setting; repeatable",
+    )
     for name, run, says in (
         ("verify", run_verify, "check a release byte by byte and song by song"),
         ("describe", run_describe, "what a release holds"),
@@ -83,36 +103,88 @@ def parser() -> argparse.ArgumentParser:
         command = _command(commands, name, run, says)
         command.add_argument("release", metavar="DIR", help="a release, or the folder of a build")
     command.add_argument("--json", action="store_true", help="as JSON")
-    command = _command(commands, "report", run_report, "write report.html, a page of plots, into a release")
+    command = _command(
+        commands, "report", run_report, "write report.html, a page of plots, into a release"
+    )
     command.add_argument("release", metavar="DIR", help="a release, or the folder of a build")
-    command = _command(commands, "freeze-spotify", run_freeze, "MSD tracks to a frozen table of Spotify's valence and energy")
-    command.add_argument("tracks", metavar="TRACKS", help="unique_tracks.txt, summary .h5, folder of .h5, or CSV of tracks")
-    command.add_argument(
-        "--out", required=True, metavar="TABLE.parquet", help="the table; TABLE.parquet.journal keeps the place"
+    command = _command(
+        commands,
+        "freeze-spotify",
+        run_freeze,
+        "MSD tracks to a frozen table of Spotify's valence and energy",
     )
     command.add_argument(
-        "--matches", action="append", default=[], metavar="FILE", help="fetch the tracks of a match list alone"
+        "tracks",
+        metavar="TRACKS",
+        help="unique_tracks.txt, summary .h5, folder of .h5, or CSV of tracks",
     )
-    command.add_argument("--given", default="", metavar="CSV", help="track_id,spotify_id pairs that need no search")
-    command.add_argument("--min-similarity", type=float, default=0.8, metavar="S", help="likeness of title and artist (0.8)")
-    command.add_argument("--budget", type=int, default=200_000, metavar="N", help="requests at most (200000)")
-    command = _command(commands, "duplicates", run_duplicates, "what a song is taken to be a copy of")
+    command.add_argument(
+        "--out",
+        required=True,
+        metavar="TABLE.parquet",
+        help="the table; TABLE.parquet.journal keeps the place",
+    )
+    command.add_argument(
+        "--matches",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="fetch the tracks of a match list alone",
+    )
+    command.add_argument(
+        "--given", default="", metavar="CSV", help="track_id,spotify_id pairs that need no search"
+    )
+    command.add_argument(
+        "--min-similarity",
+        type=float,
+        default=0.8,
+        metavar="S",
+        help="likeness of title and artist (0.8)",
+    )
+    command.add_argument(
+        "--budget", type=int, default=200_000, metavar="N", help="requests at most (200000)"
+    )
+    command = _command(
+        commands, "duplicates", run_duplicates, "what a song is taken to be a copy of"
+    )
     command.add_argument("build", metavar="DIR", help="the folder of a build")
     command.add_argument("song_id", metavar="SONG_ID", help="source:key, as in the catalog")
-    command = _command(commands, "fetch", run_fetch, "download a pinned source, verify and unpack it")
-    command.add_argument("source", metavar="SOURCE", help="a name in manifests/sources (list: any other word), or a .toml file")
-    command.add_argument("--to", required=True, metavar="DIR", help="where it is put; its hash is noted there")
+    command = _command(
+        commands, "fetch", run_fetch, "download a pinned source, verify and unpack it"
+    )
+    command.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="a name in manifests/sources (list: any other word), or a .toml file",
+    )
+    command.add_argument(
+        "--to", required=True, metavar="DIR", help="where it is put; its hash is noted there"
+    )
     origin = command.add_mutually_exclusive_group()
-    origin.add_argument("--archive", default="", metavar="FILE", help="take this file, which a browser downloaded")
-    origin.add_argument("--url", default="", metavar="URL", help="download from this address instead of the manifest's")
+    origin.add_argument(
+        "--archive", default="", metavar="FILE", help="take this file, which a browser downloaded"
+    )
+    origin.add_argument(
+        "--url",
+        default="",
+        metavar="URL",
+        help="download from this address instead of the manifest's",
+    )
     return top
 
 
 def _command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, run: object, says: str
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    run: object,
+    says: str,
 ) -> argparse.ArgumentParser:
     command = commands.add_parser(
-        name, help=says, description=f"{says[0].upper()}{says[1:]}.", epilog=f"Example: {EXAMPLES[name]}", allow_abbrev=False
+        name,
+        help=says,
+        description=f"{says[0].upper()}{says[1:]}.",
+        epilog=f"Example: {EXAMPLES[name]}",
+        allow_abbrev=False,
     )
     command.set_defaults(run=run)
     return command
@@ -176,7 +248,9 @@ def run_split(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
     from pipelines.publish import publish
     from pipelines.registry import SOURCES
 
-    config = load_split(arguments.split, arguments.set, list(read_lock(arguments.corpus).read), list(SOURCES))
+    config = load_split(
+        arguments.split, arguments.set, list(read_lock(arguments.corpus).read), list(SOURCES)
+    )
     refuse_taken(arguments.out, arguments.corpus)
     curate(config, arguments.corpus, arguments.out, beam_args)
     publish(arguments.corpus, arguments.out, beam_args)
@@ -226,9 +300,16 @@ def run_freeze(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
     from pipelines.freeze import freeze_spotify
 
     table = freeze_spotify(
-        arguments.tracks, arguments.matches, arguments.given, arguments.out, arguments.min_similarity, arguments.budget
+        arguments.tracks,
+        arguments.matches,
+        arguments.given,
+        arguments.out,
+        arguments.min_similarity,
+        arguments.budget,
     )
-    print(f"{arguments.out}: {table.num_rows:,} tracks, {table.num_rows - table['valence'].null_count:,} with values")
+    print(
+        f"{arguments.out}: {table.num_rows:,} tracks, {table.num_rows - table['valence'].null_count:,} with values"
+    )
     return DONE
 
 
@@ -236,6 +317,8 @@ def run_fetch(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
     from pipelines.fetch.download import Manners
     from pipelines.fetch.fetch import fetch, fetched_text
 
-    source, fetched, was_there = fetch(arguments.source, arguments.to, arguments.archive, arguments.url, Manners())
+    source, fetched, was_there = fetch(
+        arguments.source, arguments.to, arguments.archive, arguments.url, Manners()
+    )
     print(fetched_text(source, fetched, arguments.to, was_there))
     return DONE

@@ -37,8 +37,8 @@ class CurateConfig:
 class BuildConfig(CurateConfig):
     """All that a build is asked.
 
-    sources: one entry a source; shards: files a split is written in, and tasks that workers share; max_reject_share: of
-    a source's files that may be unreadable before the build fails.
+    sources: one entry a source; shards: files a split is written in, and tasks that workers share;
+    max_reject_share: of a source's files that may be unreadable before the build fails.
     """
 
     sources: Mapping[str, Any]
@@ -60,20 +60,29 @@ class BuildConfig(CurateConfig):
 
 
 def load(path: str, assignments: Sequence[str], sources: Mapping[str, Source]) -> BuildConfig:
-    """The settings of a build file with `--set` laid over; raises SettingsError, in one sentence with its mend."""
+    """The settings of a build file with `--set` laid over; raises SettingsError, in one sentence
+    with its mend."""
     tables = override(read_toml(path), assignments)
     given = _tables_of(tables, "sources", list(sources))
     if not given:
-        raise SettingsError(f"no source is given: add one of {', '.join(f'[sources.{name}]' for name in sorted(sources))}")
+        raise SettingsError(
+            f"no source is given: add one of {', '.join(f'[sources.{name}]' for name in sorted(sources))}"
+        )
     chosen = sorted(given)
-    typed: dict[str, Any] = {name: build(sources[name].config, given[name], f"sources.{name}") for name in chosen}
+    typed: dict[str, Any] = {
+        name: build(sources[name].config, given[name], f"sources.{name}") for name in chosen
+    }
     return build(BuildConfig, {**tables, "sources": typed, "filters": _filters(tables, chosen)})
 
 
-def load_split(path: str, assignments: Sequence[str], sources: Sequence[str], known: Sequence[str]) -> CurateConfig:
-    """The settings of a split file for a corpus that holds `sources`, of those that are known; raises SettingsError.
+def load_split(
+    path: str, assignments: Sequence[str], sources: Sequence[str], known: Sequence[str]
+) -> CurateConfig:
+    """The settings of a split file for a corpus that holds `sources`, of those that are known;
+    raises SettingsError.
 
-    Filters of a source that the corpus lacks are left aside, so that one file serves several corpora.
+    Filters of a source that the corpus lacks are left aside, so that one file serves several
+    corpora.
     """
     tables = override(read_toml(path), assignments)
     _tables_of(tables, "filters", known)

@@ -12,8 +12,8 @@ from pipelines.io import files
 from pipelines.publish import MANIFEST
 from schemas.settings import SettingsError
 
-# Columns of text that goes elsewhere than to a terminal, the narrowest and widest terminal that is followed, and from
-# where on tables stand side by side.
+# Columns of text that goes elsewhere than to a terminal, the narrowest and widest terminal that is
+# followed, and from where on tables stand side by side.
 WIDTH, NARROWEST, WIDEST, SIDE_BY_SIDE = 80, 60, 160, 120
 GAP = "  "
 BETWEEN_TABLES = " " * 6
@@ -26,11 +26,14 @@ FACTS = (
 
 
 def find_release(folder: str) -> str:
-    """A release's folder, given it or the build's folder around it; raises SettingsError where there is neither."""
+    """A release's folder, given it or the build's folder around it; raises SettingsError where
+    there is neither."""
     for candidate in (folder, files.join(folder, "release")):
         if files.exists(files.join(candidate, MANIFEST)):
             return candidate
-    raise SettingsError(f"no release at {folder}: it has no {MANIFEST}; run moodroll-data build first")
+    raise SettingsError(
+        f"no release at {folder}: it has no {MANIFEST}; run moodroll-data build first"
+    )
 
 
 def read_manifest(release: str) -> dict[str, Any]:
@@ -38,10 +41,18 @@ def read_manifest(release: str) -> dict[str, Any]:
     try:
         manifest = json.loads(files.read_bytes(files.join(release, MANIFEST)))
     except ValueError as error:
-        raise SettingsError(f"{release}/{MANIFEST} is not JSON ({error}): publish the release again") from error
-    missing = [name for name in (*FACTS, "config", "shards") if name not in manifest] if isinstance(manifest, dict) else FACTS
+        raise SettingsError(
+            f"{release}/{MANIFEST} is not JSON ({error}): publish the release again"
+        ) from error
+    missing = (
+        [name for name in (*FACTS, "config", "shards") if name not in manifest]
+        if isinstance(manifest, dict)
+        else FACTS
+    )
     if missing:
-        raise SettingsError(f"{release}/{MANIFEST} lacks {', '.join(missing)}: publish the release again")
+        raise SettingsError(
+            f"{release}/{MANIFEST} lacks {', '.join(missing)}: publish the release again"
+        )
     return manifest
 
 
@@ -49,11 +60,16 @@ def describe(folder: str) -> dict[str, Any]:
     """The manifest's facts that a person asks for first."""
     manifest = read_manifest(find_release(folder))
     facts = {name: manifest[name] for name in FACTS}
-    return {**facts, "shards": len(manifest["shards"]), "bytes": sum(shard["bytes"] for shard in manifest["shards"])}
+    return {
+        **facts,
+        "shards": len(manifest["shards"]),
+        "bytes": sum(shard["bytes"] for shard in manifest["shards"]),
+    }
 
 
 def terminal_width() -> int:
-    """Columns to write to stdout: those of the terminal (COLUMNS, else what it says), WIDTH where it is none."""
+    """Columns to write to stdout: those of the terminal (COLUMNS, else what it says), WIDTH
+    where it is none."""
     if not sys.stdout.isatty():
         return WIDTH
     return min(max(shutil.get_terminal_size((WIDTH, 24)).columns, NARROWEST), WIDEST)
@@ -62,7 +78,11 @@ def terminal_width() -> int:
 def describe_text(facts: Mapping[str, Any], width: int = WIDTH) -> str:
     """The same as text of at most `width` columns."""
     n_songs, ingest = sum(facts["splits"].values()), facts["ingest"]
-    falls = [(name, fall) for name, fall in facts["waterfall"].items() if name != "all" or len(facts["waterfall"]) > 2]
+    falls = [
+        (name, fall)
+        for name, fall in facts["waterfall"].items()
+        if name != "all" or len(facts["waterfall"]) > 2
+    ]
     blocks = [
         _filled([f"{facts['name']}: {n_songs:,} songs, {facts['bytes'] / 1e6:,.1f} MB in {facts['shards']} shards"], width),
         *_abreast(
@@ -99,7 +119,8 @@ def _clusters(sizes: Mapping[str, int]) -> str:
 
 
 def _labels(facts: Mapping[str, Any], width: int) -> list[str]:
-    """Where labels are from, where the threshold lies, and classes by split; nothing where there are none."""
+    """Where labels are from, where the threshold lies, and classes by split; nothing where there
+    are none."""
     labels, thresholds = facts["labels"], facts["thresholds"]
     if not labels["labelled"] or not thresholds:
         return ["labels: none"]
@@ -125,15 +146,33 @@ def _labels(facts: Mapping[str, Any], width: int) -> list[str]:
         )
     names = list(next(iter(labels["quadrants"].values())))
     tables = [
-        _table(["split", *names], [[s, *(f"{n:,}" for n in by.values())] for s, by in labels["quadrants"].items()], width),
-        _table(["label source", "songs"], [[name, f"{n:,}"] for name, n in labels["sources"].items()], width),
-        _table(["no label because", "songs"], [[name, f"{n:,}"] for name, n in labels["unlabelled"].items()], width),
+        _table(
+            ["split", *names],
+            [[s, *(f"{n:,}" for n in by.values())] for s, by in labels["quadrants"].items()],
+            width,
+        ),
+        _table(
+            ["label source", "songs"],
+            [[name, f"{n:,}"] for name, n in labels["sources"].items()],
+            width,
+        ),
+        _table(
+            ["no label because", "songs"],
+            [[name, f"{n:,}"] for name, n in labels["unlabelled"].items()],
+            width,
+        ),
     ]
     if audit["songs"]:
         tables.insert(0, _audit(audit, width))
     if facts["metadata"]["refused"]:
         refused = facts["metadata"]["refused"].items()
-        tables.append(_table(["refused rows and MSD files", "count"], [[why, f"{n:,}"] for why, n in refused], width))
+        tables.append(
+            _table(
+                ["refused rows and MSD files", "count"],
+                [[why, f"{n:,}"] for why, n in refused],
+                width,
+            )
+        )
     return [_filled(lines, width), *_abreast(tables, width)]
 
 
@@ -151,7 +190,10 @@ def _audit(audit: Mapping[str, Any], width: int) -> str:
 
 def _waterfall(name: str, fall: Mapping[str, Any], width: int) -> str:
     rows = [["in", f"{fall['in']:,}", ""]]
-    rows += [[f"  {rule}", f"{n:,}", f"{fall['failed_alone'][rule]:,}"] for rule, n in fall["failed"].items()]
+    rows += [
+        [f"  {rule}", f"{n:,}", f"{fall['failed_alone'][rule]:,}"]
+        for rule, n in fall["failed"].items()
+    ]
     return _table([name, "failed", "alone"], [*rows, ["kept", f"{fall['kept']:,}", ""]], width)
 
 
@@ -160,7 +202,8 @@ def _filled(lines: Sequence[str], width: int) -> str:
 
 
 def _abreast(tables: Sequence[str], width: int) -> list[str]:
-    """Tables as blocks of text: one below the other, on a wide terminal as many side by side as it holds."""
+    """Tables as blocks of text: one below the other, on a wide terminal as many side by side as
+    it holds."""
     rows: list[list[list[str]]] = []
     for table in (text.split("\n") for text in tables):
         beside = [_width(other) for other in rows[-1]] if rows else []
@@ -174,7 +217,9 @@ def _abreast(tables: Sequence[str], width: int) -> list[str]:
 
 def _joined(tables: Sequence[Sequence[str]]) -> Iterator[str]:
     for cells in zip_longest(*tables, fillvalue=""):
-        yield BETWEEN_TABLES.join(cell.ljust(_width(table)) for cell, table in zip(cells, tables, strict=True)).rstrip()
+        yield BETWEEN_TABLES.join(
+            cell.ljust(_width(table)) for cell, table in zip(cells, tables, strict=True)
+        ).rstrip()
 
 
 def _width(lines: Sequence[str]) -> int:
@@ -182,7 +227,8 @@ def _width(lines: Sequence[str]) -> int:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
-    """Columns as wide as their widest cell, the first and last to the left, numbers to the right; long texts are folded."""
+    """Columns as wide as their widest cell, the first and last to the left, numbers to the
+    right; long texts are folded."""
     table = [head, *rows]
     last = len(head) - 1
     text_last = bool(rows) and not all(
@@ -197,6 +243,10 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> st
     for line in table:
         folded = [textwrap.wrap(cell, at) or [""] for cell, at in zip(line, widths, strict=True)]
         for cells in zip_longest(*folded, fillvalue=""):
-            sides = [cell.ljust if column in left else cell.rjust for column, cell in enumerate(cells)]
-            lines.append(GAP.join(side(at) for side, at in zip(sides, widths, strict=True)).rstrip())
+            sides = [
+                cell.ljust if column in left else cell.rjust for column, cell in enumerate(cells)
+            ]
+            lines.append(
+                GAP.join(side(at) for side, at in zip(sides, widths, strict=True)).rstrip()
+            )
     return "\n".join(lines)

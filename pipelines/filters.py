@@ -1,4 +1,5 @@
-"""The rules that keep a song or say why not: each a function of its statistics, in the order in which they are asked."""
+"""The rules that keep a song or say why not: each a function of its statistics, in the order in
+which they are asked."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +10,11 @@ from schemas.song import PIANO
 
 def check_piano(stats: Mapping[str, Any], config: FilterConfig) -> str | None:
     """A piano track with at least one note, as the paper asks."""
-    return "no note on the piano track" if config.require_piano and not stats["track_notes"][PIANO] else None
+    return (
+        "no note on the piano track"
+        if config.require_piano and not stats["track_notes"][PIANO]
+        else None
+    )
 
 
 def check_seconds(stats: Mapping[str, Any], config: FilterConfig) -> str | None:
@@ -28,6 +33,7 @@ def check_notes(stats: Mapping[str, Any], config: FilterConfig) -> str | None:
 
 
 def check_bar_length(stats: Mapping[str, Any], config: FilterConfig) -> str | None:
-    """The longest bar of a song, in sixteenths: one that has more than the vocabulary has Beats would lose its end."""
+    """The longest bar of a song, in sixteenths: one that has more than the vocabulary has Beats
+    would lose its end."""
     longest = stats["bar_sixteenths_max"]
     return f"a bar of {longest} sixteenths" if longest > config.max_bar_sixteenths else None

@@ -1,4 +1,5 @@
-"""freeze-spotify: a list of MSD tracks to a frozen table of Spotify's valence and energy, for [affect] labels."""
+"""freeze-spotify: a list of MSD tracks to a frozen table of Spotify's valence and energy, for
+[affect] labels."""
 
 import io
 import sys
@@ -23,23 +24,31 @@ TEXTS = ("track_id", "song_id", "artist", "title", "release")
 MOST_NAMED = 20
 
 
-def freeze_spotify(tracks: str, matches: Sequence[str], given: str, out: str, min_similarity: float, budget: int) -> pa.Table:
-    """Fetch valence and energy of the tracks in a list, those of `matches` alone where match lists are given.
+def freeze_spotify(
+    tracks: str, matches: Sequence[str], given: str, out: str, min_similarity: float, budget: int
+) -> pa.Table:
+    """Fetch valence and energy of the tracks in a list, those of `matches` alone where match lists
+    are given.
 
-    tracks: unique_tracks.txt, MSD's summary file, a folder of MSD files, or CSV with track_id, artist, title; given: CSV
-    of track_id and spotify_id, "" for none. Files of a folder that are damaged are named on stderr and left out. Raises
-    SettingsError for a file that is not what it is given for, BuildFailed where Spotify gives no more.
+    tracks: unique_tracks.txt, MSD's summary file, a folder of MSD files, or CSV with track_id,
+    artist, title; given: CSV of track_id and spotify_id, "" for none. Files of a folder that are
+    damaged are named on stderr and left out. Raises SettingsError for a file that is not what it is
+    given for, BuildFailed where Spotify gives no more.
     """
     try:
         known, damaged = read_track_list(tracks)
         if damaged:
             print(damaged_text(damaged), file=sys.stderr)
         if matches:
-            wanted = merge_matches([read_matches(files.read_bytes(path), path) for path in matches], 0.0)["track_id"]
+            wanted = merge_matches(
+                [read_matches(files.read_bytes(path), path) for path in matches], 0.0
+            )["track_id"]
             known = known.filter(pc.is_in(known["track_id"], wanted.combine_chunks()))
         ids = given_ids(given) if given else {}
     except OSError as error:
-        raise SettingsError(f"cannot read {error.filename or tracks}: {error.strerror or error}") from error
+        raise SettingsError(
+            f"cannot read {error.filename or tracks}: {error.strerror or error}"
+        ) from error
     except (ValueError, pa.ArrowException) as error:
         raise SettingsError(str(error)) from error
     except BadInput as bad:
@@ -48,22 +57,29 @@ def freeze_spotify(tracks: str, matches: Sequence[str], given: str, out: str, mi
         raise SettingsError(f"no track of {tracks} is to be fetched: check it and --matches")
     try:
         config = FreezeConfig(min_similarity=min_similarity)
-        return freeze(known, ids, SpotifyApi(Manners(budget=budget)), out, config, date.today().isoformat())
+        return freeze(
+            known, ids, SpotifyApi(Manners(budget=budget)), out, config, date.today().isoformat()
+        )
     except SpotifyError as error:
         raise BuildFailed(str(error)) from error
     except OSError as error:
-        raise SettingsError(f"cannot write {error.filename or out}: {error.strerror or error}") from error
+        raise SettingsError(
+            f"cannot write {error.filename or out}: {error.strerror or error}"
+        ) from error
     except ValueError as error:
         raise SettingsError(str(error)) from error
 
 
 def read_track_list(path: str) -> tuple[pa.Table, dict[str, str]]:
-    """TRACKS of any list of MSD tracks; and of a folder, its files that could not be read, with why."""
+    """TRACKS of any list of MSD tracks; and of a folder, its files that could not be read, with
+    why."""
     if path.endswith(".h5"):
         return merge_tracks([read_tracks(files.read_bytes(path))]), {}
     if path.endswith(".csv"):
         table = _columns(path, TEXTS, ("track_id", "artist", "title"))
-        return merge_tracks([conform(table.select([name for name in table.column_names if name in TEXTS]))]), {}
+        return merge_tracks(
+            [conform(table.select([name for name in table.column_names if name in TEXTS]))]
+        ), {}
     if path.endswith(".txt"):
         return merge_tracks([read_unique_tracks(files.read_bytes(path), path)]), {}
     tables, damaged = [], {}
@@ -72,7 +88,9 @@ def read_track_list(path: str) -> tuple[pa.Table, dict[str, str]]:
             try:
                 tables.append(read_tracks(files.BeamFiles().read(path, info.path)))
             except (OSError, BadInput) as error:
-                damaged[info.path] = error.detail if isinstance(error, BadInput) else str(error.strerror or error)
+                damaged[info.path] = (
+                    error.detail if isinstance(error, BadInput) else str(error.strerror or error)
+                )
     return merge_tracks(tables), damaged
 
 
@@ -90,10 +108,13 @@ def given_ids(path: str) -> dict[str, str]:
 
 
 def _columns(path: str, texts: Sequence[str], needed: Sequence[str]) -> pa.Table:
-    """A CSV file, its columns `texts` as they are written; raises ValueError where a needed one is not there."""
+    """A CSV file, its columns `texts` as they are written; raises ValueError where a needed one
+    is not there."""
     parse = csv.ParseOptions(newlines_in_values=True)
     convert = csv.ConvertOptions(column_types=dict.fromkeys(texts, pa.string()))
-    table = csv.read_csv(io.BytesIO(files.read_bytes(path)), parse_options=parse, convert_options=convert)
+    table = csv.read_csv(
+        io.BytesIO(files.read_bytes(path)), parse_options=parse, convert_options=convert
+    )
     if not set(needed) <= set(table.column_names):
         raise ValueError(f"{path} lacks one of the columns {', '.join(needed)}")
     return table

@@ -33,7 +33,11 @@ LOCK = "ingest.lock.json"
 def ingest(config: BuildConfig, out: str, beam_args: Sequence[str]) -> Lock:
     """Read every song of the build's sources; shards that stand already are left as they are."""
     items = list_items(config)
-    spec = {**config.ingest_spec(), **_versions(), "items": {name: _listing(items[name]) for name in items}}
+    spec = {
+        **config.ingest_spec(),
+        **_versions(),
+        "items": {name: _listing(items[name]) for name in items},
+    }
     claim(out, spec)
     tasks = write_plan(out, config, spec, items)
     todo = [task for task in tasks if not _is_done(out, task)]
@@ -58,20 +62,28 @@ def list_items(config: BuildConfig) -> dict[str, list[Item]]:
         if source.prepare:
             source.prepare(settings)
         if not settings.root or not files.exists(settings.root):
-            raise SettingsError(f"no folder at {settings.root!r}: point sources.{name}.root at the corpus")
+            raise SettingsError(
+                f"no folder at {settings.root!r}: point sources.{name}.root at the corpus"
+            )
         try:
             found[name] = list(source.items(files.BeamFiles(), settings))
         except (OSError, ValueError) as error:
             raise SettingsError(f"sources.{name}: {error}") from error
         if not found[name]:
-            raise SettingsError(f"no {name} song below {settings.root!r}: point sources.{name}.root at the corpus")
+            raise SettingsError(
+                f"no {name} song below {settings.root!r}: point sources.{name}.root at the corpus"
+            )
         if len({item.key for item in found[name]}) != len(found[name]):
             raise ValueError(f"source {name} lists a key twice")
     return found
 
 
 def _versions() -> dict[str, Any]:
-    return {"schema_version": SCHEMA_VERSION, "vocabulary_sha256": vocabulary_sha256(), "moodroll": version("moodroll")}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "vocabulary_sha256": vocabulary_sha256(),
+        "moodroll": version("moodroll"),
+    }
 
 
 def _listing(items: Sequence[Item]) -> dict[str, Any]:
@@ -79,13 +91,16 @@ def _listing(items: Sequence[Item]) -> dict[str, Any]:
 
 
 def claim(out: str, spec: Mapping[str, Any]) -> None:
-    """Make `out` this ingest's folder; raises SettingsError, with nothing written, where it is something else's."""
+    """Make `out` this ingest's folder; raises SettingsError, with nothing written, where it is
+    something else's."""
     lock_path = files.join(out, LOCK)
     if files.exists(lock_path):
         held = _lock_at(lock_path).spec
         differs = sorted(key for key in {*held, *spec} if held.get(key) != spec.get(key))
         if differs:
-            raise SettingsError(f"{out} holds another build, it differs in {', '.join(differs)}: choose another --out")
+            raise SettingsError(
+                f"{out} holds another build, it differs in {', '.join(differs)}: choose another --out"
+            )
         return
     if files.exists(out) and files.BeamFiles().walk(out):
         raise SettingsError(f"{out} is not empty and holds no build: choose another --out")
@@ -93,24 +108,33 @@ def claim(out: str, spec: Mapping[str, Any]) -> None:
         files.make_folder(out)
         files.write_text(lock_path, to_json(Lock(dict(spec))))
     except OSError as error:
-        raise SettingsError(f"cannot write to {out} ({error.strerror or error}): choose another --out") from error
+        raise SettingsError(
+            f"cannot write to {out} ({error.strerror or error}): choose another --out"
+        ) from error
 
 
 def _lock_at(path: str) -> Lock:
     try:
         return lock_from_json(files.read_bytes(path).decode())
     except ValueError as error:
-        raise SettingsError(f"{path} is spoilt ({error}): ingest again, into another --out") from error
+        raise SettingsError(
+            f"{path} is spoilt ({error}): ingest again, into another --out"
+        ) from error
 
 
-def write_plan(out: str, config: BuildConfig, spec: Mapping[str, Any], items: Mapping[str, list[Item]]) -> list[Task]:
-    """List each shard's keys in a file of its own, so that workers need nothing of the launcher's memory."""
+def write_plan(
+    out: str, config: BuildConfig, spec: Mapping[str, Any], items: Mapping[str, list[Item]]
+) -> list[Task]:
+    """List each shard's keys in a file of its own, so that workers need nothing of the
+    launcher's memory."""
     for folder in ("plan", "progress", "songs", "signatures", "rejects"):
         files.make_folder(files.join(out, folder))
     for folder in ("songs", "signatures", "rejects"):
         files.remove_where(files.join(out, folder), lambda path: files.PART in path)
     planned: list[list[Item]] = [[] for _ in range(config.shards)]
-    for item in sorted((item for listed in items.values() for item in listed), key=lambda item: item.song_id):
+    for item in sorted(
+        (item for listed in items.values() for item in listed), key=lambda item: item.song_id
+    ):
         planned[shard_of(item.song_id, config.shards)].append(item)
     common = {key: value for key, value in spec.items() if key != "items"}
     tasks = []
@@ -131,8 +155,14 @@ def shard_of(song_id: str, n_shards: int) -> int:
 def reading(config: BuildConfig) -> Reading:
     """What workers are handed: functions and settings, both found by name on any machine."""
     return Reading(
-        {name: (SOURCES[name].parse, settings.root, settings) for name, settings in config.sources.items()},
-        tuple((feature.compute, getattr(config, feature.name) if feature.name else None) for feature in FEATURES),
+        {
+            name: (SOURCES[name].parse, settings.root, settings)
+            for name, settings in config.sources.items()
+        },
+        tuple(
+            (feature.compute, getattr(config, feature.name) if feature.name else None)
+            for feature in FEATURES
+        ),
         config.remi,
         config.limits,
     )
@@ -147,13 +177,18 @@ def _is_done(out: str, task: Task) -> bool:
 
 
 def close(out: str, config: BuildConfig, spec: Mapping[str, Any]) -> Lock:
-    """Count what the shards hold, check that nothing is lost, and write the lock; raises BuildFailed for too many rejects."""
+    """Count what the shards hold, check that nothing is lost, and write the lock; raises
+    BuildFailed for too many rejects."""
     kept, rejected = Counter[str](), Counter[str]()
     reasons: dict[str, Counter[str]] = {name: Counter() for name in config.sources}
     inputs: dict[str, list[tuple[str, str]]] = {name: [] for name in config.sources}
     for index in range(config.shards):
-        songs = read_columns(shard_path(out, "songs", index, config.shards), ["song_id", "source", "source_sha256"])
-        rejects = read_columns(shard_path(out, "rejects", index, config.shards), ["song_id", "source", "reason"])
+        songs = read_columns(
+            shard_path(out, "songs", index, config.shards), ["song_id", "source", "source_sha256"]
+        )
+        rejects = read_columns(
+            shard_path(out, "rejects", index, config.shards), ["song_id", "source", "reason"]
+        )
         _check_shard(out, index, config.shards, songs, rejects)
         kept.update(songs["source"].to_pylist())
         rejected.update(rejects["source"].to_pylist())
@@ -170,7 +205,9 @@ def close(out: str, config: BuildConfig, spec: Mapping[str, Any]) -> Lock:
         kept={name: kept[name] for name in names},
         rejected={name: rejected[name] for name in names},
         reasons={name: dict(sorted(reasons[name].items())) for name in names},
-        pins=[Pin(name, len(inputs[name]), canonical_sha256(sorted(inputs[name]))) for name in names],
+        pins=[
+            Pin(name, len(inputs[name]), canonical_sha256(sorted(inputs[name]))) for name in names
+        ],
     )
     files.write_text(files.join(out, LOCK), to_json(lock))
     files.remove_where(files.join(out, "progress"), lambda path: True)
@@ -183,7 +220,9 @@ def _check_shard(out: str, index: int, n_shards: int, songs: pa.Table, rejects: 
     came = sorted(songs["song_id"].to_pylist() + rejects["song_id"].to_pylist())
     planned = sorted(item.song_id for item in read_plan(out, index, n_shards))
     if came != planned:
-        raise ValueError(f"shard {index}: {len(planned)} songs were planned, {len(came)} came out, or not the same ones")
+        raise ValueError(
+            f"shard {index}: {len(planned)} songs were planned, {len(came)} came out, or not the same ones"
+        )
 
 
 def _refuse_bad_corpus(lock: Lock, max_reject_share: float) -> None:
@@ -203,5 +242,7 @@ def read_lock(out: str) -> Lock:
         raise SettingsError(f"no ingest at {out}: run moodroll-data ingest first")
     lock = _lock_at(path)
     if not lock.complete:
-        raise SettingsError(f"the ingest at {out} is not finished: run the same moodroll-data ingest again")
+        raise SettingsError(
+            f"the ingest at {out} is not finished: run the same moodroll-data ingest again"
+        )
     return lock

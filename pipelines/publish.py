@@ -32,13 +32,22 @@ def publish(corpus: str, out: str, beam_args: Sequence[str]) -> dict[str, Any]:
     lock, curated = read_lock(corpus), read_curated(out)
     n_shards, release = lock.spec["shards"], files.join(out, "release")
     files.make_folder(files.join(release, DATA))
-    # Until the new manifest stands, the folder is no release: whoever reads it meanwhile is told so.
+    # Until the new manifest stands, the folder is no release: whoever reads it meanwhile is told
+    # so.
     for name in (MANIFEST, "README.md", "croissant.json", "report.html"):
         files.remove(files.join(release, name))
-    names = {f"{DATA}/{files.shard_name(split, i, n_shards)}" for split in SPLITS for i in range(n_shards)}
+    names = {
+        f"{DATA}/{files.shard_name(split, i, n_shards)}"
+        for split in SPLITS
+        for i in range(n_shards)
+    }
     files.remove_where(files.join(release, DATA), lambda path: f"{DATA}/{path}" not in names)
     columns = {
-        field.name: {"type": str(field.type), "description": field.metadata[b"description"].decode()} for field in RELEASE
+        field.name: {
+            "type": str(field.type),
+            "description": field.metadata[b"description"].decode(),
+        }
+        for field in RELEASE
     }
     manifest = {
         "name": curated["config"]["name"],
@@ -46,9 +55,15 @@ def publish(corpus: str, out: str, beam_args: Sequence[str]) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "schema_sha256": canonical_sha256(columns),
         "vocabulary_sha256": vocabulary_sha256(),
-        "versions": {name: version(name) for name in ("moodroll", "apache-beam", "numpy", "pyarrow", "music21", "symusic")},
+        "versions": {
+            name: version(name)
+            for name in ("moodroll", "apache-beam", "numpy", "pyarrow", "music21", "symusic")
+        },
         "config": {**lock.spec, **curated["config"]},
-        "ingest": {name: public(getattr(lock, name)) for name in ("read", "kept", "rejected", "reasons", "pins")},
+        "ingest": {
+            name: public(getattr(lock, name))
+            for name in ("read", "kept", "rejected", "reasons", "pins")
+        },
         **{name: value for name, value in curated.items() if name != "config"},
         "columns": columns,
     }
@@ -74,7 +89,9 @@ def refuse_other_settings(config: CurateConfig, out: str) -> None:
     held, asked = read_curated(out)["config"], config.curate_spec()
     differs = [name for name in asked if held.get(name) != asked[name]]
     if differs:
-        raise SettingsError(f"the catalog at {out} was made with another {', '.join(differs)}: run moodroll-data curate first")
+        raise SettingsError(
+            f"the catalog at {out} was made with another {', '.join(differs)}: run moodroll-data curate first"
+        )
 
 
 def write_manifest(shards: Sequence[Shard], release: str, manifest: dict[str, Any]) -> None:

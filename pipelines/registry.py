@@ -14,9 +14,15 @@ from schemas.reject import Reason
 
 SOURCES = {
     "lpd5": Source("lpd5", lpd5.Lpd5Config, lpd5.items, lpd5.parse),
-    "nottingham": Source("nottingham", nottingham.NottinghamConfig, nottingham.items, nottingham.parse),
+    "nottingham": Source(
+        "nottingham", nottingham.NottinghamConfig, nottingham.items, nottingham.parse
+    ),
     "sample": Source(
-        "sample", sample.SampleConfig, sample.items, sample.parse, partial(sample.prepare, write_track=msd.write_track)
+        "sample",
+        sample.SampleConfig,
+        sample.items,
+        sample.parse,
+        partial(sample.prepare, write_track=msd.write_track),
     ),
 }
 

@@ -38,7 +38,10 @@ from schemas.song import Song
 # Below this many songs a check is over before a second process has started.
 SONGS_WORTH_PROCESSES = 500
 # Artist and title in normal form, as the corpus and as the matched track have them.
-NAMES = {"artist and title": ("artist", "title"), "matched artist and title": ("msd_artist", "msd_title")}
+NAMES = {
+    "artist and title": ("artist", "title"),
+    "matched artist and title": ("msd_artist", "msd_title"),
+}
 LABELS = ("valence", "arousal", "valence_class", "arousal_class", "quadrant", "judge")
 # What the songs of one split alone may have: a value that stands in two splits is a leak.
 GROUPINGS = ("song_id", "group_id", "cluster_id", "content_hash", "msd_track_id", *NAMES)
@@ -49,15 +52,22 @@ Checked = tuple[list[str], dict[str, list[Any]]]
 
 
 def verify(folder: str) -> list[str]:
-    """What differs from what the manifest says, a sentence each; nothing where the release is sound."""
+    """What differs from what the manifest says, a sentence each; nothing where the release is
+    sound."""
     release = find_release(folder)
     manifest = read_manifest(release)
-    for name, ours in (("schema_version", SCHEMA_VERSION), ("vocabulary_sha256", vocabulary_sha256())):
+    for name, ours in (
+        ("schema_version", SCHEMA_VERSION),
+        ("vocabulary_sha256", vocabulary_sha256()),
+    ):
         if manifest.get(name) != ours:
             return [f"the release has {name} {manifest.get(name)}, this moodroll reads {ours}"]
     checked = check_shards(release, manifest)
     songs = {
-        name: [(value, shard["split"]) for shard, (_, columns) in checked for value in columns[name]] for name in GROUPINGS
+        name: [
+            (value, shard["split"]) for shard, (_, columns) in checked for value in columns[name]
+        ]
+        for name in GROUPINGS
     }
     return [
         *foreign_files(release, manifest),
@@ -70,14 +80,19 @@ def verify(folder: str) -> list[str]:
     ]
 
 
-def check_shards(release: str, manifest: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Checked]]:
-    """Every shard with what check_shard says of it; a process a core where there is enough to do."""
+def check_shards(
+    release: str, manifest: Mapping[str, Any]
+) -> list[tuple[Mapping[str, Any], Checked]]:
+    """Every shard with what check_shard says of it; a process a core where there is enough to
+    do."""
     shards = manifest["shards"]
     check = partial(check_shard, release, manifest["config"])
     if sum(shard["rows"] for shard in shards) < SONGS_WORTH_PROCESSES:
         return [(shard, check(shard)) for shard in shards]
     # Children import Beam's filesystems, and need not say what else Beam looked for.
-    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), logging.disable, (logging.WARNING,)) as pool:
+    with ProcessPoolExecutor(
+        os.cpu_count(), get_context("spawn"), logging.disable, (logging.WARNING,)
+    ) as pool:
         return list(zip(shards, pool.map(check, shards), strict=True))
 
 
@@ -111,7 +126,9 @@ def leaks(name: str, values: Iterable[tuple[str, str]]) -> Iterator[str]:
             yield f"{name} {value} stands in {' and '.join(sorted(splits))}: a leak"
 
 
-def near_leaks(checked: Iterable[tuple[Mapping[str, Any], Checked]], config: DedupeConfig) -> Iterator[str]:
+def near_leaks(
+    checked: Iterable[tuple[Mapping[str, Any], Checked]], config: DedupeConfig
+) -> Iterator[str]:
     """A sentence for every two songs of different splits that are alike enough to be one group."""
     songs = [
         (song_id, shard["split"], signature)
@@ -121,7 +138,11 @@ def near_leaks(checked: Iterable[tuple[Mapping[str, Any], Checked]], config: Ded
     songs.sort(key=lambda song: song[0])
     pairs, verdicts = similar_pairs([signature for _, _, signature in songs], config)
     for first, second, jaccard, containment in zip(
-        pairs.first.tolist(), pairs.second.tolist(), verdicts.jaccard, verdicts.containment, strict=True
+        pairs.first.tolist(),
+        pairs.second.tolist(),
+        verdicts.jaccard,
+        verdicts.containment,
+        strict=True,
     ):
         (a, split_a, _), (b, split_b, _) = songs[first], songs[second]
         if split_a != split_b:
@@ -138,11 +159,16 @@ def check_shard(release: str, config: Mapping[str, Any], shard: Mapping[str, Any
         problems += [f"{shard['path']} {row['song_id']}: {what}" for what in wrong]
         signatures.append(signature)
     columns = {name: table[name].to_pylist() for name in (*GROUPINGS, *LABELS) if name not in NAMES}
-    return problems, {**columns, **{name: name_keys(table, *parts) for name, parts in NAMES.items()}, SHINGLES: signatures}
+    return problems, {
+        **columns,
+        **{name: name_keys(table, *parts) for name, parts in NAMES.items()},
+        SHINGLES: signatures,
+    }
 
 
 def read_shard(release: str, shard: Mapping[str, Any]) -> tuple[pa.Table, list[str]]:
-    """The rows of a shard, none where it is not the one that was published, and what is wrong with it as a whole."""
+    """The rows of a shard, none where it is not the one that was published, and what is wrong
+    with it as a whole."""
     path, nothing = shard["path"], RELEASE.empty_table()
     try:
         data = files.read_bytes(files.join(release, *path.split("/")))
@@ -171,33 +197,52 @@ def name_keys(table: pa.Table, artist: str, title: str) -> list[str]:
     return [f"{one}|{other}" if one and other else "" for one, other in zip(*parts, strict=True)]
 
 
-def label_faults(checked: Iterable[tuple[Mapping[str, Any], Checked]], manifest: Mapping[str, Any]) -> Iterator[str]:
-    """Thresholds that the training rows do not give, classes that the thresholds do not, judges outside training."""
+def label_faults(
+    checked: Iterable[tuple[Mapping[str, Any], Checked]], manifest: Mapping[str, Any]
+) -> Iterator[str]:
+    """Thresholds that the training rows do not give, classes that the thresholds do not, judges
+    outside training."""
     claimed = manifest["thresholds"]
-    rows = {name: [value for _, (_, columns) in checked for value in columns[name]] for name in (*LABELS, "song_id")}
-    splits = np.array([shard["split"] for shard, (_, columns) in checked for _ in columns["song_id"]])
+    rows = {
+        name: [value for _, (_, columns) in checked for value in columns[name]]
+        for name in (*LABELS, "song_id")
+    }
+    splits = np.array(
+        [shard["split"] for shard, (_, columns) in checked for _ in columns["song_id"]]
+    )
     if any(judge for judge, split in zip(rows["judge"], splits, strict=True) if split != "train"):
         yield "a song is set aside for judges outside the training split"
     values = {name: pa.array(rows[name], pa.float64()) for name in ("valence", "arousal")}
     if claimed is None:
-        if any(value is not None for name in ("valence_class", "arousal_class") for value in rows[name]):
+        if any(
+            value is not None for name in ("valence_class", "arousal_class") for value in rows[name]
+        ):
             yield "songs have classes and the manifest has no thresholds"
         return
     config = build(AffectConfig, manifest["config"]["affect"])
-    train = {name: column.to_numpy(zero_copy_only=False)[splits == "train"] for name, column in values.items()}
+    train = {
+        name: column.to_numpy(zero_copy_only=False)[splits == "train"]
+        for name, column in values.items()
+    }
     thresholds = fit_thresholds(config.threshold, config.margin, **train)
     if asdict(thresholds) != claimed:
         yield f"the training rows give the thresholds {asdict(thresholds)}, the manifest says {claimed}"
     again = apply_rule(pa.table(values), Thresholds(**claimed))
     for name in ("valence_class", "arousal_class", "quadrant"):
         wrong = [
-            song for song, has, gives in zip(rows["song_id"], rows[name], again[name].to_pylist(), strict=True) if has != gives
+            song
+            for song, has, gives in zip(
+                rows["song_id"], rows[name], again[name].to_pylist(), strict=True
+            )
+            if has != gives
         ]
         if wrong:
             yield f"{name} of {wrong[0]} and {len(wrong) - 1} others is not what its values and the thresholds give"
 
 
-def check_row(row: Mapping[str, Any], split: str, remi: RemiConfig, grams: ShingleConfig) -> tuple[list[str], np.ndarray]:
+def check_row(
+    row: Mapping[str, Any], split: str, remi: RemiConfig, grams: ShingleConfig
+) -> tuple[list[str], np.ndarray]:
     """What is wrong with one song, and its shingles."""
     wrong = [] if row["split"] == split else [f"it says split {row['split']} in a shard of {split}"]
     try:
@@ -210,12 +255,17 @@ def check_row(row: Mapping[str, Any], split: str, remi: RemiConfig, grams: Shing
 def differences(row: Mapping[str, Any], song: Song, config: RemiConfig) -> Iterator[str]:
     """Columns that differ from what a song's notes, bars and tempi give."""
     grid = quantise(song)
-    features = {**rhythm.compute(song, grid), **statistics.compute(song, grid), "content_hash": content_hash(song, grid)}
+    features = {
+        **rhythm.compute(song, grid),
+        **statistics.compute(song, grid),
+        "content_hash": content_hash(song, grid),
+    }
     for name, value in to_row(song, encode(song, grid, config), features).items():
         # Numbers that are no counts are published as float32.
         if not np.array_equal(row[name], np.float32(value) if isinstance(value, float) else value):
             yield f"{name} is not what its notes give"
-    # Keys are followed through the whole song, which takes longer than all the rest: here they are only counted.
+    # Keys are followed through the whole song, which takes longer than all the rest: here they are
+    # only counted.
     for name in ("key", "key_confidence"):
         if len(row[name]) != len(song.bars):
             yield f"{name} has {len(row[name])} values for {len(song.bars)} bars"

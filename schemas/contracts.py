@@ -1,4 +1,5 @@
-"""The forms a registry line takes: Source, Filter, Feature; and the Item and Stats that pass through them."""
+"""The forms a registry line takes: Source, Filter, Feature; and the Item and Stats that pass
+through them."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -11,7 +12,8 @@ from schemas.song import MAX_TICKS, Song
 
 @dataclass(frozen=True)
 class FileInfo:
-    """One path below a root, with `/` between its parts; n_bytes is None for a thing that is not a plain file."""
+    """One path below a root, with `/` between its parts; n_bytes is None for a thing that is not
+    a plain file."""
 
     path: str
     n_bytes: int | None
@@ -31,10 +33,11 @@ class Files(Protocol):
 
 @dataclass(frozen=True, order=True)
 class Item:
-    """One song to be read: its key in its source, the files that hold it (relative to the root) and their sizes.
+    """One song to be read: its key in its source, the files that hold it (relative to the root) and
+    their sizes.
 
-    part: which tune of a file that holds many, from 0; side: JSON of what a side file or folder name says of the song.
-    n_bytes is None where a path is not a plain file.
+    part: which tune of a file that holds many, from 0; side: JSON of what a side file or folder
+    name says of the song. n_bytes is None where a path is not a plain file.
     """
 
     source: str
@@ -73,7 +76,8 @@ class Limits:
 class FilterConfig:
     """Thresholds of one source's songs; each rule reads its own.
 
-    max_bar_sixteenths: the vocabulary has 16; drop_duplicates: keep one song of each duplicate cluster.
+    max_bar_sixteenths: the vocabulary has 16; drop_duplicates: keep one song of each duplicate
+    cluster.
     """
 
     min_seconds: float = 0.0
@@ -86,10 +90,11 @@ class FilterConfig:
 
 @dataclass(frozen=True)
 class Source:
-    """A corpus: `items(files, config)` lists its songs, `parse(item, blobs, config, limits)` makes one a Song.
+    """A corpus: `items(files, config)` lists its songs, `parse(item, blobs, config, limits)` makes
+    one a Song.
 
-    parse is pure: the bytes of item.paths in, a Song out; it raises BadInput and nothing else for a bad file.
-    prepare, if any, makes the corpus's files (below config.root) before they are listed.
+    parse is pure: the bytes of item.paths in, a Song out; it raises BadInput and nothing else for a
+    bad file. prepare, if any, makes the corpus's files (below config.root) before they are listed.
     """
 
     name: str
@@ -101,7 +106,8 @@ class Source:
 
 @dataclass(frozen=True)
 class Feature:
-    """Columns computed from one song alone: `compute(song, grid, config)` gives one value or array a column."""
+    """Columns computed from one song alone: `compute(song, grid, config)` gives one value or
+    array a column."""
 
     name: str
     columns: tuple[str, ...]
@@ -110,7 +116,8 @@ class Feature:
 
 @dataclass(frozen=True)
 class Filter:
-    """A rule on a song's statistics: `check(stats, config)` says in a few words what is wrong, or None to keep it."""
+    """A rule on a song's statistics: `check(stats, config)` says in a few words what is wrong,
+    or None to keep it."""
 
     reason: Reason
     check: Callable[[Mapping[str, Any], Any], str | None]

@@ -1,4 +1,5 @@
-"""Pin, Shard, Lock: what went in, what was asked, what came out; written as JSON that is the same for the same build."""
+"""Pin, Shard, Lock: what went in, what was asked, what came out; written as JSON that is the
+same for the same build."""
 
 import dataclasses
 import hashlib
@@ -31,7 +32,8 @@ class Shard:
 class Lock:
     """What an ingest was asked (spec) and, once it is complete, what came of it.
 
-    read, kept and rejected: songs by source; reasons: rejects by source and reason; pins: the inputs' observed hashes.
+    read, kept and rejected: songs by source; reasons: rejects by source and reason; pins: the
+    inputs' observed hashes.
     """
 
     spec: dict[str, Any]
@@ -45,12 +47,19 @@ class Lock:
 
 def canonical_sha256(value: Any) -> str:
     """Hash of a JSON value that does not depend on the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    ).hexdigest()
 
 
 def to_json(value: Any) -> str:
-    """A dataclass or JSON value as text for people and programs: keys in the order they were put, two spaces."""
-    plain = dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
+    """A dataclass or JSON value as text for people and programs: keys in the order they were
+    put, two spaces."""
+    plain = (
+        dataclasses.asdict(value)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type)
+        else value
+    )
     return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -58,6 +67,8 @@ def lock_from_json(text: str) -> Lock:
     """The Lock that to_json wrote; raises ValueError for anything else."""
     try:
         plain = json.loads(text)
-        return Lock(**{**plain, "spec": dict(plain["spec"]), "pins": [Pin(**pin) for pin in plain["pins"]]})
+        return Lock(
+            **{**plain, "spec": dict(plain["spec"]), "pins": [Pin(**pin) for pin in plain["pins"]]}
+        )
     except (TypeError, KeyError, ValueError) as error:
         raise ValueError(f"not an ingest lock: {error}") from error

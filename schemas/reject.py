@@ -30,7 +30,8 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Reject:
-    """One song that left: which, from where, at which stage (ingest, curate), why, and the particulars."""
+    """One song that left: which, from where, at which stage (ingest, curate), why, and the
+    particulars."""
 
     song_id: str
     source: str

@@ -1,8 +1,9 @@
 """REMI-923: the token vocabulary of the Semg-GMVAE paper (Table 1), notes to tokens and back.
 
-A bar is `Bar (Beat [Tempo] (Pitch Velocity Duration)+)*`; notes of a position stand by track, then pitch. Tempo stands
-after the first Beat of a bar and where it changes. Bars of fewer than 16 sixteenths use the first Beats; notes later than
-the 16th sixteenth of a longer bar, and pitches outside 21-108, have no token and are counted as losses.
+A bar is `Bar (Beat [Tempo] (Pitch Velocity Duration)+)*`; notes of a position stand by track, then
+pitch. Tempo stands after the first Beat of a bar and where it changes. Bars of fewer than 16
+sixteenths use the first Beats; notes later than the 16th sixteenth of a longer bar, and pitches
+outside 21-108, have no token and are counted as losses.
 """
 
 import hashlib
@@ -23,7 +24,8 @@ DEFAULT_BPM = 120.0
 
 @dataclass(frozen=True)
 class RemiConfig:
-    """tempo: "on_change" (after the first Beat of a bar and where it changes) or "every_beat", as the paper words it."""
+    """tempo: "on_change" (after the first Beat of a bar and where it changes) or "every_beat",
+    as the paper words it."""
 
     tempo: str = "on_change"
 
@@ -34,7 +36,8 @@ class RemiConfig:
 
 @dataclass(frozen=True)
 class Losses:
-    """Notes that the tokens do not say exactly: onset moved to its sixteenth, duration over 16 cut, note left out."""
+    """Notes that the tokens do not say exactly: onset moved to its sixteenth, duration over 16
+    cut, note left out."""
 
     moved_onsets: int
     clipped_durations: int
@@ -44,7 +47,8 @@ class Losses:
 
 @dataclass(frozen=True, eq=False)
 class Remi:
-    """tokens: uint16, no padding, no EOS; bar_offset: int32, n_bars + 1, where each bar's tokens begin."""
+    """tokens: uint16, no padding, no EOS; bar_offset: int32, n_bars + 1, where each bar's tokens
+    begin."""
 
     tokens: np.ndarray
     bar_offset: np.ndarray
@@ -101,8 +105,11 @@ def encode(song: Song, grid: Grid, config: RemiConfig = RemiConfig()) -> Remi:
     return Remi(tokens, bar_offset, losses)
 
 
-def _lay_out(song: Song, grid: Grid, config: RemiConfig, chosen: np.ndarray, slot: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens and bar offsets of the notes `chosen`, which stand in the rising `slot` (bar · 16 + position)."""
+def _lay_out(
+    song: Song, grid: Grid, config: RemiConfig, chosen: np.ndarray, slot: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens and bar offsets of the notes `chosen`, which stand in the rising `slot` (bar · 16 +
+    position)."""
     n_bars = len(song.bars)
     beat_slot, first_note, beat_of_note = np.unique(slot, return_index=True, return_inverse=True)
     beat_bar = beat_slot // N_BEATS
@@ -111,7 +118,8 @@ def _lay_out(song: Song, grid: Grid, config: RemiConfig, chosen: np.ndarray, slo
     if config.tempo == "on_change":
         has_tempo[1:] = (beat_bar[1:] != beat_bar[:-1]) | (bpm[1:] != bpm[:-1])
     notes_per_beat = np.diff(np.append(first_note, len(slot)))
-    # A token's place is what stands before it: Bar tokens up to its bar, Beats and Tempi up to its beat, three a note.
+    # A token's place is what stands before it: Bar tokens up to its bar, Beats and Tempi up to its
+    # beat, three a note.
     beat_length = 1 + has_tempo + 3 * notes_per_beat
     beat_start = np.cumsum(beat_length) - beat_length + beat_bar + 1
     tokens_per_bar = 1 + np.bincount(beat_bar, beat_length, n_bars).astype(np.int64)
@@ -120,12 +128,16 @@ def _lay_out(song: Song, grid: Grid, config: RemiConfig, chosen: np.ndarray, slo
     tokens[bar_offset[:-1]] = BAR_TOKEN
     tokens[beat_start] = BEAT + beat_slot % N_BEATS
     tokens[beat_start[has_tempo] + 1] = TEMPO_TOKEN + bpm[has_tempo]
-    note_start = (beat_start + 1 + has_tempo)[beat_of_note] + 3 * (np.arange(len(slot)) - first_note[beat_of_note])
+    note_start = (beat_start + 1 + has_tempo)[beat_of_note] + 3 * (
+        np.arange(len(slot)) - first_note[beat_of_note]
+    )
     notes = song.notes[chosen]
     track = notes["track"].astype(np.int64)
     tokens[note_start] = PITCH + track * N_PITCHES + notes["pitch"] - LOWEST_PITCH
     tokens[note_start + 1] = VELOCITY + track * N_VELOCITIES + (notes["velocity"] - 1) // 2
-    tokens[note_start + 2] = DURATION + track * N_DURATIONS + np.minimum(grid.sixteenths[chosen], N_DURATIONS) - 1
+    tokens[note_start + 2] = (
+        DURATION + track * N_DURATIONS + np.minimum(grid.sixteenths[chosen], N_DURATIONS) - 1
+    )
     return tokens, bar_offset.astype(np.int32)
 
 
@@ -139,12 +151,15 @@ def _tempo_at(song: Song, bar: np.ndarray, position: np.ndarray) -> np.ndarray:
 def decode(tokens: np.ndarray, bars: np.ndarray | None = None) -> Decoded:
     """Notes and tempi that tokens say, on `bars` (BAR) or else on bars of 4/4.
 
-    Takes what a model may write: a token out of its place (a note without its velocity, a Beat before any Bar) is left
-    out and counted. Raises ValueError for an id outside the vocabulary or for more Bar tokens than bars.
+    Takes what a model may write: a token out of its place (a note without its velocity, a Beat
+    before any Bar) is left out and counted. Raises ValueError for an id outside the vocabulary or
+    for more Bar tokens than bars.
     """
     tokens = np.asarray(tokens, np.int64)
     if len(tokens) and (tokens.min() < 0 or tokens.max() >= VOCABULARY_SIZE):
-        raise ValueError(f"token ids must be 0-{VOCABULARY_SIZE - 1}, not {tokens.min()}-{tokens.max()}")
+        raise ValueError(
+            f"token ids must be 0-{VOCABULARY_SIZE - 1}, not {tokens.min()}-{tokens.max()}"
+        )
     bar = np.cumsum(tokens == BAR_TOKEN) - 1
     n_bars = int(bar[-1]) + 1 if len(tokens) else 0
     bars = regular_bars(max(n_bars, 1) * 96) if bars is None else bars
@@ -167,8 +182,11 @@ def decode(tokens: np.ndarray, bars: np.ndarray | None = None) -> Decoded:
     return Decoded(notes, tempi, bars, written - used)
 
 
-def _token_ticks(tokens: np.ndarray, bar: np.ndarray, bars: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Tick of the Beat that each token stands behind, and whether there is such a Beat in its bar."""
+def _token_ticks(
+    tokens: np.ndarray, bar: np.ndarray, bars: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Tick of the Beat that each token stands behind, and whether there is such a Beat in its
+    bar."""
     index = np.arange(len(tokens))
     is_beat = (tokens >= BEAT) & (tokens < TEMPO_TOKEN)
     last_beat = np.maximum.accumulate(np.where(is_beat, index, -1)) if len(tokens) else index
@@ -180,16 +198,24 @@ def _token_ticks(tokens: np.ndarray, bar: np.ndarray, bars: np.ndarray) -> tuple
 def _whole_notes(tokens: np.ndarray, placed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where a Pitch is followed by a Velocity and a Duration of its own track, and that track."""
     at = (
-        np.flatnonzero((tokens[:-2] >= PITCH) & (tokens[:-2] < VELOCITY) & placed[:-2]) if len(tokens) > 2 else np.zeros(0, int)
+        np.flatnonzero((tokens[:-2] >= PITCH) & (tokens[:-2] < VELOCITY) & placed[:-2])
+        if len(tokens) > 2
+        else np.zeros(0, int)
     )
     track = (tokens[at] - PITCH) // N_PITCHES
     velocity, duration = tokens[at + 1] - VELOCITY, tokens[at + 2] - DURATION
-    whole = (velocity >= 0) & (velocity // N_VELOCITIES == track) & (duration >= 0) & (duration // N_DURATIONS == track)
+    whole = (
+        (velocity >= 0)
+        & (velocity // N_VELOCITIES == track)
+        & (duration >= 0)
+        & (duration // N_DURATIONS == track)
+    )
     return at[whole], track[whole]
 
 
 def _decode_tempi(ticks: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-    """TEMPO from Tempo tokens in order: the first holds from the start, a later one on the same or an earlier tick wins."""
+    """TEMPO from Tempo tokens in order: the first holds from the start, a later one on the same
+    or an earlier tick wins."""
     if not len(ticks):
         return make_tempi([0], [DEFAULT_BPM])
     bpm = (LOWEST_BPM + BPM_STEP * (tokens - TEMPO_TOKEN)).astype(np.float32)

@@ -1,4 +1,5 @@
-"""Settings: TOML tables to frozen dataclasses; an unknown key or a value of the wrong kind is refused by name."""
+"""Settings: TOML tables to frozen dataclasses; an unknown key or a value of the wrong kind is
+refused by name."""
 
 import collections.abc
 import dataclasses
@@ -14,7 +15,8 @@ T = TypeVar("T")
 
 
 class SettingsError(ValueError):
-    """A settings file or an override that cannot be used; its text says which key and how to mend it."""
+    """A settings file or an override that cannot be used; its text says which key and how to
+    mend it."""
 
 
 def read_toml(path: str) -> dict[str, Any]:
@@ -22,18 +24,25 @@ def read_toml(path: str) -> dict[str, Any]:
     try:
         return tomllib.loads(Path(path).read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+        raise SettingsError(
+            f"cannot read {path}: {getattr(error, 'strerror', None) or error}"
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path} is not TOML: {error}") from error
 
 
 def override(tables: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
-    """Tables with `a.b=value` assignments laid over them; a value is TOML, or a bare word taken as a string."""
-    result = {key: dict(value) if isinstance(value, Mapping) else value for key, value in tables.items()}
+    """Tables with `a.b=value` assignments laid over them; a value is TOML, or a bare word taken
+    as a string."""
+    result = {
+        key: dict(value) if isinstance(value, Mapping) else value for key, value in tables.items()
+    }
     for assignment in assignments:
         dotted, equals, text = assignment.partition("=")
         if not equals or not dotted.strip():
-            raise SettingsError(f"--set {assignment}: write it as key=value, for example --set filters.lpd5.min_bars=8")
+            raise SettingsError(
+                f"--set {assignment}: write it as key=value, for example --set filters.lpd5.min_bars=8"
+            )
         *parents, last = dotted.strip().split(".")
         table = result
         for parent in parents:
@@ -54,7 +63,8 @@ def _value(text: str) -> Any:
 
 
 def build(kind: type[T], table: Mapping[str, Any], where: str = "") -> T:
-    """A dataclass from a table: fields by name, nested dataclasses from nested tables, mappings as they are."""
+    """A dataclass from a table: fields by name, nested dataclasses from nested tables, mappings
+    as they are."""
     if not isinstance(table, Mapping):
         raise SettingsError(f"{where or kind.__name__} must be a table, not {table!r}")
     hints = typing.get_type_hints(kind)
@@ -63,7 +73,9 @@ def build(kind: type[T], table: Mapping[str, Any], where: str = "") -> T:
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         bare = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if bare and field.name not in table:
-            raise SettingsError(f"{_dotted(where, field.name)} is missing: set it in the file or with --set")
+            raise SettingsError(
+                f"{_dotted(where, field.name)} is missing: set it in the file or with --set"
+            )
     values = {key: _coerce(hints[key], value, _dotted(where, key)) for key, value in table.items()}
     try:
         return kind(**values)
@@ -78,7 +90,11 @@ def refuse_unknown(table: Mapping[str, Any], known: Sequence[str], where: str) -
     for key in table:
         if key not in known:
             near = difflib.get_close_matches(key, known, 1)
-            mend = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known)) or 'none'}"
+            mend = (
+                f"did you mean {near[0]}?"
+                if near
+                else f"known are {', '.join(sorted(known)) or 'none'}"
+            )
             raise SettingsError(f"unknown key {_dotted(where, key)}: {mend}")
 
 
@@ -87,21 +103,32 @@ def _dotted(where: str, key: str) -> str:
 
 
 def _coerce(hint: Any, value: Any, where: str) -> Any:
-    """A value as its field's type asks for; int passes for float, list for tuple, nothing else for anything else."""
+    """A value as its field's type asks for; int passes for float, list for tuple, nothing else
+    for anything else."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return _first_that_fits(arguments, value, where)
     if dataclasses.is_dataclass(hint):
         return build(hint, value, where)  # type: ignore[arg-type]
     if origin is tuple and isinstance(value, list | tuple):
-        return tuple(_coerce(arguments[0], one, f"{where}[{index}]") for index, one in enumerate(value))
+        return tuple(
+            _coerce(arguments[0], one, f"{where}[{index}]") for index, one in enumerate(value)
+        )
     if origin is typing.Literal and value in arguments:
         return value
     if hint is float and type(value) is int:
         return float(value)
-    if hint is Any or origin is collections.abc.Mapping or (isinstance(hint, type) and type(value) is hint):
+    if (
+        hint is Any
+        or origin is collections.abc.Mapping
+        or (isinstance(hint, type) and type(value) is hint)
+    ):
         return value
-    allowed = " or ".join(map(repr, arguments)) if origin is typing.Literal else getattr(hint, "__name__", str(hint))
+    allowed = (
+        " or ".join(map(repr, arguments))
+        if origin is typing.Literal
+        else getattr(hint, "__name__", str(hint))
+    )
     raise SettingsError(f"{where} must be {allowed}, not {value!r}")
 
 
@@ -119,7 +146,8 @@ PATH = types.MappingProxyType({"path": True})
 
 
 def public(settings: Any) -> Any:
-    """Settings as plain JSON values, without the fields marked as paths: what may stand in an output."""
+    """Settings as plain JSON values, without the fields marked as paths: what may stand in an
+    output."""
     if dataclasses.is_dataclass(settings) and not isinstance(settings, type):
         fields = [field for field in dataclasses.fields(settings) if not field.metadata.get("path")]
         return {field.name: public(getattr(settings, field.name)) for field in fields}

@@ -1,7 +1,8 @@
 """Song: the one record every source gives and every later step takes.
 
-A tick is 1/24 of a quarter note (LPD's own resolution), a sixteenth is 6 ticks. Notes, bars and tempo changes are
-columns of structured arrays, never objects, and read-only. Times are ticks from the start of the song.
+A tick is 1/24 of a quarter note (LPD's own resolution), a sixteenth is 6 ticks. Notes, bars and
+tempo changes are columns of structured arrays, never objects, and read-only. Times are ticks from
+the start of the song.
 """
 
 from dataclasses import dataclass
@@ -14,12 +15,15 @@ TICKS_PER_SIXTEENTH = 6
 TRACKS = ("Drums", "Piano", "Guitar", "Bass", "Strings")
 DRUMS, PIANO, GUITAR, BASS, STRINGS = range(5)
 
-NOTE = np.dtype([("start", "<i4"), ("duration", "<i4"), ("pitch", "u1"), ("velocity", "u1"), ("track", "u1")])
+NOTE = np.dtype(
+    [("start", "<i4"), ("duration", "<i4"), ("pitch", "u1"), ("velocity", "u1"), ("track", "u1")]
+)
 BAR = np.dtype([("start", "<i4"), ("length", "<i4"), ("numerator", "u1"), ("denominator", "u1")])
 TEMPO = np.dtype([("start", "<i4"), ("bpm", "<f4")])
 
 METER_SOURCES = ("downbeats", "midi_info", "score", "assumed_4_4")
-# Far beyond any music (LPD's longest file has 959,040 ticks), near enough that sums of ticks stay in int32.
+# Far beyond any music (LPD's longest file has 959,040 ticks), near enough that sums of ticks stay
+# in int32.
 MAX_TICKS = 1 << 24
 
 
@@ -27,10 +31,11 @@ MAX_TICKS = 1 << 24
 class Song:
     """One piece of music.
 
-    notes: NOTE, sorted by (start, track, pitch); bars: BAR, contiguous from tick 0, at least one, covering every note's
-    rounded onset and end; tempi: TEMPO, rising starts, the first at 0; source_sha256: of the bytes it was read from;
-    folder_track_ids: MSD tracks under which the corpus's own folders file it. Raises ValueError where one of these does
-    not hold, which is always a reader's mistake: bad files are refused before a Song is made.
+    notes: NOTE, sorted by (start, track, pitch); bars: BAR, contiguous from tick 0, at least one,
+    covering every note's rounded onset and end; tempi: TEMPO, rising starts, the first at 0;
+    source_sha256: of the bytes it was read from; folder_track_ids: MSD tracks under which the
+    corpus's own folders file it. Raises ValueError where one of these does not hold, which is
+    always a reader's mistake: bad files are refused before a Song is made.
     """
 
     source: str
@@ -49,7 +54,9 @@ class Song:
         for name, dtype in (("notes", NOTE), ("bars", BAR), ("tempi", TEMPO)):
             array = getattr(self, name)
             if array.dtype != dtype or array.ndim != 1:
-                raise ValueError(f"{self.song_id}: {name} must be one-dimensional {dtype}, not {array.dtype}{array.shape}")
+                raise ValueError(
+                    f"{self.song_id}: {name} must be one-dimensional {dtype}, not {array.dtype}{array.shape}"
+                )
             array.flags.writeable = False
         self._check_notes()
         self._check_bars()
@@ -66,7 +73,11 @@ class Song:
             return
         if notes["start"].min() < 0 or notes["duration"].min() < 1:
             raise ValueError(f"{self.song_id}: a note starts before 0 or lasts less than a tick")
-        if notes["pitch"].max() > 127 or notes["velocity"].max() > 127 or notes["velocity"].min() < 1:
+        if (
+            notes["pitch"].max() > 127
+            or notes["velocity"].max() > 127
+            or notes["velocity"].min() < 1
+        ):
             raise ValueError(f"{self.song_id}: a pitch over 127 or a velocity outside 1-127")
         if notes["track"].max() >= len(TRACKS):
             raise ValueError(f"{self.song_id}: a track outside 0-{len(TRACKS) - 1}")
@@ -76,12 +87,21 @@ class Song:
     def _check_bars(self) -> None:
         bars = self.bars
         ends = bars["start"] + bars["length"]
-        if not len(bars) or bars["start"][0] != 0 or (bars["length"] < 1).any() or (bars["start"][1:] != ends[:-1]).any():
+        if (
+            not len(bars)
+            or bars["start"][0] != 0
+            or (bars["length"] < 1).any()
+            or (bars["start"][1:] != ends[:-1]).any()
+        ):
             raise ValueError(f"{self.song_id}: bars do not run on from 0 without gaps")
         if ends[-1] > MAX_TICKS or ends[-1] < covered_ticks(self.notes):
-            raise ValueError(f"{self.song_id}: bars end at tick {ends[-1]}, notes need {covered_ticks(self.notes)}")
+            raise ValueError(
+                f"{self.song_id}: bars end at tick {ends[-1]}, notes need {covered_ticks(self.notes)}"
+            )
         if self.meter_source not in METER_SOURCES:
-            raise ValueError(f"{self.song_id}: unknown meter_source {self.meter_source!r}: known are {METER_SOURCES}")
+            raise ValueError(
+                f"{self.song_id}: unknown meter_source {self.meter_source!r}: known are {METER_SOURCES}"
+            )
 
     def _check_tempi(self) -> None:
         tempi = self.tempi
@@ -93,13 +113,22 @@ class Song:
 
 def sort_keys(notes: np.ndarray) -> np.ndarray:
     """One int64 a note whose order is the order of (start, track, pitch)."""
-    return (notes["start"].astype(np.int64) << 16) | (notes["track"].astype(np.int64) << 8) | notes["pitch"]
+    return (
+        (notes["start"].astype(np.int64) << 16)
+        | (notes["track"].astype(np.int64) << 8)
+        | notes["pitch"]
+    )
 
 
-def make_notes(start: ArrayLike, duration: ArrayLike, pitch: ArrayLike, velocity: ArrayLike, track: ArrayLike) -> np.ndarray:
-    """NOTE array from columns (ticks, MIDI numbers), sorted; equal keys keep the order they came in."""
+def make_notes(
+    start: ArrayLike, duration: ArrayLike, pitch: ArrayLike, velocity: ArrayLike, track: ArrayLike
+) -> np.ndarray:
+    """NOTE array from columns (ticks, MIDI numbers), sorted; equal keys keep the order they came
+    in."""
     notes = np.empty(len(np.asarray(start)), NOTE)
-    for name, column in zip(NOTE.names or (), (start, duration, pitch, velocity, track), strict=True):
+    for name, column in zip(
+        NOTE.names or (), (start, duration, pitch, velocity, track), strict=True
+    ):
         notes[name] = column
     return notes[np.argsort(sort_keys(notes), kind="stable")]
 
@@ -117,13 +146,15 @@ def covered_ticks(notes: np.ndarray) -> int:
     """The tick that bars must reach so that every note's end and rounded onset lie inside them."""
     if not len(notes):
         return 1
-    # An onset up to half a sixteenth before a bar line is played in the next bar, which therefore has to be there.
+    # An onset up to half a sixteenth before a bar line is played in the next bar, which therefore
+    # has to be there.
     onset = int(notes["start"].max()) + TICKS_PER_SIXTEENTH // 2 + 1
     return max(onset, int((notes["start"] + notes["duration"]).max()))
 
 
 def regular_bars(end: int, numerator: int = 4, denominator: int = 4, first: int = 0) -> np.ndarray:
-    """Bars of one meter from tick `first` until `end` is covered; a pick-up bar fills the ticks before `first`."""
+    """Bars of one meter from tick `first` until `end` is covered; a pick-up bar fills the ticks
+    before `first`."""
     length = TICKS_PER_QUARTER * 4 * numerator // denominator
     n_bars = max(1, -(-(end - first) // length))
     starts = first + length * np.arange(n_bars)

@@ -1,4 +1,5 @@
-"""What tests share: the real corpora, unpacked outside the project, or a skip that says they are absent."""
+"""What tests share: the real corpora, unpacked outside the project, or a skip that says they are
+absent."""
 
 import os
 import tarfile
@@ -19,26 +20,37 @@ def real_data() -> Path:
     """The folder of real corpora: beside the checkout, or where MOODROLL_DATA says."""
     folder = Path(os.environ.get("MOODROLL_DATA", SHARED))
     if not (folder / "lpd_5_full_sample.tar.xz").exists():
-        pytest.skip("the real corpora are absent: put them in ../shared/data or name their folder in MOODROLL_DATA")
+        pytest.skip(
+            "the real corpora are absent: put them in ../shared/data or name their folder in MOODROLL_DATA"
+        )
     return folder
 
 
 @pytest.fixture(scope="session")
 def lpd_root(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """3,848 npz of LPD-5-full, `<hex>/<md5>.npz`."""
-    return _unpack(real_data / "lpd_5_full_sample.tar.xz", tmp_path_factory.mktemp("lpd")) / "lpd_5" / "lpd_5_full"
+    return (
+        _unpack(real_data / "lpd_5_full_sample.tar.xz", tmp_path_factory.mktemp("lpd"))
+        / "lpd_5"
+        / "lpd_5_full"
+    )
 
 
 @pytest.fixture(scope="session")
 def nottingham_root(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Jukedeck's 1,034 tunes, `MIDI/` and `ABC_cleaned/`."""
-    return _unpack(real_data / "nottingham.tar.xz", tmp_path_factory.mktemp("nottingham")) / "nottingham"
+    return (
+        _unpack(real_data / "nottingham.tar.xz", tmp_path_factory.mktemp("nottingham"))
+        / "nottingham"
+    )
 
 
 @pytest.fixture(scope="session")
 def lmd_root(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """234 Lakh MIDI files, `<hex>/<md5>.mid`."""
-    return _unpack(real_data / "lmd_midi_sample.tar.xz", tmp_path_factory.mktemp("lmd")) / "lmd_full"
+    return (
+        _unpack(real_data / "lmd_midi_sample.tar.xz", tmp_path_factory.mktemp("lmd")) / "lmd_full"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +68,11 @@ def _unpack(archive: Path, folder: Path) -> Path:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say in one line how many tests could not look at real data."""
     absent = [
-        report for report in terminalreporter.stats.get("skipped", []) if "real corpora are absent" in str(report.longrepr)
+        report
+        for report in terminalreporter.stats.get("skipped", [])
+        if "real corpora are absent" in str(report.longrepr)
     ]
     if absent:
-        terminalreporter.write_line(f"{len(absent)} tests were skipped because the real corpora are absent")
+        terminalreporter.write_line(
+            f"{len(absent)} tests were skipped because the real corpora are absent"
+        )

@@ -1,4 +1,5 @@
-"""The main path, as a user runs it: same bytes whatever happens, nothing lost, and one sentence where it cannot be."""
+"""The main path, as a user runs it: same bytes whatever happens, nothing lost, and one sentence
+where it cannot be."""
 
 import hashlib
 import io
@@ -32,7 +33,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for song in mock.songs(90, n_bars=16):
         path = root / "lpd" / song.source_key[-1] / f"{song.source_key}.npz"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(write_npz(song.notes, song.tempi, int(song.bars["start"][-1]) + 96, song.source_key))
+        path.write_bytes(
+            write_npz(song.notes, song.tempi, int(song.bars["start"][-1]) + 96, song.source_key)
+        )
     (root / "abc").mkdir()
     (root / "abc" / "tunes.abc").write_text(
         "\n".join(TUNE.format(x=x).replace("d2d", "d2d" if x % 2 else "e2e") for x in range(6))
@@ -72,7 +75,9 @@ def built(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
-def test_counts_add_up_and_the_release_is_sound(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_counts_add_up_and_the_release_is_sound(
+    built: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     lock = json.loads((built / "ingest.lock.json").read_text())
     assert lock["read"] == {"lpd5": 90, "nottingham": 6}
     assert lock["rejected"] == {"lpd5": 0, "nottingham": 0}
@@ -82,7 +87,11 @@ def test_counts_add_up_and_the_release_is_sound(built: Path, capsys: pytest.Capt
     assert sum(manifest["splits"].values()) == fall["kept"]
     # Three times one tune and three times a version of it with two other notes: one is kept.
     assert manifest["waterfall"]["nottingham"]["failed"]["duplicate"] == 5
-    left = [row for path in (built / "rejects").glob("curate-*") for row in pq.read_table(path).to_pylist()]
+    left = [
+        row
+        for path in (built / "rejects").glob("curate-*")
+        for row in pq.read_table(path).to_pylist()
+    ]
     assert len(left) == fall["in"] - fall["kept"]
     assert {row["stage"] for row in left} == {"curate"}
     assert run("verify", str(built)) == 0
@@ -98,31 +107,62 @@ def test_no_output_says_where_or_when_it_was_made(built: Path, corpus: Path) -> 
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_any_number_of_workers_gives_the_same_bytes(built: Path, corpus: Path, tmp_path: Path, workers: int) -> None:
+def test_any_number_of_workers_gives_the_same_bytes(
+    built: Path, corpus: Path, tmp_path: Path, workers: int
+) -> None:
     assert (
-        run("build", settings(tmp_path, corpus), "--out", str(tmp_path / "out"), "--", f"--direct_num_workers={workers}") == 0
+        run(
+            "build",
+            settings(tmp_path, corpus),
+            "--out",
+            str(tmp_path / "out"),
+            "--",
+            f"--direct_num_workers={workers}",
+        )
+        == 0
     )
     assert hashes(tmp_path / "out") == hashes(built)
 
 
-def test_the_portable_job_api_gives_the_same_bytes(built: Path, corpus: Path, tmp_path: Path) -> None:
+def test_the_portable_job_api_gives_the_same_bytes(
+    built: Path, corpus: Path, tmp_path: Path
+) -> None:
     flags = ["--", "--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=LOOPBACK"]
     assert run("build", settings(tmp_path, corpus), "--out", str(tmp_path / "out"), *flags) == 0
     assert hashes(tmp_path / "out") == hashes(built)
 
 
-def test_a_second_run_reads_nothing_and_changes_nothing(built: Path, corpus: Path, tmp_path: Path) -> None:
-    before, times = hashes(built), {path: path.stat().st_mtime_ns for path in (built / "songs").iterdir()}
+def test_a_second_run_reads_nothing_and_changes_nothing(
+    built: Path, corpus: Path, tmp_path: Path
+) -> None:
+    before, times = (
+        hashes(built),
+        {path: path.stat().st_mtime_ns for path in (built / "songs").iterdir()},
+    )
     assert run("build", settings(tmp_path, corpus), "--out", str(built), *IN_PROCESS) == 0
     assert hashes(built) == before
     assert {path: path.stat().st_mtime_ns for path in (built / "songs").iterdir()} == times
 
 
-def test_killed_and_run_again_gives_the_same_bytes(built: Path, corpus: Path, tmp_path: Path) -> None:
+def test_killed_and_run_again_gives_the_same_bytes(
+    built: Path, corpus: Path, tmp_path: Path
+) -> None:
     out, songs = tmp_path / "out", tmp_path / "out" / "songs"
-    arguments = ["build", settings(tmp_path, corpus), "--out", str(out), "--", "--direct_num_workers=1"]
+    arguments = [
+        "build",
+        settings(tmp_path, corpus),
+        "--out",
+        str(out),
+        "--",
+        "--direct_num_workers=1",
+    ]
     process = subprocess.Popen(
-        [sys.executable, "-c", "import sys; from pipelines.cli import main; main(sys.argv[1:])", *arguments]
+        [
+            sys.executable,
+            "-c",
+            "import sys; from pipelines.cli import main; main(sys.argv[1:])",
+            *arguments,
+        ]
     )
     wait_for(lambda: sorted(songs.glob("*.parquet")))
     os.kill(process.pid, signal.SIGKILL)
@@ -150,7 +190,18 @@ def test_changed_filters_read_no_song_again(built: Path, corpus: Path, tmp_path:
     out = str(tmp_path / "out")
     assert run("build", settings(tmp_path, corpus), "--out", out, *IN_PROCESS) == 0
     times = {path: path.stat().st_mtime_ns for path in Path(out, "songs").iterdir()}
-    assert run("build", settings(tmp_path, corpus), "--out", out, "--set", "filters.lpd5.min_notes=180", *IN_PROCESS) == 0
+    assert (
+        run(
+            "build",
+            settings(tmp_path, corpus),
+            "--out",
+            out,
+            "--set",
+            "filters.lpd5.min_notes=180",
+            *IN_PROCESS,
+        )
+        == 0
+    )
     manifest = json.loads(Path(out, "release", "manifest.json").read_text())
     assert manifest["waterfall"]["lpd5"]["failed"]["too_few_notes"] > 0
     assert {path: path.stat().st_mtime_ns for path in Path(out, "songs").iterdir()} == times
@@ -166,7 +217,10 @@ def saved(array: np.ndarray) -> bytes:
 def with_member(archive: bytes, name: str, content: bytes) -> bytes:
     """An archive with one member put in or replaced."""
     stream = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(archive)) as sound, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as made:
+    with (
+        zipfile.ZipFile(io.BytesIO(archive)) as sound,
+        zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as made,
+    ):
         for member in sound.namelist():
             if member != name:
                 made.writestr(member, sound.read(member))
@@ -189,7 +243,9 @@ def hostile(corpus: Path, tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]
     (bad / f"{'f' * 32}.npz").write_bytes(sound[: len(sound) // 2])
     (bad / f"{'9' * 32}.npz").write_bytes(b"<html>not here</html>")
     far = io.BytesIO()
-    np.lib.format.write_array_header_1_0(far, {"descr": "|b1", "fortran_order": False, "shape": (10**9,)})
+    np.lib.format.write_array_header_1_0(
+        far, {"descr": "|b1", "fortran_order": False, "shape": (10**9,)}
+    )
     for name, member, content in (
         ("1", "info.json", b"not JSON"),
         ("2", "tempo.npy", saved(np.full(2000, np.nan))),
@@ -225,15 +281,28 @@ def hostile(corpus: Path, tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]
 
 def songs_of(out: Path) -> dict[str, dict[str, object]]:
     return {
-        row["song_id"]: row for path in sorted((out / "songs").glob("*.parquet")) for row in pq.read_table(path).to_pylist()
+        row["song_id"]: row
+        for path in sorted((out / "songs").glob("*.parquet"))
+        for row in pq.read_table(path).to_pylist()
     }
 
 
-def test_bad_files_cost_one_reject_each(built: Path, hostile: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+def test_bad_files_cost_one_reject_each(
+    built: Path, hostile: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
     root, reasons = hostile
-    arguments = ["build", settings(tmp_path, root, "max_reject_share = 0.5"), "--out", str(tmp_path / "out")]
+    arguments = [
+        "build",
+        settings(tmp_path, root, "max_reject_share = 0.5"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert run(*arguments, *IN_PROCESS) == 0
-    rejects = [row for path in (tmp_path / "out" / "rejects").glob("ingest-*") for row in pq.read_table(path).to_pylist()]
+    rejects = [
+        row
+        for path in (tmp_path / "out" / "rejects").glob("ingest-*")
+        for row in pq.read_table(path).to_pylist()
+    ]
     assert {row["song_id"]: row["reason"] for row in rejects} == reasons
     assert all(row["stage"] == "ingest" and row["detail"] for row in rejects)
     assert songs_of(tmp_path / "out") == songs_of(built)
@@ -248,16 +317,25 @@ def test_a_midi_cut_in_half_costs_one_reject(tmp_path: Path) -> None:
         midi = pretty_midi.PrettyMIDI()
         midi.instruments.append(pretty_midi.Instrument(0, name="melody"))
         midi.instruments[0].notes = [
-            pretty_midi.Note(80, 60 + (index + step) % 12, step / 2, step / 2 + 0.5) for step in range(64)
+            pretty_midi.Note(80, 60 + (index + step) % 12, step / 2, step / 2 + 0.5)
+            for step in range(64)
         ]
         midi.write(str(root / f"jigs{index}.mid"))
     whole = (root / "jigs1.mid").read_bytes()
     (root / "jigs1.mid").write_bytes(whole[: len(whole) // 2])
     build = tmp_path / "build.toml"
-    build.write_text(f'name = "t"\nshards = 2\nmax_reject_share = 0.5\n[sources.nottingham]\nroot = "{tmp_path}/tunes"\n')
+    build.write_text(
+        f'name = "t"\nshards = 2\nmax_reject_share = 0.5\n[sources.nottingham]\nroot = "{tmp_path}/tunes"\n'
+    )
     assert run("build", str(build), "--out", str(tmp_path / "out"), *IN_PROCESS) == 0
-    rejects = [row for path in (tmp_path / "out" / "rejects").glob("ingest-*") for row in pq.read_table(path).to_pylist()]
-    assert [(row["song_id"], row["reason"]) for row in rejects] == [("nottingham:jigs1", "truncated")]
+    rejects = [
+        row
+        for path in (tmp_path / "out" / "rejects").glob("ingest-*")
+        for row in pq.read_table(path).to_pylist()
+    ]
+    assert [(row["song_id"], row["reason"]) for row in rejects] == [
+        ("nottingham:jigs1", "truncated")
+    ]
     assert sorted(songs_of(tmp_path / "out")) == ["nottingham:jigs0", "nottingham:jigs2"]
 
 
@@ -271,15 +349,27 @@ def test_too_many_bad_files_fail_the_build(
 
 
 WRONG = {
-    "unknown key": (["--set", "filters.lpd5.min_secs=3"], r"unknown key filters\.lpd5\.min_secs: did you mean min_seconds\?"),
-    "unknown source": (["--set", "sources.lpd.root=x"], r"unknown key sources\.lpd: did you mean lpd5\?"),
+    "unknown key": (
+        ["--set", "filters.lpd5.min_secs=3"],
+        r"unknown key filters\.lpd5\.min_secs: did you mean min_seconds\?",
+    ),
+    "unknown source": (
+        ["--set", "sources.lpd.root=x"],
+        r"unknown key sources\.lpd: did you mean lpd5\?",
+    ),
     "wrong kind": (["--set", "shards=many"], r"shards must be int, not 'many'"),
-    "missing root": (["--set", "sources.lpd5.root=/nowhere"], r"no folder at '/nowhere': point sources\.lpd5\.root"),
+    "missing root": (
+        ["--set", "sources.lpd5.root=/nowhere"],
+        r"no folder at '/nowhere': point sources\.lpd5\.root",
+    ),
     "no song": (["--set", "sources.lpd5.root=EMPTY"], r"no lpd5 song below"),
     "bad shares": (["--set", "splits.train=0.9"], r"sum to 1"),
     "no n-gram": (["--set", "shingles.line_intervals=0"], r"line_intervals must be at least 1"),
     "no time": (["--set", "limits.read_seconds=0"], r"read_seconds must be over 0"),
-    "more than a song holds": (["--set", "limits.max_ticks=100000000"], r"max_ticks must be at most 8388608"),
+    "more than a song holds": (
+        ["--set", "limits.max_ticks=100000000"],
+        r"max_ticks must be at most 8388608",
+    ),
     "bad key method": (["--set", "key.method=ear"], r"key"),
 }
 
@@ -291,7 +381,12 @@ def test_wrong_settings_are_one_sentence_and_nothing_is_written(
     flags, says = WRONG[case]
     (tmp_path / "empty").mkdir()
     flags = [flag.replace("EMPTY", str(tmp_path / "empty")) for flag in flags]
-    assert run("build", settings(tmp_path, corpus), "--out", str(tmp_path / "out"), *flags, *IN_PROCESS) == 2
+    assert (
+        run(
+            "build", settings(tmp_path, corpus), "--out", str(tmp_path / "out"), *flags, *IN_PROCESS
+        )
+        == 2
+    )
     error = capsys.readouterr().err.strip()
     assert len(error.splitlines()) == 1 and re.search(says, error), error
     assert not (tmp_path / "out").exists()
@@ -316,11 +411,16 @@ def test_an_unwritable_or_taken_out_folder_is_refused(
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"spec": 3, "pins": []}'])
-def test_a_spoilt_lock_is_one_sentence(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
+def test_a_spoilt_lock_is_one_sentence(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "ingest.lock.json").write_text(text)
     for command in ("ingest", "curate"):
-        assert run(command, settings(tmp_path, corpus), "--out", str(tmp_path / "out"), *IN_PROCESS) == 2
+        assert (
+            run(command, settings(tmp_path, corpus), "--out", str(tmp_path / "out"), *IN_PROCESS)
+            == 2
+        )
         assert "ingest.lock.json is spoilt" in capsys.readouterr().err
 
 
@@ -330,7 +430,10 @@ def test_publish_takes_no_other_settings_than_the_catalog_s(
     before = hashes(built)
     other = ["--set", "filters.lpd5.min_notes=7", "--set", "seed=3"]
     assert run("publish", settings(tmp_path, corpus), "--out", str(built), *other, *IN_PROCESS) == 2
-    assert "was made with another filters, seed: run moodroll-data curate first" in capsys.readouterr().err
+    assert (
+        "was made with another filters, seed: run moodroll-data curate first"
+        in capsys.readouterr().err
+    )
     assert hashes(built) == before
 
 
@@ -344,4 +447,6 @@ def test_every_song_reads_back_from_its_row(built: Path) -> None:
             assert song.song_id == row["song_id"]
             assert len(song.bars) == row["n_bars"]
             if row["source"] == "lpd5":
-                assert set(np.unique(song.notes["track"])) <= set(np.unique(originals[song.source_key].notes["track"]))
+                assert set(np.unique(song.notes["track"])) <= set(
+                    np.unique(originals[song.source_key].notes["track"])
+                )

@@ -49,7 +49,9 @@ def facts(**songs: dict[str, Any]) -> pa.Table:
         ({"bar_sixteenths_max": 18}, "bar_too_long", "a bar of 18 sixteenths"),
     ],
 )
-def test_each_rule_says_no_for_its_own_reason(changes: dict[str, Any], reason: str, detail: str) -> None:
+def test_each_rule_says_no_for_its_own_reason(
+    changes: dict[str, Any], reason: str, detail: str
+) -> None:
     row = facts(a=changes).to_pylist()[0]
     assert (row["failed"], row["details"]) == ([reason], [detail])
 
@@ -63,7 +65,10 @@ def test_a_good_song_fails_nothing_and_no_rule_hides_another() -> None:
 def labels_of(table: pa.Table, **labels: dict[str, Any]) -> pa.Table:
     """A label row for each song; null but for what is given."""
     nothing: dict[str, Any] = {"trusted": False, "evidence": []}
-    rows = [{**nothing, **labels.get(one.removeprefix("mock:"), {}), "song_id": one} for one in table["song_id"].to_pylist()]
+    rows = [
+        {**nothing, **labels.get(one.removeprefix("mock:"), {}), "song_id": one}
+        for one in table["song_id"].to_pylist()
+    ]
     return pa.Table.from_pylist(rows, NAMED)
 
 
@@ -74,7 +79,9 @@ def catalog_of(
     labels: dict[str, dict[str, Any]] | None = None,
     keys: list[tuple[str, str]] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    key_table = pa.Table.from_pylist([{"song_id": f"mock:{song}", "key": key} for song, key in keys or []], KEYS)
+    key_table = pa.Table.from_pylist(
+        [{"song_id": f"mock:{song}", "key": key} for song, key in keys or []], KEYS
+    )
     pairs = exact_pairs(table) if pairs is None else pairs
     rows = decide(table, pairs, labels_of(table, **(labels or {})), key_table, rules).to_pylist()
     return {row["song_id"].removeprefix("mock:"): row for row in rows}
@@ -84,7 +91,11 @@ def test_the_survivor_passes_the_rules_then_has_more_tracks_then_is_longer() -> 
     two_tracks = {"track_notes": [0, 50, 50, 0, 0]}
     same = {"content_hash": "ab" * 16}
     table = facts(
-        a={**same, "seconds": 10.0, **two_tracks}, b=same, c={**same, "seconds": 200.0}, d={**same, **two_tracks}, e={}
+        a={**same, "seconds": 10.0, **two_tracks},
+        b=same,
+        c={**same, "seconds": 200.0},
+        d={**same, **two_tracks},
+        e={},
     )
     catalog = catalog_of(table)
     assert {name for name, row in catalog.items() if row["kept"]} == {"d", "e"}
@@ -98,7 +109,9 @@ def test_the_survivor_passes_the_rules_then_has_more_tracks_then_is_longer() -> 
 
 
 def test_duplicates_stay_where_the_source_wants_them() -> None:
-    keep = Rules(FILTERS, {"mock": FilterConfig(drop_duplicates=False)}, AffectConfig(), Shares(), 0)
+    keep = Rules(
+        FILTERS, {"mock": FilterConfig(drop_duplicates=False)}, AffectConfig(), Shares(), 0
+    )
     table = facts(a={"content_hash": "ab"}, b={"content_hash": "ab"})
     assert all(row["kept"] for row in catalog_of(table, rules=keep).values())
 
@@ -108,7 +121,10 @@ def test_empty_hashes_match_nothing() -> None:
 
 
 def test_a_group_stands_in_one_split_but_only_duplicates_leave() -> None:
-    pairs = pa.table([["mock:a", "mock:b"], ["mock:b", "mock:c"], [0.2, 0.9], [0.3, 0.9], [False, True]], schema=PAIRS)
+    pairs = pa.table(
+        [["mock:a", "mock:b"], ["mock:b", "mock:c"], [0.2, 0.9], [0.3, 0.9], [False, True]],
+        schema=PAIRS,
+    )
     catalog = catalog_of(facts(a={}, b={}, c={}), pairs)
     assert {row["group_id"] for row in catalog.values()} == {"mock:a"}
     assert [catalog[name]["cluster_id"] for name in "abc"] == ["mock:a", "mock:b", "mock:b"]
@@ -118,7 +134,13 @@ def test_a_group_stands_in_one_split_but_only_duplicates_leave() -> None:
 def test_the_reason_of_a_removed_song_is_a_duplicate_of_it() -> None:
     # b is a copy of c by containment, and more like d by Jaccard, which is of its group alone.
     pairs = pa.table(
-        [["mock:a", "mock:b", "mock:b"], ["mock:c", "mock:c", "mock:d"], [0.9, 0.1, 0.3], [0.9, 0.8, 0.4], [True, True, False]],
+        [
+            ["mock:a", "mock:b", "mock:b"],
+            ["mock:c", "mock:c", "mock:d"],
+            [0.9, 0.1, 0.3],
+            [0.9, 0.8, 0.4],
+            [True, True, False],
+        ],
         schema=PAIRS,
     )
     catalog = catalog_of(facts(a={}, b={"seconds": 70.0}, c={"seconds": 80.0}, d={}), pairs)
@@ -128,7 +150,13 @@ def test_the_reason_of_a_removed_song_is_a_duplicate_of_it() -> None:
 
 def test_the_order_of_rows_says_nothing() -> None:
     random = np.random.default_rng(0)
-    songs = {f"{i:02d}": {"content_hash": f"{i % 7:02x}" * 16, "seconds": float(random.integers(30, 200))} for i in range(40)}
+    songs = {
+        f"{i:02d}": {
+            "content_hash": f"{i % 7:02x}" * 16,
+            "seconds": float(random.integers(30, 200)),
+        }
+        for i in range(40)
+    }
     table = facts(**songs)
     shuffled = table.take(random.permutation(40))
     assert catalog_of(table) == catalog_of(shuffled)
@@ -175,24 +203,39 @@ def test_a_labelled_copy_is_kept_before_a_longer_one_and_lends_to_one_that_passe
 def test_the_most_trusted_copy_lends() -> None:
     same = {"content_hash": "ab" * 16}
     table = facts(a=same, b={**same, "seconds": 1.0}, c={**same, "seconds": 1.0})
-    catalog = catalog_of(table, labels={"b": HAPPY, "c": {**HAPPY, "valence": 0.1, "label_trust": 0.7}})
-    assert round(catalog["a"]["valence"], 6) == 0.1 and catalog["a"]["label_source"].endswith("mock:c")
+    catalog = catalog_of(
+        table, labels={"b": HAPPY, "c": {**HAPPY, "valence": 0.1, "label_trust": 0.7}}
+    )
+    assert round(catalog["a"]["valence"], 6) == 0.1 and catalog["a"]["label_source"].endswith(
+        "mock:c"
+    )
 
 
 def test_songs_of_one_key_stand_in_one_group_and_stay() -> None:
-    catalog = catalog_of(facts(a={}, b={}, c={}), keys=[("a", "track:T"), ("c", "track:T"), ("b", "track:U")])
+    catalog = catalog_of(
+        facts(a={}, b={}, c={}), keys=[("a", "track:T"), ("c", "track:T"), ("b", "track:U")]
+    )
     assert [catalog[name]["group_id"] for name in "abc"] == ["mock:a", "mock:b", "mock:a"]
     assert all(row["kept"] for row in catalog.values())
 
 
 def test_thresholds_are_those_of_kept_training_songs_alone() -> None:
     names = [f"{index:03d}" for index in range(60)]
-    # Songs outside training, and one that is filtered, have extreme values that would move a median of all.
+    # Songs outside training, and one that is filtered, have extreme values that would move a median
+    # of all.
     train = [name for name in names if split_of(f"mock:{name}", 0, RULES.shares) == "train"]
-    labels = {name: {**HAPPY, "valence": 0.3 + 0.001 * index, "arousal": 0.6} for index, name in enumerate(train)}
-    labels |= {name: {**HAPPY, "valence": 1.0, "arousal": 1.0} for name in names if name not in train}
+    labels = {
+        name: {**HAPPY, "valence": 0.3 + 0.001 * index, "arousal": 0.6}
+        for index, name in enumerate(train)
+    }
+    labels |= {
+        name: {**HAPPY, "valence": 1.0, "arousal": 1.0} for name in names if name not in train
+    }
     labels[train[0]]["valence"] = 1.0
-    catalog = catalog_of(facts(**{name: {"seconds": 1.0} if name == train[0] else {} for name in names}), labels=labels)
+    catalog = catalog_of(
+        facts(**{name: {"seconds": 1.0} if name == train[0] else {} for name in names}),
+        labels=labels,
+    )
     median = float(np.median([np.float32(labels[name]["valence"]) for name in train[1:]]))
     for name in train[1:]:
         assert catalog[name]["valence_class"] == int(round(labels[name]["valence"] - median, 6) > 0)
@@ -209,5 +252,9 @@ def test_judges_are_whole_training_groups_with_a_label() -> None:
     assert judges and all(row["judge"] == (row["group_id"] in judges) for row in catalog.values())
     assert {row["split"] for row in catalog.values() if row["judge"]} == {"train"}
     assert all(catalog[group.removeprefix("mock:")]["valence"] is not None for group in judges)
-    everybody = {row["group_id"] for row in catalog.values() if row["split"] == "train" and row["valence"] is not None}
+    everybody = {
+        row["group_id"]
+        for row in catalog.values()
+        if row["split"] == "train" and row["valence"] is not None
+    }
     assert judges < everybody

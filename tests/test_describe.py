@@ -60,7 +60,8 @@ FACTS: dict[str, Any] = {
 
 
 def facts_of(text: str) -> list[str]:
-    """Every word and number, however it is laid out; folding may cut a word, so letters alone count."""
+    """Every word and number, however it is laid out; folding may cut a word, so letters alone
+    count."""
     return sorted("".join(text.split()))
 
 
@@ -77,7 +78,17 @@ def test_waterfalls_stand_side_by_side_on_a_wide_terminal_alone() -> None:
 
     assert len(heads(119)) == 3
     (line,) = heads(120)
-    assert line.split() == ["lpd5", "failed", "alone", "nottingham", "failed", "alone", "all", "failed", "alone"]
+    assert line.split() == [
+        "lpd5",
+        "failed",
+        "alone",
+        "nottingham",
+        "failed",
+        "alone",
+        "all",
+        "failed",
+        "alone",
+    ]
 
 
 def test_two_thousand_missing_files_are_one_line() -> None:
@@ -101,23 +112,38 @@ def test_names_are_counted_by_trust_without_them() -> None:
         },
     }
     assert name_audit([])["songs"] == 0
-    rows = [line.split() for line in describe_text(FACTS).splitlines() if line.startswith(("0.0 to", "0.5 to", "0.8 and"))]
-    assert [row[3:] for row in rows] == [["1", "0", "0%", "0"], ["2", "1", "50%", "1"], ["1", "1", "100%", "0"]]
+    rows = [
+        line.split()
+        for line in describe_text(FACTS).splitlines()
+        if line.startswith(("0.0 to", "0.5 to", "0.8 and"))
+    ]
+    assert [row[3:] for row in rows] == [
+        ["1", "0", "0%", "0"],
+        ["2", "1", "50%", "1"],
+        ["1", "1", "100%", "0"],
+    ]
 
 
 @pytest.mark.parametrize(("columns", "width"), [("20", 60), ("60", 60), ("97", 97), ("400", 160)])
-def test_the_width_is_the_terminal_s(monkeypatch: pytest.MonkeyPatch, columns: str, width: int) -> None:
+def test_the_width_is_the_terminal_s(
+    monkeypatch: pytest.MonkeyPatch, columns: str, width: int
+) -> None:
     monkeypatch.setenv("COLUMNS", columns)
     assert terminal_width() == 80
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert terminal_width() == width
     monkeypatch.delenv("COLUMNS")
-    monkeypatch.setattr(shutil, "get_terminal_size", lambda fallback: terminal_size((int(columns), 24)))
+    monkeypatch.setattr(
+        shutil, "get_terminal_size", lambda fallback: terminal_size((int(columns), 24))
+    )
     assert terminal_width() == width
 
 
 def test_a_reader_that_goes_early_gets_no_traceback(tmp_path: Path) -> None:
-    for size in (1, 1_000_000):  # what waits to be flushed at the end, and what breaks in the middle
+    for size in (
+        1,
+        1_000_000,
+    ):  # what waits to be flushed at the end, and what breaks in the middle
         facts = {name: {} for name in page.FACTS} | {"config": {}, "shards": [], "name": "x" * size}
         (tmp_path / "manifest.json").write_text(json.dumps(facts))
         program = "import sys; from pipelines.cli import main; sys.exit(main(sys.argv[1:]))"

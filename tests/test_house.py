@@ -9,7 +9,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("schemas", "pipelines", "training")
-FILES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+FILES = sorted(
+    path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py")
+)
 
 # Floors of each package, the lowest first: a file imports from its own floor or from below.
 FLOORS = {
@@ -18,7 +20,13 @@ FLOORS = {
         ("schemas",),
         ("pipelines.io",),
         ("pipelines.formats",),
-        ("pipelines.sources", "pipelines.features", "pipelines.filters", "pipelines.dedupe", "pipelines.labels"),
+        (
+            "pipelines.sources",
+            "pipelines.features",
+            "pipelines.filters",
+            "pipelines.dedupe",
+            "pipelines.labels",
+        ),
         ("pipelines.fetch", "pipelines.beam"),
         ("pipelines.registry", "pipelines.config", "pipelines.catalog"),
         ("pipelines",),
@@ -70,9 +78,12 @@ def inside(module: str, package: str) -> bool:
 
 
 def floor(module: str, package: str) -> int:
-    """The lowest floor of a package's house on which a module stands; packages of the house that it lacks are an error."""
+    """The lowest floor of a package's house on which a module stands; packages of the house that
+    it lacks are an error."""
     floors = FLOORS[package]
-    return next(index for index, rooms in enumerate(floors) if any(inside(module, room) for room in rooms))
+    return next(
+        index for index, rooms in enumerate(floors) if any(inside(module, room) for room in rooms)
+    )
 
 
 def name_of(path: Path) -> str:
@@ -86,12 +97,17 @@ def test_imports_run_down(path: Path) -> None:
         top = module.split(".")[0]
         if top in PACKAGES:
             assert top in (package, "schemas"), f"{path} imports {module}"
-            assert floor(module, package) <= floor(name_of(path), package), f"{path} imports {module}, which is above it"
+            assert floor(module, package) <= floor(name_of(path), package), (
+                f"{path} imports {module}, which is above it"
+            )
 
 
 def test_no_circle_of_imports() -> None:
     modules = {name_of(path): path for path in FILES}
-    arrows = {name: {held for held in map(holder, imports(path)) if held in modules} for name, path in modules.items()}
+    arrows = {
+        name: {held for held in map(holder, imports(path)) if held in modules}
+        for name, path in modules.items()
+    }
     while done := [name for name, below in arrows.items() if not below & arrows.keys() - {name}]:
         for name in done:
             del arrows[name]
@@ -99,8 +115,13 @@ def test_no_circle_of_imports() -> None:
 
 
 def holder(module: str) -> str:
-    """The file that holds an imported name: the name itself where it is a file, else what stands before it."""
-    return module if ROOT.joinpath(*module.split(".")).with_suffix(".py").exists() else module.rpartition(".")[0]
+    """The file that holds an imported name: the name itself where it is a file, else what stands
+    before it."""
+    return (
+        module
+        if ROOT.joinpath(*module.split(".")).with_suffix(".py").exists()
+        else module.rpartition(".")[0]
+    )
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
@@ -108,7 +129,11 @@ def test_files_of_one_kind_do_not_import_each_other(path: Path) -> None:
     for kind in ONE_FILE_A_THING:
         if inside(name_of(path), kind):
             own = ".".join(name_of(path).split(".")[: kind.count(".") + 2])
-            assert not [module for module in imports(path) if inside(module, kind) and not inside(module, own)]
+            assert not [
+                module
+                for module in imports(path)
+                if inside(module, kind) and not inside(module, own)
+            ]
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
@@ -121,13 +146,20 @@ def test_fenced_packages_stay_behind_their_fence(path: Path) -> None:
 def test_the_ground_floor_needs_numpy_and_pyarrow_alone() -> None:
     import sys
 
-    foreign = {module.split(".")[0] for path in FILES if path.parts[0] == "schemas" for module in imports(path)}
+    foreign = {
+        module.split(".")[0]
+        for path in FILES
+        if path.parts[0] == "schemas"
+        for module in imports(path)
+    }
     assert foreign - set(sys.stdlib_module_names) <= {"numpy", "pyarrow", "schemas"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_nothing_runs_at_import_and_no_drawer_is_kept(path: Path) -> None:
-    assert not {"utils", "util", "common", "helpers", "misc"} & set(path.with_suffix("").parts), path
+    assert not {"utils", "util", "common", "helpers", "misc"} & set(path.with_suffix("").parts), (
+        path
+    )
     tree = ast.parse((ROOT / path).read_text())
     assert ast.get_docstring(tree), f"{path} has no docstring"
     if path.name == "__init__.py":
@@ -135,7 +167,9 @@ def test_nothing_runs_at_import_and_no_drawer_is_kept(path: Path) -> None:
     for node in tree.body:
         # A call at the top would run at import; only tables built from constants may.
         loose = isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant)
-        assert not loose and not isinstance(node, ast.For | ast.While | ast.With | ast.Try), f"{path}:{node.lineno}"
+        assert not loose and not isinstance(node, ast.For | ast.While | ast.With | ast.Try), (
+            f"{path}:{node.lineno}"
+        )
 
 
 def test_what_is_imported_is_this_checkout() -> None:

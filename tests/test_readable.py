@@ -1,4 +1,5 @@
-"""A release is read by people who have never seen this code: datasets, pandas, Polars and DuckDB, in a process without it."""
+"""A release is read by people who have never seen this code: datasets, pandas, Polars and
+DuckDB, in a process without it."""
 
 import json
 import os
@@ -66,11 +67,25 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """12 songs in three shards a split, so that some shards are empty."""
     folder = tmp_path_factory.mktemp("readable")
     for song in mock.songs(12, n_bars=3):
-        (folder / f"{song.source_key}.npz").write_bytes(write_npz(song.notes, song.tempi, 96 * len(song.bars), song.source_key))
+        (folder / f"{song.source_key}.npz").write_bytes(
+            write_npz(song.notes, song.tempi, 96 * len(song.bars), song.source_key)
+        )
     (folder / "build.toml").write_text(
         f'name = "t"\nshards = 3\n[sources.lpd5]\nroot = "{folder}"\n[splits]\ntrain = 0.5\nvalidation = 0.25\ntest = 0.25\n'
     )
-    assert main(["build", str(folder / "build.toml"), "--out", str(folder / "out"), "--", "--runner=FnApiRunner"]) == 0
+    assert (
+        main(
+            [
+                "build",
+                str(folder / "build.toml"),
+                "--out",
+                str(folder / "out"),
+                "--",
+                "--runner=FnApiRunner",
+            ]
+        )
+        == 0
+    )
     return folder / "out" / "release"
 
 
@@ -89,7 +104,10 @@ def test_rows_and_splits_are_the_manifest_s(release: Path, tmp_path: Path, reade
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
     }
     program = PROGRAM % textwrap.dedent(READERS[reader])
-    environment = {**{name: value for name, value in os.environ.items() if name != "PYTHONPATH"}, **offline}
+    environment = {
+        **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        **offline,
+    }
     command = [sys.executable, "-c", program, str(release), json.dumps(list(wanted))]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,5 @@
-"""The real corpora through the commands a user runs: labels by hand, thresholds, leaks, duplicates, seeds."""
+"""The real corpora through the commands a user runs: labels by hand, thresholds, leaks,
+duplicates, seeds."""
 
 import csv
 import hashlib
@@ -40,9 +41,32 @@ def build(
 ) -> Path:
     """3,848 songs of LPD-5 and 1,034 tunes of Nottingham, with every side file there is."""
     out = tmp_path_factory.mktemp("real") / "out"
-    roots = ["--set", f"sources.lpd5.root={lpd_root}", "--set", f"sources.nottingham.root={nottingham_root}"]
-    sides = ["--set", f"affect.names={real_data}/lmd_clean_names.tsv", "--set", f"affect.msd={msd_root}"]
-    assert main(["build", str(ROOT / "manifests/builds/lpd5-nottingham.toml"), "--out", str(out), *roots, *labels, *sides]) == 0
+    roots = [
+        "--set",
+        f"sources.lpd5.root={lpd_root}",
+        "--set",
+        f"sources.nottingham.root={nottingham_root}",
+    ]
+    sides = [
+        "--set",
+        f"affect.names={real_data}/lmd_clean_names.tsv",
+        "--set",
+        f"affect.msd={msd_root}",
+    ]
+    assert (
+        main(
+            [
+                "build",
+                str(ROOT / "manifests/builds/lpd5-nottingham.toml"),
+                "--out",
+                str(out),
+                *roots,
+                *labels,
+                *sides,
+            ]
+        )
+        == 0
+    )
     return out
 
 
@@ -50,7 +74,20 @@ def build(
 def half(build: Path, labels: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same songs split anew by the recipe `half`, labels from matches and values alone."""
     out = tmp_path_factory.mktemp("half") / "out"
-    assert main(["split", str(ROOT / "manifests/splits/half.toml"), "--corpus", str(build), "--out", str(out), *labels]) == 0
+    assert (
+        main(
+            [
+                "split",
+                str(ROOT / "manifests/splits/half.toml"),
+                "--corpus",
+                str(build),
+                "--out",
+                str(out),
+                *labels,
+            ]
+        )
+        == 0
+    )
     return out
 
 
@@ -72,7 +109,14 @@ def rows_of(out: Path) -> list[dict[str, Any]]:
 
 
 def test_every_song_is_read_and_the_release_is_sound(build: Path, half: Path) -> None:
-    assert sum(1 for path in (build / "songs").iterdir() for _ in pq.read_table(path, columns=["song_id"])["song_id"]) == 4882
+    assert (
+        sum(
+            1
+            for path in (build / "songs").iterdir()
+            for _ in pq.read_table(path, columns=["song_id"])["song_id"]
+        )
+        == 4882
+    )
     assert verify(str(build)) == [] and verify(str(half)) == []
 
 
@@ -80,11 +124,15 @@ def test_thresholds_are_the_medians_of_the_published_training_rows(build: Path, 
     for out, expected in ((build, None), (half, 0.5)):
         rows = [row for row in rows_of(out) if row["valence"] is not None]
         for axis in ("valence", "arousal"):
-            threshold = expected or statistics.median(row[axis] for row in rows if row["split"] == "train")
+            threshold = expected or statistics.median(
+                row[axis] for row in rows if row["split"] == "train"
+            )
             for row in rows:
                 assert row[f"{axis}_class"] == int(round(row[axis] - threshold, 6) > 0)
         names = {(1, 1): "happy", (1, 0): "tense", (0, 0): "sad", (0, 1): "calm"}
-        assert all(row["quadrant"] == names[row["arousal_class"], row["valence_class"]] for row in rows)
+        assert all(
+            row["quadrant"] == names[row["arousal_class"], row["valence_class"]] for row in rows
+        )
 
 
 def plain(name: str | None) -> str:
@@ -105,7 +153,11 @@ def test_nothing_stands_in_two_splits(build: Path, half: Path) -> None:
 
 
 def title_by_hand(title: str) -> str:
-    letters = "".join(mark for mark in unicodedata.normalize("NFKD", title).lower() if not unicodedata.combining(mark))
+    letters = "".join(
+        mark
+        for mark in unicodedata.normalize("NFKD", title).lower()
+        if not unicodedata.combining(mark)
+    )
     return re.sub(r"\W+", " ", re.sub(r"[(\[].*", "", letters)).strip()
 
 
@@ -115,29 +167,52 @@ def test_labels_of_100_published_rows_are_those_of_the_csv(half: Path, real_data
     matches = defaultdict(list)
     for line in (real_data / "lpd_matched_ids.txt").read_text().splitlines():
         matches[line.split()[0]].append(tracks[line.split()[1]])
-    rows = [row for row in rows_of(half) if row["valence"] is not None and "lent by" not in row["label_source"]]
+    rows = [
+        row
+        for row in rows_of(half)
+        if row["valence"] is not None and "lent by" not in row["label_source"]
+    ]
     for index in np.random.default_rng(4).permutation(len(rows))[:100]:
         row = rows[index]
-        valued = [one for one in matches[row["source_key"]] if one["valence"] and float(one["valence"]) > 0]
+        valued = [
+            one
+            for one in matches[row["source_key"]]
+            if one["valence"] and float(one["valence"]) > 0
+        ]
         chosen = [one for one in valued if one["track_id"] == row["msd_track_id"]]
         assert len(chosen) == 1, "the label is that of a match"
-        assert (row["valence"], row["arousal"]) == (np.float32(chosen[0]["valence"]), np.float32(chosen[0]["energy"]))
+        assert (row["valence"], row["arousal"]) == (
+            np.float32(chosen[0]["valence"]),
+            np.float32(chosen[0]["energy"]),
+        )
         titles = [title_by_hand(one["title"]) for one in valued]
-        if len(set(titles)) > 1:  # of differing titles, one of the most frequent, and all values near each other
+        if (
+            len(set(titles)) > 1
+        ):  # of differing titles, one of the most frequent, and all values near each other
             assert max(map(titles.count, titles)) == titles.count(title_by_hand(chosen[0]["title"]))
             for axis in ("valence", "energy"):
-                assert max(float(one[axis]) for one in valued) - min(float(one[axis]) for one in valued) <= 0.2 + 1e-9
+                assert (
+                    max(float(one[axis]) for one in valued)
+                    - min(float(one[axis]) for one in valued)
+                    <= 0.2 + 1e-9
+                )
 
 
 def test_labelled_pairs_of_duplicates(build: Path, real_data: Path) -> None:
     catalog = pa.concat_tables(
-        pq.read_table(path, columns=["song_id", "group_id"]) for path in sorted((build / "catalog").iterdir())
+        pq.read_table(path, columns=["song_id", "group_id"])
+        for path in sorted((build / "catalog").iterdir())
     )
-    # Names may join a group too: what the notes say is told by pairs that share a group in a split without names.
+    # Names may join a group too: what the notes say is told by pairs that share a group in a split
+    # without names.
     group = dict(zip(catalog["song_id"].to_pylist(), catalog["group_id"].to_pylist(), strict=True))
     with (real_data / "duplicate_pairs.csv").open() as stream:
         pairs = list(csv.DictReader(stream))
-    found = [group[f"lpd5:{p['md5_a']}"] == group[f"lpd5:{p['md5_b']}"] for p in pairs if p["in_reference"] == "1"]
+    found = [
+        group[f"lpd5:{p['md5_a']}"] == group[f"lpd5:{p['md5_b']}"]
+        for p in pairs
+        if p["in_reference"] == "1"
+    ]
     assert len(found) >= 60 and sum(found) / len(found) >= 0.97
 
 
@@ -149,7 +224,9 @@ def hashes(out: Path) -> dict[str, str]:
     }
 
 
-def test_the_same_split_again_gives_the_same_bytes(build: Path, half: Path, labels: list[str], tmp_path: Path) -> None:
+def test_the_same_split_again_gives_the_same_bytes(
+    build: Path, half: Path, labels: list[str], tmp_path: Path
+) -> None:
     again = [
         "split",
         str(ROOT / "manifests/splits/half.toml"),
@@ -163,7 +240,9 @@ def test_the_same_split_again_gives_the_same_bytes(build: Path, half: Path, labe
     assert hashes(tmp_path / "again") == hashes(half)
 
 
-def test_a_new_seed_moves_whole_groups(build: Path, half: Path, labels: list[str], tmp_path: Path) -> None:
+def test_a_new_seed_moves_whole_groups(
+    build: Path, half: Path, labels: list[str], tmp_path: Path
+) -> None:
     other = [
         "split",
         str(ROOT / "manifests/splits/half.toml"),
@@ -195,22 +274,50 @@ def test_a_new_seed_moves_whole_groups(build: Path, half: Path, labels: list[str
     ],
 )
 def test_a_bad_side_file_is_one_sentence_and_nothing_is_half_written(
-    build: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], setting: str, text: str, says: str
+    build: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    setting: str,
+    text: str,
+    says: str,
 ) -> None:
-    (tmp_path / "bad.json").write_text(text) if text[0] == "{" else (tmp_path / "bad.csv").write_text(text)
+    (tmp_path / "bad.json").write_text(text) if text[0] == "{" else (
+        tmp_path / "bad.csv"
+    ).write_text(text)
     path = next(tmp_path.iterdir())
     value = f"{path}" if setting == "names" else f"['{path}']"
-    arguments = ["split", str(ROOT / "manifests/splits/half.toml"), "--corpus", str(build), "--out", str(tmp_path / "out")]
+    arguments = [
+        "split",
+        str(ROOT / "manifests/splits/half.toml"),
+        "--corpus",
+        str(build),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main([*arguments, "--set", f"affect.{setting}={value}"]) == 2
     error = capsys.readouterr().err.strip()
     assert says in error and len(error.splitlines()) == 1, error
     assert not (tmp_path / "out").exists()
 
 
-def test_labels_of_songs_that_do_not_exist_are_told(build: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_labels_of_songs_that_do_not_exist_are_told(
+    build: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "ids.txt").write_text(f"{'0' * 32}    TRAAAAA0000000000F\n")
     (tmp_path / "table.csv").write_text("track_id,valence,energy\nTRAAAAA0000000000F,0.5,0.5\n")
-    arguments = ["split", str(ROOT / "manifests/splits/half.toml"), "--corpus", str(build), "--out", str(tmp_path / "out")]
-    sides = ["--set", f"affect.matches=['{tmp_path}/ids.txt']", "--set", f"affect.labels=['{tmp_path}/table.csv']"]
+    arguments = [
+        "split",
+        str(ROOT / "manifests/splits/half.toml"),
+        "--corpus",
+        str(build),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    sides = [
+        "--set",
+        f"affect.matches=['{tmp_path}/ids.txt']",
+        "--set",
+        f"affect.labels=['{tmp_path}/table.csv']",
+    ]
     assert main([*arguments, *sides]) == 1
     assert "no training song has a label" in capsys.readouterr().err

@@ -23,12 +23,16 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A release of 30 made-up songs in two shards a split."""
     folder = tmp_path_factory.mktemp("sound")
     for song in mock.songs(30, n_bars=8):
-        (folder / f"{song.source_key}.npz").write_bytes(write_npz(song.notes, song.tempi, 96 * len(song.bars), song.source_key))
+        (folder / f"{song.source_key}.npz").write_bytes(
+            write_npz(song.notes, song.tempi, 96 * len(song.bars), song.source_key)
+        )
     build = folder / "build.toml"
     build.write_text(
         f'name = "t"\nshards = 2\n[sources.lpd5]\nroot = "{folder}"\n[splits]\ntrain = 0.6\nvalidation = 0.2\ntest = 0.2\n'
     )
-    assert main(["build", str(build), "--out", str(folder / "out"), "--", "--runner=FnApiRunner"]) == 0
+    assert (
+        main(["build", str(build), "--out", str(folder / "out"), "--", "--runner=FnApiRunner"]) == 0
+    )
     return folder / "out" / "release"
 
 
@@ -39,11 +43,16 @@ def release(sound: Path, tmp_path: Path) -> Path:
 
 
 def shard(release: Path, split: str) -> Path:
-    return next(path for path in sorted((release / "data").glob(f"{split}-*")) if pq.read_metadata(path).num_rows)
+    return next(
+        path
+        for path in sorted((release / "data").glob(f"{split}-*"))
+        if pq.read_metadata(path).num_rows
+    )
 
 
 def rewrite(release: Path, path: Path, change: Callable[[list[dict[str, Any]]], object]) -> None:
-    """Change a shard's rows and make the manifest's hash fit, as somebody might who edits a release by hand."""
+    """Change a shard's rows and make the manifest's hash fit, as somebody might who edits a
+    release by hand."""
     rows = pq.read_table(path).to_pylist()
     change(rows)
     pq.write_table(pa.Table.from_pylist(rows, RELEASE), path)
@@ -139,16 +148,25 @@ def class_given(rows: list[dict[str, Any]]) -> None:
         (class_given, "songs have classes and the manifest has no thresholds"),
     ],
 )
-def test_an_edited_row_is_found_though_the_hash_fits(release: Path, change: Callable[[Any], None], says: str) -> None:
+def test_an_edited_row_is_found_though_the_hash_fits(
+    release: Path, change: Callable[[Any], None], says: str
+) -> None:
     rewrite(release, shard(release, "train"), change)
     assert any(says in problem for problem in verify(str(release)))
 
 
 def test_a_song_in_two_splits_is_a_leak(release: Path) -> None:
     leaked = pq.read_table(shard(release, "train")).to_pylist()[0]
-    rewrite(release, shard(release, "test"), lambda rows: rows.append({**leaked, "split": "test", "song_id": "lpd5:other"}))
+    rewrite(
+        release,
+        shard(release, "test"),
+        lambda rows: rows.append({**leaked, "split": "test", "song_id": "lpd5:other"}),
+    )
     problems = verify(str(release))
-    assert any(problem.startswith("content_hash") and "stands in test and train: a leak" in problem for problem in problems)
+    assert any(
+        problem.startswith("content_hash") and "stands in test and train: a leak" in problem
+        for problem in problems
+    )
     assert any(problem.startswith("group_id") for problem in problems)
 
 
@@ -162,7 +180,10 @@ def test_a_shard_that_globs_take_for_another_split(release: Path) -> None:
     path = shard(release, "test")
     path.rename(path.with_name("train-00009-of-00002.parquet"))
     old, new = f"data/{path.name}", "data/train-00009-of-00002.parquet"
-    edit_manifest(release, lambda manifest: [one.update(path=new) for one in manifest["shards"] if one["path"] == old])
+    edit_manifest(
+        release,
+        lambda manifest: [one.update(path=new) for one in manifest["shards"] if one["path"] == old],
+    )
     assert f"{new} is named as of another split than test" in verify(str(release))
 
 
@@ -170,19 +191,27 @@ def test_what_is_no_parquet_though_the_hash_fits(release: Path) -> None:
     path, data = shard(release, "test"), b"PAR1"
     path.write_bytes(data)
     facts = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-    edit_manifest(release, lambda m: [one.update(facts) for one in m["shards"] if one["path"] == f"data/{path.name}"])
+    edit_manifest(
+        release,
+        lambda m: [one.update(facts) for one in m["shards"] if one["path"] == f"data/{path.name}"],
+    )
     assert any(f"data/{path.name} is not Parquet" in problem for problem in verify(str(release)))
 
 
 def test_a_count_of_bytes_or_of_a_split_that_is_not_so(release: Path) -> None:
     edit_manifest(release, lambda manifest: manifest["splits"].pop("test"))
-    assert any(problem.startswith("test has ") and "the manifest says 0" in problem for problem in verify(str(release)))
+    assert any(
+        problem.startswith("test has ") and "the manifest says 0" in problem
+        for problem in verify(str(release))
+    )
     edit_manifest(release, lambda manifest: manifest["shards"][0].update(bytes=1))
     assert any("are not those the manifest hashes" in problem for problem in verify(str(release)))
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", "{", '{"shards": []}'])
-def test_a_manifest_that_is_none_is_one_sentence(release: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
+def test_a_manifest_that_is_none_is_one_sentence(
+    release: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
     (release / "manifest.json").write_text(text)
     for command in ("verify", "describe"):
         assert main([command, str(release)]) == 2

@@ -23,7 +23,15 @@ from training.evaluation.evaluate import EvaluateConfig
 from training.evaluation.evaluate import evaluate as measure
 from training.experiments.run import experiment
 from training.experiments.store import Order
-from training.generation.transfer import emotion_name, swap_latents, infer_classes, read_piece, save_songs, song_latents, shift_emotion
+from training.generation.transfer import (
+    emotion_name,
+    infer_classes,
+    read_piece,
+    save_songs,
+    shift_emotion,
+    song_latents,
+    swap_latents,
+)
 from training.parts.sampling import SamplingConfig
 from training.protocols import Autoencoder, Generator, require
 
@@ -33,23 +41,41 @@ def train(arguments: Namespace) -> None:
     config = load(arguments.file, arguments.set)
     trainer = engine.train(config, arguments.data, arguments.out, arguments.cache)
     if trainer.stopped and trainer.ranks.leads:
-        print(f"stopped at step {trainer.step} of {config.train.steps}; the same command goes on from there")
+        print(
+            f"stopped at step {trainer.step} of {config.train.steps}; the same command goes on from there"
+        )
 
 
 def sample(arguments: Namespace) -> None:
     """Write pieces of an emotion."""
     classes, choice = _classes(arguments), _choice(arguments)
     model, config, _ = load_run(arguments.model, arguments.device)
-    songs = require(model, Generator).generate(classes, arguments.n, arguments.bars or config.data.bars, choice)
-    _save(songs, [f"{emotion_name(classes)}-{choice.seed}-{index:03d}" for index in range(arguments.n)], arguments)
+    songs = require(model, Generator).generate(
+        classes, arguments.n, arguments.bars or config.data.bars, choice
+    )
+    _save(
+        songs,
+        [f"{emotion_name(classes)}-{choice.seed}-{index:03d}" for index in range(arguments.n)],
+        arguments,
+    )
 
 
 def transfer(arguments: Namespace) -> None:
     """Turn a song to another emotion."""
     classes, choice = _classes(arguments), _choice(arguments)
     model, (tokens,) = _pieces(arguments)
-    source = list(QUADRANT_CLASSES[arguments.source]) if arguments.source else infer_classes(model, tokens)
-    z = shift_emotion(model, song_latents(model, tokens), source, [classes[axis] for axis in AXES], arguments.strength)
+    source = (
+        list(QUADRANT_CLASSES[arguments.source])
+        if arguments.source
+        else infer_classes(model, tokens)
+    )
+    z = shift_emotion(
+        model,
+        song_latents(model, tokens),
+        source,
+        [classes[axis] for axis in AXES],
+        arguments.strength,
+    )
     heard = emotion_name(dict(zip(AXES, source, strict=True)))
     _save(model.write(z, choice), [f"{heard}-to-{emotion_name(classes)}"], arguments)
 
@@ -60,7 +86,10 @@ def swap(arguments: Namespace) -> None:
     model, pieces = _pieces(arguments)
     first, second = (song_latents(model, tokens) for tokens in pieces)
     both = swap_latents(first, second, "arousal" if arguments.part == "rhythm" else "valence")
-    names = [f"{kept}-with-{arguments.part}-of-{given}" for kept, given in (("first", "second"), ("second", "first"))]
+    names = [
+        f"{kept}-with-{arguments.part}-of-{given}"
+        for kept, given in (("first", "second"), ("second", "first"))
+    ]
     _save(model.write(torch.cat(both), choice), names, arguments)
 
 
@@ -76,12 +105,21 @@ def evaluate(arguments: Namespace) -> None:
     if bool(arguments.model) == bool(arguments.experiment):
         raise SettingsError("give a RUN to measure, or --experiment, not both or neither")
     if bool(arguments.plan) != bool(arguments.experiment):
-        raise SettingsError("--experiment and --plan go together: for example --plan manifests/experiments/tiny.toml")
+        raise SettingsError(
+            "--experiment and --plan go together: for example --plan manifests/experiments/tiny.toml"
+        )
     if arguments.experiment:
         _experiment(arguments)
     else:
         asked_for = build(EvaluateConfig, override({}, arguments.set))
-        report = measure(arguments.model, arguments.data, arguments.out, asked_for, arguments.cache, arguments.device)
+        report = measure(
+            arguments.model,
+            arguments.data,
+            arguments.out,
+            asked_for,
+            arguments.cache,
+            arguments.device,
+        )
         print(json.dumps(report, indent=2))
 
 
@@ -96,7 +134,17 @@ def judge(arguments: Namespace) -> None:
     """Measure the judges on real songs, and let them judge a generator."""
     asked_for = build(JudgesConfig, override({}, arguments.set))
     of = arguments.generator or ""
-    print(judged(arguments.model, of, arguments.data, arguments.out, asked_for, arguments.cache, arguments.device))
+    print(
+        judged(
+            arguments.model,
+            of,
+            arguments.data,
+            arguments.out,
+            asked_for,
+            arguments.cache,
+            arguments.device,
+        )
+    )
 
 
 def _classes(arguments: Namespace) -> dict[str, int | None]:
@@ -106,12 +154,22 @@ def _classes(arguments: Namespace) -> dict[str, int | None]:
         raise SettingsError("give --emotion, or --arousal and --valence, not both")
     if not arguments.emotion and not given:
         names = "|".join(sorted(QUADRANT_CLASSES))
-        raise SettingsError(f"say which emotion: --emotion {names}, or --arousal 0|1, --valence 0|1")
-    return dict(zip(AXES, QUADRANT_CLASSES[arguments.emotion], strict=True)) if arguments.emotion else one_by_one
+        raise SettingsError(
+            f"say which emotion: --emotion {names}, or --arousal 0|1, --valence 0|1"
+        )
+    return (
+        dict(zip(AXES, QUADRANT_CLASSES[arguments.emotion], strict=True))
+        if arguments.emotion
+        else one_by_one
+    )
 
 
 def _choice(arguments: Namespace) -> SamplingConfig:
-    return build(SamplingConfig, {name: getattr(arguments, name) for name in ("temperature", "top_p", "seed")}, "sampling")
+    return build(
+        SamplingConfig,
+        {name: getattr(arguments, name) for name in ("temperature", "top_p", "seed")},
+        "sampling",
+    )
 
 
 def _pieces(arguments: Namespace) -> tuple[Any, list[Tensor]]:
@@ -119,7 +177,9 @@ def _pieces(arguments: Namespace) -> tuple[Any, list[Tensor]]:
     model, config, _ = load_run(arguments.model, arguments.device)
     splits: Callable[[str], Split] | None = None
     if arguments.data:
-        splits = partial(open_split, prepare(open_release(arguments.data), config.data, arguments.cache))
+        splits = partial(
+            open_split, prepare(open_release(arguments.data), config.data, arguments.cache)
+        )
     pieces = [read_piece(name, config.data, splits, arguments.start) for name in arguments.song]
     return require(model, Autoencoder), [piece.to(arguments.device) for piece in pieces]
 

@@ -17,7 +17,8 @@ class Trainable(Protocol):
     """What every model can: learn."""
 
     def forward(self, batch: "Mapping[str, Tensor]", step: "Tensor | None") -> "dict[str, Tensor]":
-        """`loss` and its terms, a number each, at a step; None: every schedule at its end, for validation."""
+        """`loss` and its terms, a number each, at a step; None: every schedule at its end, for
+        validation."""
 
     def flops_per_step(self, places: int, length: int) -> float:
         """Multiply-adds ×2 of a training step over `places` token places in bars of `length`."""
@@ -30,7 +31,9 @@ class Trainable(Protocol):
 class Generator(Protocol):
     """write music of an emotion"""
 
-    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: "SamplingConfig") -> "list[Song]":
+    def generate(
+        self, classes: Mapping[str, int | None], n: int, bars: int, choice: "SamplingConfig"
+    ) -> "list[Song]":
         """n pieces; classes: LOW, HIGH or None (any) of each axis."""
 
 
@@ -39,7 +42,8 @@ class Autoencoder(Protocol):
     """write a song again from latents"""
 
     def encode(self, tokens: "Tensor") -> "dict[str, tuple[Tensor, Tensor]]":
-        """tokens (B, T, L) to mean and log variance (B, T, d) of each axis's latent, in the order of AXES."""
+        """tokens (B, T, L) to mean and log variance (B, T, d) of each axis's latent, in the
+        order of AXES."""
 
     def write(self, z: "Tensor", choice: "SamplingConfig") -> "list[Song]":
         """A piece from each of (B, T, Σd)."""
@@ -79,5 +83,7 @@ class Clustered(Protocol):
 def require(model: Any, ability: Any) -> Any:
     """The model, where it has the ability; else RunFailed says what it cannot."""
     if not isinstance(model, ability):
-        raise RunFailed(f"a {type(model).__name__} cannot {ability.__doc__}: give a run of a model that can")
+        raise RunFailed(
+            f"a {type(model).__name__} cannot {ability.__doc__}: give a run of a model that can"
+        )
     return model

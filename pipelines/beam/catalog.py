@@ -18,7 +18,9 @@ def read_columns(path: str, columns: list[str] | None = None) -> pa.Table:
         return pq.read_table(stream, columns=columns)
 
 
-def read_facts(index: int, corpus: str, n_shards: int, judge: Callable[[pa.Table, int], pa.Table]) -> pa.Table:
+def read_facts(
+    index: int, corpus: str, n_shards: int, judge: Callable[[pa.Table, int], pa.Table]
+) -> pa.Table:
     """The statistics of one songs shard, judged."""
     return judge(read_columns(shard_path(corpus, "songs", index, n_shards), STATISTICS), index)
 
@@ -30,20 +32,30 @@ def write_table(path: str, table: pa.Table) -> None:
 
 
 def together(tables: Iterable[pa.Table], empty: pa.Schema) -> pa.Table:
-    """Tables as one; no table is an empty one. Their order is the runner's: whoever takes this sorts."""
+    """Tables as one; no table is an empty one. Their order is the runner's: whoever takes this
+    sorts."""
     return pa.concat_tables([empty.empty_table(), *tables])
 
 
 def write_catalog(verdicts: tuple[int, pa.Table], out: str, n_shards: int) -> int:
-    """One shard of the catalog, its rows as those of the songs shard, and a Reject for every song that is not kept."""
+    """One shard of the catalog, its rows as those of the songs shard, and a Reject for every
+    song that is not kept."""
     index, catalog = verdicts
     rows = catalog.to_pylist()
     write_rows(shard_path(out, "catalog", index, n_shards), CATALOG, rows)
     left = [vars(reject_of(row)) for row in rows if not row["kept"]]
-    write_rows(files.join(out, "rejects", files.shard_name("curate", index, n_shards)), REJECTS, left)
+    write_rows(
+        files.join(out, "rejects", files.shard_name("curate", index, n_shards)), REJECTS, left
+    )
     return index
 
 
 def reject_of(row: dict[str, Any]) -> Reject:
     """A song's first failed rule is its reason; the detail has what they all say."""
-    return Reject(row["song_id"], row["source"], "curate", row["failed"][0], f"{', '.join(row['failed'])}: {row['detail']}")
+    return Reject(
+        row["song_id"],
+        row["source"],
+        "curate",
+        row["failed"][0],
+        f"{', '.join(row['failed'])}: {row['detail']}",
+    )

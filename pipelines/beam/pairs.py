@@ -1,7 +1,8 @@
-"""The coats around near-duplicates: columns of keys by bucket, candidate pairs by block, verified pairs out.
+"""The coats around near-duplicates: columns of keys by bucket, candidate pairs by block, verified
+pairs out.
 
-Elements are arrays, thousands of them and not millions. A song's number is its row counted over all shards in order, so
-it is the same on any runner.
+Elements are arrays, thousands of them and not millions. A song's number is its row counted over all
+shards in order, so it is the same on any runner.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +16,14 @@ import pyarrow.parquet as pq
 
 from pipelines.beam.catalog import read_columns
 from pipelines.beam.shards import shard_path
-from pipelines.dedupe.candidates import DedupeConfig, Pairs, candidate_pairs, join_keys, key_shares, shared_keys
+from pipelines.dedupe.candidates import (
+    DedupeConfig,
+    Pairs,
+    candidate_pairs,
+    join_keys,
+    key_shares,
+    shared_keys,
+)
 from pipelines.dedupe.clusters import PAIRS, by_block, verify_pairs
 from pipelines.io import files
 
@@ -47,7 +55,10 @@ class Corpus:
 
 def corpus_of(folder: str, n_shards: int) -> Corpus:
     """The corpus ingested at a folder."""
-    return Corpus(folder, tuple(_n_rows(shard_path(folder, "signatures", i, n_shards)) for i in range(n_shards)))
+    return Corpus(
+        folder,
+        tuple(_n_rows(shard_path(folder, "signatures", i, n_shards)) for i in range(n_shards)),
+    )
 
 
 def _n_rows(path: str) -> int:
@@ -63,8 +74,12 @@ class NearPairs(beam.PTransform):  # type: ignore[misc]  # Beam is untyped here
         self._with = corpus, config
 
     def expand(self, shards: beam.PCollection) -> beam.PCollection:
-        keys = shards | "Keys" >> beam.FlatMap(read_keys, *self._with).with_outputs(SIZES, main="keys")
-        shared = keys.keys | "By key" >> beam.GroupByKey() | "Shared keys" >> beam.Map(shared_in_bucket)
+        keys = shards | "Keys" >> beam.FlatMap(read_keys, *self._with).with_outputs(
+            SIZES, main="keys"
+        )
+        shared = (
+            keys.keys | "By key" >> beam.GroupByKey() | "Shared keys" >> beam.Map(shared_in_bucket)
+        )
         return (
             {"shared": shared, "sizes": keys[SIZES]}
             | "All keys" >> beam.CoGroupByKey()
@@ -75,7 +90,8 @@ class NearPairs(beam.PTransform):  # type: ignore[misc]  # Beam is untyped here
 
 
 def read_keys(index: int, corpus: Corpus, config: DedupeConfig) -> Iterator[Any]:
-    """(bucket of the key space, (keys, songs)) of one shard, and its songs' numbers of shingles on the side."""
+    """(bucket of the key space, (keys, songs)) of one shard, and its songs' numbers of shingles
+    on the side."""
     shingles = corpus.signatures(index)["shingles"].combine_chunks()
     offsets = shingles.offsets.to_numpy()
     keys, songs = join_keys(shingles.values.to_numpy(), offsets, config)
@@ -87,19 +103,27 @@ def read_keys(index: int, corpus: Corpus, config: DedupeConfig) -> Iterator[Any]
     yield beam.pvalue.TaggedOutput(SIZES, (0, (index, np.diff(offsets))))
 
 
-def shared_in_bucket(bucket: tuple[int, Iterable[tuple[np.ndarray, np.ndarray]]]) -> tuple[int, tuple[np.ndarray, np.ndarray]]:
+def shared_in_bucket(
+    bucket: tuple[int, Iterable[tuple[np.ndarray, np.ndarray]]],
+) -> tuple[int, tuple[np.ndarray, np.ndarray]]:
     """(0, (songs, counts)): who holds each key of a bucket."""
     keys, songs = zip(*bucket[1], strict=True)
     return 0, shared_keys(np.concatenate(keys), np.concatenate(songs))
 
 
 def candidates_by_block(
-    keyed: tuple[int, Mapping[str, Iterable[tuple[Any, np.ndarray]]]], corpus: Corpus, config: DedupeConfig
+    keyed: tuple[int, Mapping[str, Iterable[tuple[Any, np.ndarray]]]],
+    corpus: Corpus,
+    config: DedupeConfig,
 ) -> Iterator[tuple[np.ndarray, Pairs]]:
     """(numbers of shingles, pairs) for each two blocks that have candidates."""
     songs, counts = zip(*keyed[1]["shared"], strict=True)
-    sizes = np.concatenate([size for _, size in sorted(keyed[1]["sizes"], key=lambda shard: shard[0])])
-    pairs = candidate_pairs(np.concatenate(songs), np.concatenate(counts), sizes, key_shares(sizes, config), config)
+    sizes = np.concatenate(
+        [size for _, size in sorted(keyed[1]["sizes"], key=lambda shard: shard[0])]
+    )
+    pairs = candidate_pairs(
+        np.concatenate(songs), np.concatenate(counts), sizes, key_shares(sizes, config), config
+    )
     for _, _, part in by_block(pairs, corpus.blocks()):
         yield sizes, part
 
@@ -107,13 +131,19 @@ def candidates_by_block(
 def verify_block(block: tuple[np.ndarray, Pairs], corpus: Corpus, config: DedupeConfig) -> pa.Table:
     """PAIRS over the group thresholds among the candidates of two blocks."""
     sizes, likely = block
-    ids, signatures = read_signatures(np.unique(np.concatenate([likely.first, likely.second])), corpus)
+    ids, signatures = read_signatures(
+        np.unique(np.concatenate([likely.first, likely.second])), corpus
+    )
     pairs, verdicts = verify_pairs(likely, sizes, signatures, config)
     a, b = ([ids[song] for song in songs.tolist()] for songs in (pairs.first, pairs.second))
-    return pa.table([a, b, verdicts.jaccard, verdicts.containment, verdicts.duplicate], names=PAIRS.names).cast(PAIRS)
+    return pa.table(
+        [a, b, verdicts.jaccard, verdicts.containment, verdicts.duplicate], names=PAIRS.names
+    ).cast(PAIRS)
 
 
-def read_signatures(songs: np.ndarray, corpus: Corpus) -> tuple[dict[int, str], dict[int, np.ndarray]]:
+def read_signatures(
+    songs: np.ndarray, corpus: Corpus
+) -> tuple[dict[int, str], dict[int, np.ndarray]]:
     """song_id and shingles of some songs, by number; shards without any of them are not read."""
     ids: dict[int, str] = {}
     signatures: dict[int, np.ndarray] = {}
@@ -125,6 +155,8 @@ def read_signatures(songs: np.ndarray, corpus: Corpus) -> tuple[dict[int, str], 
         table = corpus.signatures(index).take(mine - first)
         shingles = table["shingles"].combine_chunks()
         offsets, values = shingles.offsets.to_numpy(), shingles.values.to_numpy()
-        for place, (song, song_id) in enumerate(zip(mine.tolist(), table["song_id"].to_pylist(), strict=True)):
+        for place, (song, song_id) in enumerate(
+            zip(mine.tolist(), table["song_id"].to_pylist(), strict=True)
+        ):
             ids[song], signatures[song] = song_id, values[offsets[place] : offsets[place + 1]]
     return ids, signatures

@@ -1,7 +1,8 @@
 """Progress: how far an ingest has come, on a terminal as a bar and elsewhere as plain lines.
 
-Workers on this machine append one byte a song to a file of their shard (pipelines/beam/shards.py: Tally); a thread of
-the launcher adds the bytes up. On a remote file system there is nothing to watch, and the runner's own page tells.
+Workers on this machine append one byte a song to a file of their shard (pipelines/beam/shards.py:
+Tally); a thread of the launcher adds the bytes up. On a remote file system there is nothing to
+watch, and the runner's own page tells.
 """
 
 import sys
@@ -38,7 +39,12 @@ class Progress:
             self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()

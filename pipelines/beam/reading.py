@@ -1,4 +1,5 @@
-"""Reading: one song's bytes to one row of the songs table. Runs in a sandbox's child, so it imports no Beam."""
+"""Reading: one song's bytes to one row of the songs table. Runs in a sandbox's child, so it
+imports no Beam."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from schemas.song import Song
 
 @dataclass(frozen=True)
 class Reading:
-    """How songs are read: per source its parse function, root and config; per feature its compute function and config."""
+    """How songs are read: per source its parse function, root and config; per feature its
+    compute function and config."""
 
     sources: Mapping[str, tuple[Callable[..., Song], str, Any]]
     features: tuple[tuple[Callable[..., Mapping[str, Any]], Any], ...]
@@ -22,13 +24,17 @@ class Reading:
     limits: Limits
 
 
-def make_row(parse: Callable[..., Song], item: Item, blobs: tuple[bytes, ...], config: Any, reading: Reading) -> dict[str, Any]:
+def make_row(
+    parse: Callable[..., Song], item: Item, blobs: tuple[bytes, ...], config: Any, reading: Reading
+) -> dict[str, Any]:
     """Parse one song and compute all that it alone decides."""
     song = parse(item, blobs, config, reading.limits)
     if song.song_id != item.song_id:
         raise ValueError(f"{item.song_id} was read as {song.song_id}")
     if len(song.bars) > reading.limits.max_bars:
-        raise BadInput(Reason.TOO_LARGE, f"{len(song.bars)} bars, max_bars {reading.limits.max_bars}")
+        raise BadInput(
+            Reason.TOO_LARGE, f"{len(song.bars)} bars, max_bars {reading.limits.max_bars}"
+        )
     grid = quantise(song)
     features: dict[str, Any] = {}
     for compute, feature_config in reading.features:

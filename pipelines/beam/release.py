@@ -1,4 +1,5 @@
-"""WriteRelease: the coat around publishing, which turns a songs shard and its catalog into one shard a split."""
+"""WriteRelease: the coat around publishing, which turns a songs shard and its catalog into one
+shard a split."""
 
 import hashlib
 from collections.abc import Iterator
@@ -42,7 +43,8 @@ class HashedStream:
 
 
 class SplitWriter:
-    """Rows of one split of one shard, in row groups of a fixed size whatever pieces they come in."""
+    """Rows of one split of one shard, in row groups of a fixed size whatever pieces they come
+    in."""
 
     def __init__(self, path: str, split: str, stream: IO[bytes]) -> None:
         self._path, self._split = path, split
@@ -57,7 +59,10 @@ class SplitWriter:
             self._flush()
 
     def _flush(self) -> None:
-        rows, self._waiting = self._waiting.slice(0, ROWS_PER_GROUP), self._waiting.slice(ROWS_PER_GROUP)
+        rows, self._waiting = (
+            self._waiting.slice(0, ROWS_PER_GROUP),
+            self._waiting.slice(ROWS_PER_GROUP),
+        )
         self._rows += rows.num_rows
         self._writer.write_table(rows.combine_chunks(), row_group_size=ROWS_PER_GROUP)
 
@@ -71,7 +76,8 @@ class SplitWriter:
 def write_release(
     index: int, corpus: str, catalog_at: str, release: str, n_shards: int, splits: tuple[str, ...]
 ) -> list[Shard]:
-    """The kept songs of one shard, with their verdicts, as one file a split; gives what was written."""
+    """The kept songs of one shard, with their verdicts, as one file a split; gives what was
+    written."""
     catalog = read_columns(shard_path(catalog_at, "catalog", index, n_shards))
     with ExitStack() as stack:
         writers = {}
@@ -82,13 +88,17 @@ def write_release(
         for songs, verdicts in in_step(shard_path(corpus, "songs", index, n_shards), catalog):
             for split, writer in writers.items():
                 chosen = pc.and_(verdicts["kept"], pc.equal(verdicts["split"], split))
-                rows = [*songs.filter(chosen).columns, *verdicts.select([f.name for f in VERDICTS]).filter(chosen).columns]
+                rows = [
+                    *songs.filter(chosen).columns,
+                    *verdicts.select([f.name for f in VERDICTS]).filter(chosen).columns,
+                ]
                 writer.add(pa.Table.from_arrays(rows, schema=RELEASE))
         return [writer.close() for writer in writers.values()]
 
 
 def in_step(songs_path: str, catalog: pa.Table) -> Iterator[tuple[pa.Table, pa.Table]]:
-    """Row groups of songs with the catalog rows of the same songs; raises ValueError where the two part."""
+    """Row groups of songs with the catalog rows of the same songs; raises ValueError where the
+    two part."""
     at = 0
     with files.open_input(songs_path) as stream:
         parquet = pq.ParquetFile(stream)

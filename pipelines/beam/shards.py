@@ -1,7 +1,8 @@
-"""WriteSongs: the coat around reading, which turns the keys of one shard into one Parquet file of songs.
+"""WriteSongs: the coat around reading, which turns the keys of one shard into one Parquet file of
+songs.
 
-A shard stands under its name only when it is whole, with its spec hash and its counts in its footer; the rejects and the
-signatures of the same songs stand beside it, written before it.
+A shard stands under its name only when it is whole, with its spec hash and its counts in its
+footer; the rejects and the signatures of the same songs stand beside it, written before it.
 """
 
 import json
@@ -23,7 +24,8 @@ from schemas.reject import BadInput, Reason, Reject
 from schemas.row import REJECTS, SIGNATURES, SONGS, to_table
 
 ROWS_PER_GROUP = 256
-# Without dictionaries real songs take a fifth less room and half the time: their columns are long lists of numbers.
+# Without dictionaries real songs take a fifth less room and half the time: their columns are long
+# lists of numbers.
 PARQUET: dict[str, Any] = {"compression": "zstd", "use_dictionary": False}
 SPEC_KEY, READ_KEY = b"moodroll.spec_sha256", b"moodroll.read"
 
@@ -58,12 +60,17 @@ class WriteSongs(beam.DoFn):  # type: ignore[misc]  # Beam is untyped here
 
 
 def write_shard(out: str, task: Task, reading: Reading, sandbox: Sandbox) -> None:
-    """Read the songs of one shard in order and write its three files; a bad file is a row among the rejects."""
+    """Read the songs of one shard in order and write its three files; a bad file is a row among
+    the rejects."""
     items = read_plan(out, task.index, task.n_shards)
-    paths = {kind: shard_path(out, kind, task.index, task.n_shards) for kind in ("songs", "signatures", "rejects")}
+    paths = {
+        kind: shard_path(out, kind, task.index, task.n_shards)
+        for kind in ("songs", "signatures", "rejects")
+    }
     rejects: list[Reject] = []
     with ExitStack() as stack:
-        # Contexts close in reverse: the songs' name, which says that the shard is done, is given last.
+        # Contexts close in reverse: the songs' name, which says that the shard is done, is given
+        # last.
         songs = stack.enter_context(table_writer(paths["songs"], SONGS))
         signatures = stack.enter_context(table_writer(paths["signatures"], SIGNATURES))
         tally = stack.enter_context(Tally(out, task.index))
@@ -96,7 +103,9 @@ def read_blobs(item: Item, root: str, limits: Limits) -> tuple[bytes, ...]:
     if item.n_bytes == 0:
         raise BadInput(Reason.EMPTY_FILE, "it has no bytes")
     if item.n_bytes > limits.max_file_bytes:
-        raise BadInput(Reason.TOO_LARGE, f"{item.n_bytes} bytes, max_file_bytes {limits.max_file_bytes}")
+        raise BadInput(
+            Reason.TOO_LARGE, f"{item.n_bytes} bytes, max_file_bytes {limits.max_file_bytes}"
+        )
     try:
         return tuple(files.BeamFiles().read(root, path) for path in item.paths)
     except OSError as error:
@@ -146,7 +155,8 @@ def write_rows(path: str, schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) 
 
 
 class Tally:
-    """One byte a song in a small file, by which a launcher on the same machine sees how far a shard has come."""
+    """One byte a song in a small file, by which a launcher on the same machine sees how far a
+    shard has come."""
 
     def __init__(self, out: str, index: int) -> None:
         self._path = Path(out, "progress", f"{index:05d}") if files.is_local(out) else None

@@ -1,4 +1,5 @@
-"""From candidate pairs to clusters: exact similarity, verdicts, what hangs together, and the song that stays.
+"""From candidate pairs to clusters: exact similarity, verdicts, what hangs together, and the song
+that stays.
 
 The steps of curate, each a pure function on columns, in their order:
 
@@ -9,6 +10,7 @@ The steps of curate, each a pure function on columns, in their order:
     components, survivors    the clusters, and the song that each keeps
 
 `similar_pairs` runs those up to verify_pairs in memory.
+
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +20,15 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
-from pipelines.dedupe.candidates import DedupeConfig, Pairs, candidate_pairs, join_keys, key_shares, run_begins, shared_keys
+from pipelines.dedupe.candidates import (
+    DedupeConfig,
+    Pairs,
+    candidate_pairs,
+    join_keys,
+    key_shares,
+    run_begins,
+    shared_keys,
+)
 
 # Pairs by song_id as they come out of verification: what curate gathers.
 PAIRS = pa.schema(
@@ -43,7 +53,8 @@ class Verdicts:
 
 
 def similar_pairs(signatures: Sequence[np.ndarray], config: DedupeConfig) -> tuple[Pairs, Verdicts]:
-    """All pairs of songs over the group thresholds, sorted, with the shingles they share, and what that makes them."""
+    """All pairs of songs over the group thresholds, sorted, with the shingles they share, and
+    what that makes them."""
     sizes = np.array([len(signature) for signature in signatures], np.int64)
     values = np.concatenate([np.zeros(0, np.uint64), *signatures])
     keys, songs = join_keys(values, np.append(0, np.cumsum(sizes)), config)
@@ -52,10 +63,16 @@ def similar_pairs(signatures: Sequence[np.ndarray], config: DedupeConfig) -> tup
 
 
 def verify_pairs(
-    likely: Pairs, sizes: np.ndarray, signatures: Sequence[np.ndarray] | Mapping[int, np.ndarray], config: DedupeConfig
+    likely: Pairs,
+    sizes: np.ndarray,
+    signatures: Sequence[np.ndarray] | Mapping[int, np.ndarray],
+    config: DedupeConfig,
 ) -> tuple[Pairs, Verdicts]:
-    """The candidates that are over the group thresholds, with the shingles they share, and what that makes them."""
-    pairs = Pairs(likely.first, likely.second, shared_shingles(likely.first, likely.second, signatures))
+    """The candidates that are over the group thresholds, with the shingles they share, and what
+    that makes them."""
+    pairs = Pairs(
+        likely.first, likely.second, shared_shingles(likely.first, likely.second, signatures)
+    )
     pairs = pairs.take(judge(pairs, sizes, config).same_group)
     return pairs, judge(pairs, sizes, config)
 
@@ -63,7 +80,8 @@ def verify_pairs(
 def by_block(pairs: Pairs, block: np.ndarray) -> Iterator[tuple[int, int, Pairs]]:
     """The pairs of each two blocks, as (block, block, pairs); block: number of every song's block.
 
-    Whoever counts what a part's pairs share needs the signatures of two blocks and no more, whatever the corpus.
+    Whoever counts what a part's pairs share needs the signatures of two blocks and no more,
+    whatever the corpus.
     """
     low, high = np.sort([block[pairs.first], block[pairs.second]], axis=0).astype(np.int64)
     codes = (low << 32) | high
@@ -74,11 +92,15 @@ def by_block(pairs: Pairs, block: np.ndarray) -> Iterator[tuple[int, int, Pairs]
 
 
 def shared_shingles(
-    first: np.ndarray, second: np.ndarray, signatures: Sequence[np.ndarray] | Mapping[int, np.ndarray]
+    first: np.ndarray,
+    second: np.ndarray,
+    signatures: Sequence[np.ndarray] | Mapping[int, np.ndarray],
 ) -> np.ndarray:
-    """How many shingles each pair of songs has in common, int32; signatures[song]: sorted distinct hashes."""
+    """How many shingles each pair of songs has in common, int32; signatures[song]: sorted
+    distinct hashes."""
     shared = np.zeros(len(first), np.int32)
-    # One pair at a time: two signatures sort in the first-level cache, which no batch of pairs does.
+    # One pair at a time: two signatures sort in the first-level cache, which no batch of pairs
+    # does.
     for i, (a, b) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
         both = np.concatenate([signatures[a], signatures[b]])
         both.sort()
@@ -87,7 +109,8 @@ def shared_shingles(
 
 
 def judge(pairs: Pairs, sizes: np.ndarray, config: DedupeConfig) -> Verdicts:
-    """Jaccard, containment and verdicts of pairs with their shared shingles; sizes: shingles of every song."""
+    """Jaccard, containment and verdicts of pairs with their shared shingles; sizes: shingles of
+    every song."""
     size_first, size_second = sizes[pairs.first].astype(np.float64), sizes[pairs.second]
     jaccard = pairs.shared / np.maximum(size_first + size_second - pairs.shared, 1)
     containment = pairs.shared / np.maximum(np.minimum(size_first, size_second), 1)
@@ -96,12 +119,14 @@ def judge(pairs: Pairs, sizes: np.ndarray, config: DedupeConfig) -> Verdicts:
         jaccard,
         containment,
         enough & ((jaccard >= config.group_jaccard) | (containment >= config.group_containment)),
-        enough & ((jaccard >= config.duplicate_jaccard) | (containment >= config.duplicate_containment)),
+        enough
+        & ((jaccard >= config.duplicate_jaccard) | (containment >= config.duplicate_containment)),
     )
 
 
 def components(n_songs: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The cluster of every song, int32: the smallest song number that pairs connect it with (its own, if none does)."""
+    """The cluster of every song, int32: the smallest song number that pairs connect it with (its
+    own, if none does)."""
     label = np.arange(n_songs, dtype=np.int32)
     while True:
         low, high = np.minimum(label[first], label[second]), np.maximum(label[first], label[second])
@@ -113,12 +138,16 @@ def components(n_songs: int, first: np.ndarray, second: np.ndarray) -> np.ndarra
 
 
 def survivors(cluster: np.ndarray, quality: Sequence[np.ndarray], rank: np.ndarray) -> np.ndarray:
-    """The song each song's cluster keeps, int: best by the first quality column, then by the next, then least rank.
+    """The song each song's cluster keeps, int: best by the first quality column, then by the next,
+    then least rank.
 
-    cluster: label of every song; quality: columns in which more is better (passes the other filters, has a label match,
-    tracks, seconds); rank: distinct, the place of each song_id in sorted order.
+    cluster: label of every song; quality: columns in which more is better (passes the other
+    filters, has a label match, tracks, seconds); rank: distinct, the place of each song_id in
+    sorted order.
     """
-    order = np.lexsort((rank, *(-column.astype(np.float64) for column in reversed(quality)), cluster))
+    order = np.lexsort(
+        (rank, *(-column.astype(np.float64) for column in reversed(quality)), cluster)
+    )
     kept = order[run_begins(cluster[order])]
     best = np.empty(cluster.max(initial=-1) + 1, np.int64)
     best[cluster[kept]] = kept

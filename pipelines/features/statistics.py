@@ -7,7 +7,15 @@ import numpy as np
 from schemas.grid import Grid
 from schemas.song import TICKS_PER_QUARTER, TRACKS, Song, seconds_at
 
-COLUMNS = ("seconds", "mean_bpm", "n_notes", "n_bars", "bar_sixteenths_max", "track_notes", "track_velocities")
+COLUMNS = (
+    "seconds",
+    "mean_bpm",
+    "n_notes",
+    "n_bars",
+    "bar_sixteenths_max",
+    "track_notes",
+    "track_velocities",
+)
 
 
 def compute(song: Song, grid: Grid, config: Any = None) -> dict[str, Any]:
@@ -19,7 +27,9 @@ def compute(song: Song, grid: Grid, config: Any = None) -> dict[str, Any]:
     velocity_sums = np.bincount(notes["track"], notes["velocity"], len(TRACKS))
     return {
         "seconds": seconds,
-        "mean_bpm": end / TICKS_PER_QUARTER * 60 / seconds if seconds else float(song.tempi["bpm"][0]),
+        "mean_bpm": end / TICKS_PER_QUARTER * 60 / seconds
+        if seconds
+        else float(song.tempi["bpm"][0]),
         "n_notes": len(notes),
         "n_bars": len(song.bars),
         "bar_sixteenths_max": int(grid.bar_positions.max()),

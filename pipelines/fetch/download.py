@@ -1,4 +1,5 @@
-"""One file over HTTP: gone on with by Range after a drop or a kill, never mixed from two versions of it."""
+"""One file over HTTP: gone on with by Range after a drop or a kill, never mixed from two
+versions of it."""
 
 import json
 import re
@@ -31,8 +32,8 @@ class _Dropped(Exception):
 
 @dataclass(frozen=True)
 class Manners:
-    """How a URL is asked: timeout_seconds without a byte; tries in a row that bring next to nothing; between tries
-    backoff_seconds, twice as long each time, at most max_backoff_seconds.
+    """How a URL is asked: timeout_seconds without a byte; tries in a row that bring next to
+    nothing; between tries backoff_seconds, twice as long each time, at most max_backoff_seconds.
     """
 
     timeout_seconds: float = 30.0
@@ -43,7 +44,8 @@ class Manners:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is known of a file beforehand: size in bytes, 0 if unknown; whether its hash is pinned; the most it may be."""
+    """What is known of a file beforehand: size in bytes, 0 if unknown; whether its hash is
+    pinned; the most it may be."""
 
     size: int
     pinned: bool
@@ -51,7 +53,8 @@ class Wanted:
 
 
 class Part:
-    """NAME.part, the bytes that have come, and NAME.part.json, which says of what version of which URL they are."""
+    """NAME.part, the bytes that have come, and NAME.part.json, which says of what version of
+    which URL they are."""
 
     def __init__(self, path: Path) -> None:
         self.path, self._note = path, path.with_name(f"{path.name}.json")
@@ -60,14 +63,17 @@ class Part:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def note(self) -> dict[str, Any]:
-        """url, validator ("" if the server gave none) and total (bytes, None if unknown); empty where nothing is known."""
+        """url, validator ("" if the server gave none) and total (bytes, None if unknown); empty
+        where nothing is known."""
         try:
             return dict(json.loads(self._note.read_text("utf-8")))
         except (OSError, ValueError, TypeError):
             return {}
 
     def write_note(self, url: str, validator: str, total: int | None) -> None:
-        self._note.write_text(json.dumps({"url": url, "validator": validator, "total": total}), "utf-8")
+        self._note.write_text(
+            json.dumps({"url": url, "validator": validator, "total": total}), "utf-8"
+        )
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -75,7 +81,8 @@ class Part:
 
 
 def download(url: str, part: Part, wanted: Wanted, manners: Manners) -> None:
-    """Bring the whole of a URL into `part`, from where it stands; raises Unreachable, and OSError where it cannot write."""
+    """Bring the whole of a URL into `part`, from where it stands; raises Unreachable, and
+    OSError where it cannot write."""
     failures, best = 0, part.size()
     while True:
         try:
@@ -99,13 +106,21 @@ def _go_on(url: str, part: Part, wanted: Wanted, manners: Manners) -> None:
         return
     headers = {"Accept-Encoding": "identity", "User-Agent": "moodroll-data"}
     if start:
-        headers |= {"Range": f"bytes={start}-"} | ({"If-Range": note["validator"]} if note["validator"] else {})
+        headers |= {"Range": f"bytes={start}-"} | (
+            {"If-Range": note["validator"]} if note["validator"] else {}
+        )
     try:
-        with requests.get(url, headers=headers, stream=True, timeout=manners.timeout_seconds) as response:
+        with requests.get(
+            url, headers=headers, stream=True, timeout=manners.timeout_seconds
+        ) as response:
             _take(response, url, part, start, wanted)
     except requests.TooManyRedirects as error:
         raise Unreachable("redirects without end") from error
-    except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
+    except (
+        requests.exceptions.InvalidSchema,
+        requests.exceptions.InvalidURL,
+        requests.exceptions.MissingSchema,
+    ) as error:
         raise Unreachable("leads to an address that is not http or https") from error
     except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
         raise _Dropped(f"sends nothing for {manners.timeout_seconds:g} s") from error
@@ -116,20 +131,26 @@ def _go_on(url: str, part: Part, wanted: Wanted, manners: Manners) -> None:
 
 
 def _may_go_on(note: dict[str, Any], url: str, wanted: Wanted) -> bool:
-    """Whether what is there can be told from another version: by the server's validator, or by the hash at the end."""
+    """Whether what is there can be told from another version: by the server's validator, or by
+    the hash at the end."""
     return bool(note) and (wanted.pinned or (note["url"] == url and bool(note["validator"])))
 
 
 def _take(response: requests.Response, url: str, part: Part, start: int, wanted: Wanted) -> None:
-    """Write what an answer brings, from `start` if it goes on there and from 0 if it begins again."""
+    """Write what an answer brings, from `start` if it goes on there and from 0 if it begins
+    again."""
     _refuse_status(response, part, start)
     start, total = _span(response, part, start)
     if total is not None and total > wanted.max_bytes:
         part.remove()
-        raise Unreachable(f"gives {total:,} bytes, more than the {wanted.max_bytes:,} that are taken (max_gib)")
+        raise Unreachable(
+            f"gives {total:,} bytes, more than the {wanted.max_bytes:,} that are taken (max_gib)"
+        )
     if wanted.size and total not in (None, wanted.size):
         part.remove()
-        raise Unreachable(f"gives {total:,} bytes where {wanted.size:,} are expected: it is another version")
+        raise Unreachable(
+            f"gives {total:,} bytes where {wanted.size:,} are expected: it is another version"
+        )
     if not start:
         part.write_note(url, _validator(response), total)
     come = _write(response, part, start, total, total or wanted.size or wanted.max_bytes)
@@ -152,7 +173,11 @@ def _refuse_status(response: requests.Response, part: Part, start: int) -> None:
         raise Unreachable(f"is not there ({status})")
     if status != 200 and not (status == 206 and start):
         raise Unreachable(f"answers {status} ({response.reason})")
-    if response.headers.get("Content-Type", "").lower().startswith(("text/html", "application/xhtml")):
+    if (
+        response.headers.get("Content-Type", "")
+        .lower()
+        .startswith(("text/html", "application/xhtml"))
+    ):
         raise Unreachable("gives a web page instead of the file")
 
 
@@ -169,18 +194,22 @@ def _span(response: requests.Response, part: Part, start: int) -> tuple[int, int
 
 
 def _validator(response: requests.Response) -> str:
-    """What tells this version of the file from others, fit for If-Range (RFC 9110, 13.1.5): no weak ETag."""
+    """What tells this version of the file from others, fit for If-Range (RFC 9110, 13.1.5): no
+    weak ETag."""
     etag = str(response.headers.get("ETag", ""))
     return etag if etag.startswith('"') else str(response.headers.get("Last-Modified", ""))
 
 
-def _write(response: requests.Response, part: Part, start: int, total: int | None, most: int) -> int:
+def _write(
+    response: requests.Response, part: Part, start: int, total: int | None, most: int
+) -> int:
     """The size of the part once the answer has ended; raises Unreachable past `most` bytes."""
     part.path.touch()
     with part.path.open("r+b") as out, bar(f"download {part.path.stem}", total, start) as shown:
         out.seek(start)
         out.truncate()
-        # The bytes as they were sent: a server that calls .tar.gz a gzip encoding would see it unpacked.
+        # The bytes as they were sent: a server that calls .tar.gz a gzip encoding would see it
+        # unpacked.
         for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
             start += len(chunk)
             if start > most:

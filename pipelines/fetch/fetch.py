@@ -14,12 +14,17 @@ from schemas.manifest import to_json
 from schemas.reject import BuildFailed
 from schemas.settings import SettingsError, build
 
-MAGIC = {"zip": (b"PK\x03\x04", b"PK\x05\x06"), "tar.gz": (b"\x1f\x8b",), "tar.xz": (b"\xfd7zXZ\0",)}
+MAGIC = {
+    "zip": (b"PK\x03\x04", b"PK\x05\x06"),
+    "tar.gz": (b"\x1f\x8b",),
+    "tar.xz": (b"\xfd7zXZ\0",),
+}
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """DIR/SOURCE.lock.json: what was fetched, its observed hash and size, where it stands below DIR, and how much it is."""
+    """DIR/SOURCE.lock.json: what was fetched, its observed hash and size, where it stands below
+    DIR, and how much it is."""
 
     source: str
     sha256: str
@@ -29,11 +34,15 @@ class Fetched:
     unpacked_bytes: int
 
 
-def fetch(name: str, to: str, archive: str, url: str, manners: Manners) -> tuple[Source, Fetched, bool]:
-    """Fetch a source, by name or TOML file, into the folder `to`: the source, what is there now, whether it was before.
+def fetch(
+    name: str, to: str, archive: str, url: str, manners: Manners
+) -> tuple[Source, Fetched, bool]:
+    """Fetch a source, by name or TOML file, into the folder `to`: the source, what is there now,
+    whether it was before.
 
-    archive: a file that a person has downloaded, "" to download; url: an address to take in place of the manifest's, "".
-    Raises SettingsError for a source or an argument that cannot be used, BuildFailed for what cannot be had or is refused.
+    archive: a file that a person has downloaded, "" to download; url: an address to take in place
+    of the manifest's, "". Raises SettingsError for a source or an argument that cannot be used,
+    BuildFailed for what cannot be had or is refused.
     """
     source, folder = load_source(name), Path(to)
     before = read_lock(folder, source)
@@ -42,19 +51,29 @@ def fetch(name: str, to: str, archive: str, url: str, manners: Manners) -> tuple
         _check_still_there(folder, source, before)
         return source, before, True
     if there:
-        raise SettingsError(f"{folder / source.path} is there and fetch did not put it there: choose another --to or move it")
+        raise SettingsError(
+            f"{folder / source.path} is there and fetch did not put it there: choose another --to or move it"
+        )
     if archive and not Path(archive).is_file():
         raise SettingsError(f"no file at {archive}: pass the downloaded file as --archive")
     if not (archive or url or source.urls):
         click = f", take {source.click}" if source.click else ""
-        raise SettingsError(f"{source.title} needs a browser: open {source.browser}{click}, then pass --archive FILE")
+        raise SettingsError(
+            f"{source.title} needs a browser: open {source.browser}{click}, then pass --archive FILE"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if archive:
             return source, _settle(Path(archive), archive, source, folder, before, keep=True), False
-        return source, _download_and_settle((url,) if url else source.urls, source, folder, before, manners), False
+        return (
+            source,
+            _download_and_settle((url,) if url else source.urls, source, folder, before, manners),
+            False,
+        )
     except OSError as error:
-        raise BuildFailed(f"cannot write to {to} ({error.strerror or error}): mend that and run it again") from error
+        raise BuildFailed(
+            f"cannot write to {to} ({error.strerror or error}): mend that and run it again"
+        ) from error
 
 
 def _download_and_settle(
@@ -76,11 +95,15 @@ def _download_and_settle(
             raise
         part.remove()
         return fetched
-    again = f"run it again to go on after {part.size():,} bytes" if part.size() else "try again later"
+    again = (
+        f"run it again to go on after {part.size():,} bytes" if part.size() else "try again later"
+    )
     raise BuildFailed(f"{'; '.join(failures)}: {again}, or pass --url or --archive")
 
 
-def _settle(got: Path, origin: str, source: Source, folder: Path, before: Fetched | None, keep: bool) -> Fetched:
+def _settle(
+    got: Path, origin: str, source: Source, folder: Path, before: Fetched | None, keep: bool
+) -> Fetched:
     """Verify a file that has come, unpack it beside its place, note its hash, and move it there."""
     sha256, size = _verify(got, origin, source, folder, before)
     unpacking = folder / f"{source.name}.unpacking"
@@ -94,7 +117,9 @@ def _settle(got: Path, origin: str, source: Source, folder: Path, before: Fetche
         files, n_bytes = _count(chosen)
         if not files:
             there = ", ".join(sorted(path.name for path in unpacking.iterdir())[:5]) or "nothing"
-            raise BadArchive(f"holds {there} and no files in {source.inside or 'it'}: it is another archive")
+            raise BadArchive(
+                f"holds {there} and no files in {source.inside or 'it'}: it is another archive"
+            )
         fetched = Fetched(source.name, sha256, size, source.path, files, n_bytes)
         (folder / source.path).parent.mkdir(parents=True, exist_ok=True)
         _write_lock(folder, fetched)
@@ -106,19 +131,26 @@ def _settle(got: Path, origin: str, source: Source, folder: Path, before: Fetche
         _remove(unpacking)
 
 
-def _verify(got: Path, origin: str, source: Source, folder: Path, before: Fetched | None) -> tuple[str, int]:
-    """Hash and size of a file that has come; raises BuildFailed where it is not the one that is wanted."""
+def _verify(
+    got: Path, origin: str, source: Source, folder: Path, before: Fetched | None
+) -> tuple[str, int]:
+    """Hash and size of a file that has come; raises BuildFailed where it is not the one that is
+    wanted."""
     size = got.stat().st_size
     with got.open("rb") as stream:
         head = stream.read(512)
         stream.seek(0)
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        raise BuildFailed(f"{origin} is a web page instead of {source.title}: open it in a browser and see what it asks")
+        raise BuildFailed(
+            f"{origin} is a web page instead of {source.title}: open it in a browser and see what it asks"
+        )
     if source.kind in MAGIC and not head.startswith(MAGIC[source.kind]):
         raise BuildFailed(f"{origin} is not a {source.kind} archive: it is not {source.title}")
     if source.size and size != source.size:
-        raise BuildFailed(f"{origin} has {size:,} bytes where {source.size:,} are expected: it is cut off or another version")
+        raise BuildFailed(
+            f"{origin} has {size:,} bytes where {source.size:,} are expected: it is cut off or another version"
+        )
     if source.sha256 and sha256 != source.sha256:
         raise BuildFailed(
             f"{origin} has sha256 {sha256} where {source.sha256} is pinned: it is not the file that was published"
@@ -149,7 +181,11 @@ def _count(path: Path) -> tuple[int, int]:
     """Files and their bytes at or below a path."""
     if path.is_file():
         return 1, path.stat().st_size
-    sizes = [os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(path) for name in names]
+    sizes = [
+        os.lstat(os.path.join(folder, name)).st_size
+        for folder, _, names in os.walk(path)
+        for name in names
+    ]
     return len(sizes), sum(sizes)
 
 
@@ -165,14 +201,17 @@ def _lock_path(folder: Path, source: str) -> Path:
 
 
 def read_lock(folder: Path, source: Source) -> Fetched | None:
-    """What an earlier fetch of this source into `folder` noted, None if there was none; raises SettingsError if unreadable."""
+    """What an earlier fetch of this source into `folder` noted, None if there was none; raises
+    SettingsError if unreadable."""
     path = _lock_path(folder, source.name)
     try:
         return build(Fetched, json.loads(path.read_text("utf-8")))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        raise SettingsError(f"cannot read {path} ({error}): remove it to fetch as for the first time") from error
+        raise SettingsError(
+            f"cannot read {path} ({error}): remove it to fetch as for the first time"
+        ) from error
 
 
 def _write_lock(folder: Path, fetched: Fetched) -> None:
@@ -183,8 +222,13 @@ def _write_lock(folder: Path, fetched: Fetched) -> None:
 
 
 def fetched_text(source: Source, fetched: Fetched, to: str, was_there: bool) -> str:
-    """What a person wants to know after a fetch: where it stands, which bytes, and on what terms."""
-    seen = "as pinned" if source.sha256 else f"no pin is known: noted in {_lock_path(Path(to), source.name)}"
+    """What a person wants to know after a fetch: where it stands, which bytes, and on what
+    terms."""
+    seen = (
+        "as pinned"
+        if source.sha256
+        else f"no pin is known: noted in {_lock_path(Path(to), source.name)}"
+    )
     return "\n".join([
         f"{Path(to, source.path)}: {fetched.files:,} files, {fetched.unpacked_bytes:,} bytes"
         f"{', fetched already' if was_there else ''}",

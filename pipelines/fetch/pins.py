@@ -1,4 +1,5 @@
-"""What can be fetched: manifests/sources/*.toml, each one download with its pins, licence and citation."""
+"""What can be fetched: manifests/sources/*.toml, each one download with its pins, licence and
+citation."""
 
 import re
 import sysconfig
@@ -17,10 +18,11 @@ _WEB = re.compile(r"https?://\S+")
 class Source:
     """One download, as its file in manifests/sources describes it.
 
-    urls: where it can be had, tried in turn; browser: the page for people where only a browser gets it, click: what to
-    click there. kind: how it is packed; inside: the folder of the archive that is wanted, "" for all of it; path: where
-    that, or the file, stands below the folder that is fetched to. size (bytes) and sha256: its pins, 0 and "" where
-    nobody has published them. max_gib and max_members: an archive that holds more, packed or unpacked, is refused.
+    urls: where it can be had, tried in turn; browser: the page for people where only a browser gets
+    it, click: what to click there. kind: how it is packed; inside: the folder of the archive that
+    is wanted, "" for all of it; path: where that, or the file, stands below the folder that is
+    fetched to. size (bytes) and sha256: its pins, 0 and "" where nobody has published them. max_gib
+    and max_members: an archive that holds more, packed or unpacked, is refused.
     """
 
     name: str
@@ -64,9 +66,14 @@ class Source:
 
 
 def folder() -> Path:
-    """The folder of source files: the checkout's, else the one that was installed beside the package."""
+    """The folder of source files: the checkout's, else the one that was installed beside the
+    package."""
     checkout = Path(__file__).resolve().parents[2] / "manifests" / "sources"
-    return checkout if checkout.is_dir() else Path(sysconfig.get_path("data"), "share", "moodroll", "manifests", "sources")
+    return (
+        checkout
+        if checkout.is_dir()
+        else Path(sysconfig.get_path("data"), "share", "moodroll", "manifests", "sources")
+    )
 
 
 def known() -> list[str]:
@@ -75,11 +82,16 @@ def known() -> list[str]:
 
 
 def load_source(name: str) -> Source:
-    """A source by its name, or by the path of a TOML file; raises SettingsError where it is not known or not in order."""
+    """A source by its name, or by the path of a TOML file; raises SettingsError where it is not
+    known or not in order."""
     path = Path(name) if name.endswith(".toml") else folder() / f"{name}.toml"
     if not name.endswith(".toml") and name not in known():
-        raise SettingsError(f"no source {name!r}: there are {', '.join(known()) or 'none'}; or give the path of a .toml file")
+        raise SettingsError(
+            f"no source {name!r}: there are {', '.join(known()) or 'none'}; or give the path of a .toml file"
+        )
     try:
         return build(Source, read_toml(str(path)))
     except SettingsError as error:
-        raise SettingsError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+        raise SettingsError(
+            str(error) if str(path) in str(error) else f"{path}: {error}"
+        ) from error

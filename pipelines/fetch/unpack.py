@@ -1,4 +1,5 @@
-"""Archives from elsewhere, unpacked so that nothing they say reaches beyond one new folder, or fills the disk."""
+"""Archives from elsewhere, unpacked so that nothing they say reaches beyond one new folder, or
+fills the disk."""
 
 import gzip
 import lzma
@@ -17,7 +18,8 @@ from typing import IO, Any
 from pipelines.fetch.progress import bar
 
 CHUNK_BYTES = 1 << 18
-# tarfile reads a header whole: a long name has some hundred bytes, a hostile one as many as it claims.
+# tarfile reads a header whole: a long name has some hundred bytes, a hostile one as many as it
+# claims.
 MAX_READ_BYTES = 1 << 20
 HEADER_BYTES = 4096
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:")
@@ -52,10 +54,11 @@ class _Member:
 
 
 def unpack(archive: Path, kind: str, folder: Path, bounds: Bounds) -> None:
-    """Unpack into `folder`, which must not be there yet and which the caller removes if this raises.
+    """Unpack into `folder`, which must not be there yet and which the caller removes if this
+    raises.
 
-    Only plain files and folders are taken, without their owners, times and modes. Raises BadArchive, and OSError where
-    it cannot write.
+    Only plain files and folders are taken, without their owners, times and modes. Raises
+    BadArchive, and OSError where it cannot write.
     """
     folder.mkdir()
     members = _zip_members(archive) if kind == "zip" else _tar_members(archive, kind, bounds)
@@ -65,7 +68,9 @@ def unpack(archive: Path, kind: str, folder: Path, bounds: Bounds) -> None:
             for member in members:
                 n_members, n_bytes = n_members + 1, n_bytes + member.size
                 if n_members > bounds.max_members:
-                    raise BadArchive(f"holds more than {bounds.max_members:,} files and folders (max_members)")
+                    raise BadArchive(
+                        f"holds more than {bounds.max_members:,} files and folders (max_members)"
+                    )
                 if n_bytes > bounds.max_bytes:
                     raise BadArchive(f"unpacks to more than {bounds.max_bytes:,} bytes (max_gib)")
                 _write(member, folder)
@@ -81,7 +86,8 @@ def _write(member: _Member, folder: Path) -> None:
             target.mkdir(parents=True, exist_ok=True)
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        # x: a name that stands twice, or that another file system takes for one that stands, is not written over.
+        # x: a name that stands twice, or that another file system takes for one that stands, is not
+        # written over.
         with member.open() as stream, target.open("xb") as out:
             left = member.size
             while chunk := stream.read(min(CHUNK_BYTES, left + 1)):
@@ -111,12 +117,18 @@ def _zip_members(archive: Path) -> Iterator[_Member]:
             kind = stat.S_IFMT(info.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 word = "symbolic link" if kind == stat.S_IFLNK else "special file"
-                raise BadArchive(f"holds a {word} ({_short(info.filename)}): only files and folders are unpacked")
+                raise BadArchive(
+                    f"holds a {word} ({_short(info.filename)}): only files and folders are unpacked"
+                )
             if info.flag_bits & 1:
                 raise BadArchive("is locked with a password")
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise BadArchive(f"is packed in a way that is not taken (method {info.compress_type})")
-            yield _Member(info.orig_filename, info.is_dir(), info.file_size, partial(opened.open, info))
+                raise BadArchive(
+                    f"is packed in a way that is not taken (method {info.compress_type})"
+                )
+            yield _Member(
+                info.orig_filename, info.is_dir(), info.file_size, partial(opened.open, info)
+            )
 
 
 def _tar_members(archive: Path, kind: str, bounds: Bounds) -> Iterator[_Member]:
@@ -128,19 +140,26 @@ def _tar_members(archive: Path, kind: str, bounds: Bounds) -> Iterator[_Member]:
             tar: Any = opened  # the type stubs do not know `members`
             while info := tar.next():
                 tar.members.clear()  # it would remember them all
-                if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE) or info.issparse():
+                if (
+                    info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE)
+                    or info.issparse()
+                ):
                     word = _TAR_KINDS.get(info.type, "special file")
-                    raise BadArchive(f"holds a {word} ({_short(info.name)}): only files and folders are unpacked")
+                    raise BadArchive(
+                        f"holds a {word} ({_short(info.name)}): only files and folders are unpacked"
+                    )
                 if info.size < 0:
                     raise BadArchive("is damaged (a size below 0)")
                 yield _Member(info.name, info.isdir(), info.size, partial(tar.extractfile, info))
-        # A tar ends before its stream does, and the packer's checksum stands at the end of the stream.
+        # A tar ends before its stream does, and the packer's checksum stands at the end of the
+        # stream.
         while bounded.read(CHUNK_BYTES):
             pass
 
 
 class _Bounded:
-    """A decompressed stream that reads no more at once, and no more in all, than an honest archive needs."""
+    """A decompressed stream that reads no more at once, and no more in all, than an honest
+    archive needs."""
 
     def __init__(self, stream: IO[bytes], limit: int) -> None:
         self._stream, self._limit = stream, limit

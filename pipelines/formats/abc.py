@@ -1,8 +1,10 @@
-"""ABC's music: folk tunes as text, read with music21's tokeniser; chord symbols are sounded as guitar chords.
+"""ABC's music: folk tunes as text, read with music21's tokeniser; chord symbols are sounded as
+guitar chords.
 
-music21 reads notes, lengths, keys, tuplets and ties. Bars, repeats and chords are worked out in measures.py: its
-streams and its expansion of repeats take some fifty times as long as its tokeniser; the expansion goes back to the
-beginning of the tune at every repeat sign without a start sign, and takes a second ending to last one bar.
+music21 reads notes, lengths, keys, tuplets and ties. Bars, repeats and chords are worked out in
+measures.py: its streams and its expansion of repeats take some fifty times as long as its
+tokeniser; the expansion goes back to the beginning of the tune at every repeat sign without a start
+sign, and takes a second ending to last one bar.
 """
 
 import re
@@ -21,7 +23,8 @@ from pipelines.formats.abc_measures import Measure, Meter, lay_out, play_order
 from schemas.contracts import Limits
 from schemas.reject import BadInput, Reason
 
-# One pass over the music: what music21's tokeniser misreads is left out, or spelt in the one way that it knows.
+# One pass over the music: what music21's tokeniser misreads is left out, or spelt in the one way
+# that it knows.
 _MUSIC = re.compile(
     r"""(?P<keep> "[^"\n]*" | \(\d:\d?:?\d? | ^[KLMQV]:(?![|:]).*$)
     | \[(?P<inline> [KLMQV]:[^\]\n]*)\]
@@ -36,16 +39,18 @@ _MUSIC = re.compile(
     re.MULTILINE | re.VERBOSE,
 )
 _PITCHED = re.compile("[a-gA-Gz]")
-_LONGEST_NOTE = 1 << 20  # quarters; more is beyond any limit, and need not be a number that a fraction can hold
+# Quarters; more is beyond any limit, and need not be a number that a fraction can hold
+_LONGEST_NOTE = 1 << 20
 _DOUBLE_BAR, _ENDING = "||", " [1 "
 
 
 @dataclass(frozen=True, eq=False)
 class AbcTune:
-    """One tune as it sounds: melody on the piano track, chord symbols on the guitar track, repeats played out.
+    """One tune as it sounds: melody on the piano track, chord symbols on the guitar track, repeats
+    played out.
 
-    notes: NOTE, bars: BAR, tempi: TEMPO (schemas.song). unknown_chords: chord symbols that name no chord (fingerings,
-    "D.C."); voices_left_out: V: voices after the first, which are not read.
+    notes: NOTE, bars: BAR, tempi: TEMPO (schemas.song). unknown_chords: chord symbols that name no
+    chord (fingerings, "D.C."); voices_left_out: V: voices after the first, which are not read.
     """
 
     header: AbcHeader
@@ -57,22 +62,34 @@ class AbcTune:
 
 
 def read_tune(tune: str, limits: Limits, carry_accidentals: bool = True) -> AbcTune:
-    """One tune (see split_tunes), repeats played out, ties joined, grace notes left out, in ticks of 1/24 quarter.
+    """One tune (see split_tunes), repeats played out, ties joined, grace notes left out, in ticks
+    of 1/24 quarter.
 
-    carry_accidentals: an accidental holds to the end of its bar (ABC 2.1; the tunes' own naturals show that their
-    writers meant it so), else for its note alone, as music21 does by itself. See measures.lay_out for bars and chords.
-    Raises BadInput: MALFORMED for what music21 cannot read or what has no notes, TOO_LARGE beyond the limits.
+    carry_accidentals: an accidental holds to the end of its bar (ABC 2.1; the tunes' own naturals
+    show that their writers meant it so), else for its note alone, as music21 does by itself. See
+    measures.lay_out for bars and chords. Raises BadInput: MALFORMED for what music21 cannot read or
+    what has no notes, TOO_LARGE beyond the limits.
     """
     header, music = split_header(tune)
     builder = _tokens_to_measures(header, music, carry_accidentals)
     if not any(measure.notes for measure in builder.measures):
         raise BadInput(Reason.MALFORMED, "no notes")
-    played = lay_out([builder.measures[i] for i in play_order(builder.measures)], header.tempo_bpm, limits)
-    return AbcTune(header, played.notes, played.bars, played.tempi, played.unknown_chords, len(builder.other_voices))
+    played = lay_out(
+        [builder.measures[i] for i in play_order(builder.measures)], header.tempo_bpm, limits
+    )
+    return AbcTune(
+        header,
+        played.notes,
+        played.bars,
+        played.tempi,
+        played.unknown_chords,
+        len(builder.other_voices),
+    )
 
 
 def _spell(music: str) -> tuple[str, list[frozenset[int]]]:
-    """The music in music21's spelling, and the numbers of its endings, each of which is spelt `[1`."""
+    """The music in music21's spelling, and the numbers of its endings, each of which is spelt
+    `[1`."""
     endings: list[frozenset[int]] = []
 
     def spell(match: re.Match[str]) -> str:
@@ -94,7 +111,10 @@ def _spell(music: str) -> tuple[str, list[frozenset[int]]]:
 
 def _ending_numbers(text: str) -> frozenset[int]:
     """The numbers in `1`, `1,3` or `1-3`."""
-    spans = [(int(first), int(last or first)) for first, last in re.findall(r"(\d{1,2})(?:-(\d{1,2}))?", text)]
+    spans = [
+        (int(first), int(last or first))
+        for first, last in re.findall(r"(\d{1,2})(?:-(\d{1,2}))?", text)
+    ]
     return frozenset(number for first, last in spans for number in range(first, last + 1))
 
 
@@ -126,7 +146,9 @@ def _tokens(text: str, carry_accidentals: bool) -> list[abcFormat.ABCToken]:
         handler.tokens = [token for token in handler.tokens if not _is_stray(token)]
         handler.tokenProcess()
     except Exception as error:  # a parser of free text fails in too many ways to list
-        raise BadInput(Reason.MALFORMED, f"music21: {type(error).__name__}: {error}"[:200]) from error
+        raise BadInput(
+            Reason.MALFORMED, f"music21: {type(error).__name__}: {error}"[:200]
+        ) from error
     return handler.tokens
 
 
@@ -194,9 +216,17 @@ class _Builder:
             raise BadInput(Reason.TOO_LARGE, f"a note of {float(token.quarterLength):.4g} quarters")
         length = Fraction(token.quarterLength).limit_denominator(1 << 12)
         if token.activeTuplet is not None:
-            length *= Fraction(token.activeTuplet.numberNotesNormal, token.activeTuplet.numberNotesActual)
+            length *= Fraction(
+                token.activeTuplet.numberNotesNormal, token.activeTuplet.numberNotesActual
+            )
         tokens = token.subTokens if isinstance(token, abcFormat.ABCChord) else [token]
-        names = sorted({part.pitchName for part in tokens if isinstance(part, abcFormat.ABCNote) and part.pitchName})
+        names = sorted(
+            {
+                part.pitchName
+                for part in tokens
+                if isinstance(part, abcFormat.ABCNote) and part.pitchName
+            }
+        )
         tied = token.tie in ("stop", "continue")
         measure.notes += [(measure.length, length, _midi_pitch(name), tied) for name in names]
         measure.length += length

@@ -9,11 +9,21 @@ import numpy as np
 
 from schemas.contracts import Limits
 from schemas.reject import BadInput, Reason
-from schemas.song import BAR, GUITAR, PIANO, TICKS_PER_QUARTER, covered_ticks, make_notes, make_tempi
+from schemas.song import (
+    BAR,
+    GUITAR,
+    PIANO,
+    TICKS_PER_QUARTER,
+    covered_ticks,
+    make_notes,
+    make_tempi,
+)
 
-DEFAULT_TEMPO_BPM = 120.0  # quarters a minute where none is stated, whatever the meter: what MIDI itself assumes
+# Quarters a minute where none is stated, whatever the meter: what MIDI itself assumes
+DEFAULT_TEMPO_BPM = 120.0
 VELOCITY = 90
-LOWEST_ROOT = 36  # chord roots lie in C2-B2, thirds above, slash basses ignored: as the Nottingham MIDI has them
+# Chord roots lie in C2-B2, thirds above, slash basses ignored: as the Nottingham MIDI has them
+LOWEST_ROOT = 36
 MAX_TIMES = 9  # the most times a repeated part is played
 
 Meter = tuple[int, int]
@@ -33,9 +43,9 @@ _CHORD = re.compile(rf"([A-G])([#b]?)({'|'.join(map(re.escape, _QUALITIES))})(?:
 class Measure:
     """What stands between two bar lines; offsets and lengths in quarters.
 
-    notes: (offset, length, pitch, tie to the note before); chords: (offset, symbol); tempi: (offset, bpm).
-    opens, closes: a repeat starts before it, ends after it; section_end: a double bar or a new part follows;
-    endings: which times through it is played, where an ending starts.
+    notes: (offset, length, pitch, tie to the note before); chords: (offset, symbol); tempi:
+    (offset, bpm). opens, closes: a repeat starts before it, ends after it; section_end: a double
+    bar or a new part follows; endings: which times through it is played, where an ending starts.
     """
 
     meter: Meter | None
@@ -56,7 +66,8 @@ class Measure:
 
 @dataclass(frozen=True, eq=False)
 class Played:
-    """What sounds: NOTE, BAR and TEMPO arrays (schemas.song), and how many chord symbols name no chord."""
+    """What sounds: NOTE, BAR and TEMPO arrays (schemas.song), and how many chord symbols name no
+    chord."""
 
     notes: np.ndarray
     bars: np.ndarray
@@ -67,8 +78,8 @@ class Played:
 def play_order(measures: list[Measure]) -> list[int]:
     """Indices of the measures in the order in which they sound, repeats and endings followed.
 
-    A repeat without a start sign goes back to the last double bar or end of a repeat, failing these to the beginning
-    (ABC 2.1, section 4.8).
+    A repeat without a start sign goes back to the last double bar or end of a repeat, failing these
+    to the beginning (ABC 2.1, section 4.8).
     """
     endings = [*_ending_of_each(measures), frozenset[int]()]
     order: list[int] = []
@@ -78,7 +89,8 @@ def play_order(measures: list[Measure]) -> list[int]:
         measure = measures[i]
         if measure.opens and (i != start or time == 1):
             start, time, explicit = i, 1, True
-        # An ending of a later time that is come upon at the first has no repeat before it: a slip; it is played.
+        # An ending of a later time that is come upon at the first has no repeat before it: a slip;
+        # it is played.
         if endings[i] and time not in endings[i] and (time > 1 or i in order):
             i += 1
             continue
@@ -94,7 +106,8 @@ def play_order(measures: list[Measure]) -> list[int]:
 
 
 def _ending_of_each(measures: list[Measure]) -> list[frozenset[int]]:
-    """For each measure the times through it is played, empty for all; an ending lasts to the next sign of any kind."""
+    """For each measure the times through it is played, empty for all; an ending lasts to the
+    next sign of any kind."""
     current: frozenset[int] = frozenset()
     endings = []
     for measure in measures:
@@ -107,11 +120,13 @@ def _ending_of_each(measures: list[Measure]) -> list[frozenset[int]]:
 
 
 def lay_out(played: list[Measure], tempo_bpm: float | None, limits: Limits) -> Played:
-    """Measures, in the order in which they sound, as notes, bars and tempi in ticks of 1/24 quarter.
+    """Measures, in the order in which they sound, as notes, bars and tempi in ticks of 1/24
+    quarter.
 
-    Melody on the piano track, ties joined; a chord symbol sounds on the guitar track until the next one or the end.
-    Bars are as long as written: pick-ups stay short; the two parts of a bar about a repeat sign or double bar become
-    one; what is longer than its meter is cut there. Raises BadInput(TOO_LARGE) beyond the limits.
+    Melody on the piano track, ties joined; a chord symbol sounds on the guitar track until the next
+    one or the end. Bars are as long as written: pick-ups stay short; the two parts of a bar about a
+    repeat sign or double bar become one; what is longer than its meter is cut there. Raises
+    BadInput(TOO_LARGE) beyond the limits.
     """
     starts = [Fraction(0)]
     for measure in played:
@@ -119,7 +134,12 @@ def lay_out(played: list[Measure], tempo_bpm: float | None, limits: Limits) -> P
     _check_size(played, starts[-1], limits)
     chords, unknown_chords = _sounding_chords(played, starts)
     notes = _notes(_joined_notes(played, starts), chords)
-    return Played(notes, _bars(played, starts, covered_ticks(notes)), _tempi(tempo_bpm, played, starts), unknown_chords)
+    return Played(
+        notes,
+        _bars(played, starts, covered_ticks(notes)),
+        _tempi(tempo_bpm, played, starts),
+        unknown_chords,
+    )
 
 
 def _check_size(played: list[Measure], quarters: Fraction, limits: Limits) -> None:
@@ -137,11 +157,14 @@ def _notes(melody: Sounding, chords: Sounding) -> np.ndarray:
     rows = melody + chords
     start, end = _ticks([row[0] for row in rows]), _ticks([row[1] for row in rows])
     track = [PIANO] * len(melody) + [GUITAR] * len(chords)
-    return make_notes(start, np.maximum(end - start, 1), [row[2] for row in rows], [VELOCITY] * len(rows), track)
+    return make_notes(
+        start, np.maximum(end - start, 1), [row[2] for row in rows], [VELOCITY] * len(rows), track
+    )
 
 
 def _joined_notes(played: list[Measure], starts: list[Fraction]) -> Sounding:
-    """(start, end, pitch) of the melody, a tied note joined to the one of its pitch that ends where it starts."""
+    """(start, end, pitch) of the melody, a tied note joined to the one of its pitch that ends
+    where it starts."""
     notes: Sounding = []
     last_of_pitch: dict[int, int] = {}
     for measure, at in zip(played, starts, strict=False):
@@ -156,7 +179,8 @@ def _joined_notes(played: list[Measure], starts: list[Fraction]) -> Sounding:
 
 
 def chord_pitches(symbol: str) -> tuple[int, ...]:
-    """MIDI pitches of a chord symbol ("Am", "D7", "G/b", "(E7)"), root lowest, in C2-B2; empty for what is no chord."""
+    """MIDI pitches of a chord symbol ("Am", "D7", "G/b", "(E7)"), root lowest, in C2-B2; empty
+    for what is no chord."""
     match = _CHORD.fullmatch(symbol.strip("()"))
     if match is None:
         return ()
@@ -165,7 +189,8 @@ def chord_pitches(symbol: str) -> tuple[int, ...]:
 
 
 def _sounding_chords(played: list[Measure], starts: list[Fraction]) -> tuple[Sounding, int]:
-    """(start, end, pitch) of the chords, each until the next, and how many symbols name none (remarks not counted)."""
+    """(start, end, pitch) of the chords, each until the next, and how many symbols name none
+    (remarks not counted)."""
     symbols = [
         (at + offset, chord_pitches(symbol), symbol)
         for measure, at in zip(played, starts, strict=False)
@@ -174,12 +199,17 @@ def _sounding_chords(played: list[Measure], starts: list[Fraction]) -> tuple[Sou
     unknown = sum(not pitches and symbol[:1] not in "^_<>@" for _, pitches, symbol in symbols)
     chords = [(start, pitches) for start, pitches, _ in symbols if pitches]
     ends = [start for start, _ in chords[1:]] + [starts[-1]]
-    spans = [(start, end, pitches) for (start, pitches), end in zip(chords, ends, strict=False) if end > start]
+    spans = [
+        (start, end, pitches)
+        for (start, pitches), end in zip(chords, ends, strict=False)
+        if end > start
+    ]
     return [(start, end, pitch) for start, end, pitches in spans for pitch in pitches], unknown
 
 
 def _bars(played: list[Measure], starts: list[Fraction], end: int) -> np.ndarray:
-    """BAR array of the played measures, parts of a bar joined, too long bars cut, until `end` ticks are covered."""
+    """BAR array of the played measures, parts of a bar joined, too long bars cut, until `end`
+    ticks are covered."""
     lines: list[Fraction] = []
     meters: list[Meter] = []
     for start, stop, measure in _bars_as_written(played, starts):
@@ -189,7 +219,9 @@ def _bars(played: list[Measure], starts: list[Fraction], end: int) -> np.ndarray
         meters += [measure.meter or (4, 4)] * len(cuts)
     ticks = _ticks([*lines, starts[-1]])
     while ticks[-1] < end:
-        ticks = np.append(ticks, ticks[-1] + max(1, TICKS_PER_QUARTER * 4 * meters[-1][0] // meters[-1][1]))
+        ticks = np.append(
+            ticks, ticks[-1] + max(1, TICKS_PER_QUARTER * 4 * meters[-1][0] // meters[-1][1])
+        )
         meters.append(meters[-1])
     bars = np.empty(len(meters), BAR)
     bars["start"], bars["length"] = ticks[:-1], np.diff(ticks)
@@ -197,8 +229,11 @@ def _bars(played: list[Measure], starts: list[Fraction], end: int) -> np.ndarray
     return bars[bars["length"] > 0]
 
 
-def _bars_as_written(played: list[Measure], starts: list[Fraction]) -> Iterator[tuple[Fraction, Fraction, Measure]]:
-    """(start, stop, first measure) of each bar, two measures being one where a sign stands in the middle of a bar."""
+def _bars_as_written(
+    played: list[Measure], starts: list[Fraction]
+) -> Iterator[tuple[Fraction, Fraction, Measure]]:
+    """(start, stop, first measure) of each bar, two measures being one where a sign stands in
+    the middle of a bar."""
     i = 0
     while i < len(played):
         n = 2 if i + 1 < len(played) and _are_halves(played[i], played[i + 1]) else 1

@@ -1,4 +1,5 @@
-"""Standard MIDI Files, read with symusic: notes by track, meter and tempo changes, in ticks of 1/24 quarter."""
+"""Standard MIDI Files, read with symusic: notes by track, meter and tempo changes, in ticks of
+1/24 quarter."""
 
 import struct
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ _CHUNK = struct.Struct(">4sI")
 
 @dataclass(frozen=True, eq=False)
 class MidiTrack:
-    """The notes of one track and channel, sorted by (start, pitch); int64 columns, start and duration in ticks."""
+    """The notes of one track and channel, sorted by (start, pitch); int64 columns, start and
+    duration in ticks."""
 
     name: str
     program: int
@@ -33,8 +35,8 @@ class MidiTrack:
 class MidiFile:
     """One file; tracks without notes are left out.
 
-    time_signatures: (tick, numerator, denominator), tempi: (tick, quarters a minute), each as the file has them: rising
-    ticks, of several at one tick the last; empty for none.
+    time_signatures: (tick, numerator, denominator), tempi: (tick, quarters a minute), each as the
+    file has them: rising ticks, of several at one tick the last; empty for none.
     """
 
     tracks: tuple[MidiTrack, ...]
@@ -48,21 +50,26 @@ class MidiFile:
 
 
 def read_midi(blob: bytes, limits: Limits) -> MidiFile:
-    """Notes and signatures of a Standard MIDI File, each time rounded to the nearest tick of 1/24 quarter, halves up.
+    """Notes and signatures of a Standard MIDI File, each time rounded to the nearest tick of 1/24
+    quarter, halves up.
 
-    Notes shorter than a tick get one. Raises BadInput: EMPTY_FILE, TRUNCATED where the file ends before its chunks do,
-    MALFORMED where it is not MIDI in quarters or has no notes, TOO_LARGE beyond limits.max_ticks or max_notes.
+    Notes shorter than a tick get one. Raises BadInput: EMPTY_FILE, TRUNCATED where the file ends
+    before its chunks do, MALFORMED where it is not MIDI in quarters or has no notes, TOO_LARGE
+    beyond limits.max_ticks or max_notes.
     """
     ticks_per_quarter = _check_chunks(blob, limits)
     try:
         score: Any = Score.from_midi(blob)
-    except Exception as error:  # symusic reports a bad file by several exceptions of the C++ library
+    # Symusic reports a bad file by several exceptions of the C++ library
+    except Exception as error:
         raise BadInput(Reason.MALFORMED, f"symusic: {error}"[:200]) from error
     n_notes = score.note_num()
     if n_notes > limits.max_notes:
         raise BadInput(Reason.TOO_LARGE, f"{n_notes} notes, the limit is {limits.max_notes}")
     midi = MidiFile(
-        tracks=tuple(_track(track, ticks_per_quarter) for track in score.tracks if len(track.notes)),
+        tracks=tuple(
+            _track(track, ticks_per_quarter) for track in score.tracks if len(track.notes)
+        ),
         time_signatures=_time_signatures(score, ticks_per_quarter),
         tempi=_tempi(score, ticks_per_quarter),
     )
@@ -71,7 +78,8 @@ def read_midi(blob: bytes, limits: Limits) -> MidiFile:
 
 
 def _check_chunks(blob: bytes, limits: Limits) -> int:
-    """Ticks a quarter of the file, after walking its chunks: those announced must be there, and whole."""
+    """Ticks a quarter of the file, after walking its chunks: those announced must be there, and
+    whole."""
     if not blob:
         raise BadInput(Reason.EMPTY_FILE, "no bytes")
     if len(blob) > limits.max_file_bytes:
@@ -94,12 +102,16 @@ def _check_chunks(blob: bytes, limits: Limits) -> int:
 
 
 def _ticks(times: np.ndarray, ticks_per_quarter: int) -> np.ndarray:
-    return (2 * TICKS_PER_QUARTER * times.astype(np.int64) + ticks_per_quarter) // (2 * ticks_per_quarter)
+    return (2 * TICKS_PER_QUARTER * times.astype(np.int64) + ticks_per_quarter) // (
+        2 * ticks_per_quarter
+    )
 
 
 def _track(track: Any, ticks_per_quarter: int) -> MidiTrack:
     columns = track.notes.numpy()
-    times, durations, pitch, velocity = (columns[name].astype(np.int64) for name in ("time", "duration", "pitch", "velocity"))
+    times, durations, pitch, velocity = (
+        columns[name].astype(np.int64) for name in ("time", "duration", "pitch", "velocity")
+    )
     start = _ticks(times, ticks_per_quarter)
     end = _ticks(_first_ends(times, times + durations, pitch), ticks_per_quarter)
     order = np.lexsort((pitch, start))
@@ -108,12 +120,16 @@ def _track(track: Any, ticks_per_quarter: int) -> MidiTrack:
 
 
 def _first_ends(start: np.ndarray, end: np.ndarray, pitch: np.ndarray) -> np.ndarray:
-    """The end of each note where a note-off ends every sounding note of its pitch, as in pretty_midi and so in LPD.
+    """The end of each note where a note-off ends every sounding note of its pitch, as in
+    pretty_midi and so in LPD.
 
-    symusic gives each note-off to the longest sounding note alone, which draws overlapping notes out.
+    symusic gives each note-off to the longest sounding note alone, which draws overlapping notes
+    out.
     """
     keys = np.sort((pitch << 40) + end)
-    after = np.minimum(np.searchsorted(keys, (pitch << 40) + start, side="right"), max(len(keys) - 1, 0))
+    after = np.minimum(
+        np.searchsorted(keys, (pitch << 40) + start, side="right"), max(len(keys) - 1, 0)
+    )
     return np.where(end > start, np.minimum(keys[after] & ((1 << 40) - 1), end), end)
 
 
@@ -126,14 +142,18 @@ def _time_signatures(score: Any, ticks_per_quarter: int) -> tuple[tuple[int, int
     columns = score.time_signatures.numpy()
     ticks = _ticks(columns["time"], ticks_per_quarter).tolist()
     events = zip(ticks, columns["numerator"].tolist(), columns["denominator"].tolist(), strict=True)
-    return _last_at_each_tick([event for event in events if event[1] and event[2] in (1, 2, 4, 8, 16, 32)])
+    return _last_at_each_tick(
+        [event for event in events if event[1] and event[2] in (1, 2, 4, 8, 16, 32)]
+    )
 
 
 def _tempi(score: Any, ticks_per_quarter: int) -> tuple[tuple[int, float], ...]:
     columns = score.tempos.numpy()
     microseconds = columns["mspq"].astype(np.float64)
     ticks = _ticks(columns["time"], ticks_per_quarter)[microseconds > 0]
-    return _last_at_each_tick(list(zip(ticks.tolist(), (60e6 / microseconds[microseconds > 0]).tolist(), strict=True)))
+    return _last_at_each_tick(
+        list(zip(ticks.tolist(), (60e6 / microseconds[microseconds > 0]).tolist(), strict=True))
+    )
 
 
 def _check_times(midi: MidiFile, limits: Limits) -> None:
@@ -141,15 +161,22 @@ def _check_times(midi: MidiFile, limits: Limits) -> None:
         raise BadInput(Reason.MALFORMED, "no notes")
     first = min(int(track.start.min()) for track in midi.tracks)
     if first < 0 or midi.end > limits.max_ticks:
-        raise BadInput(Reason.TOO_LARGE, f"notes from tick {first} to {midi.end}, the limit is {limits.max_ticks}")
+        raise BadInput(
+            Reason.TOO_LARGE,
+            f"notes from tick {first} to {midi.end}, the limit is {limits.max_ticks}",
+        )
 
 
 def midi_bars(midi: MidiFile, end: int) -> np.ndarray:
-    """BAR array from tick 0 until `end` is covered, as the time signatures run; 4/4 until the first of them.
+    """BAR array from tick 0 until `end` is covered, as the time signatures run; 4/4 until the first
+    of them.
 
-    A signature always starts a bar, so the bar before it may be short, as a pick-up bar with a signature of its own is.
+    A signature always starts a bar, so the bar before it may be short, as a pick-up bar with a
+    signature of its own is.
     """
-    changes = {0: (0, 4, 4)} | {event[0]: event for event in midi.time_signatures if 0 <= event[0] < end}
+    changes = {0: (0, 4, 4)} | {
+        event[0]: event for event in midi.time_signatures if 0 <= event[0] < end
+    }
     stops = [*list(changes)[1:], end]
     pieces = []
     for (start, numerator, denominator), stop in zip(changes.values(), stops, strict=True):
@@ -166,5 +193,7 @@ def midi_bars(midi: MidiFile, end: int) -> np.ndarray:
 def midi_tempi(midi: MidiFile) -> np.ndarray:
     """TEMPO array from tick 0; what the standard assumes until the first tempo event."""
     # One long after the music may stand at a tick that is beyond any song's.
-    tempi = {0: DEFAULT_TEMPO_BPM} | {tick: bpm for tick, bpm in midi.tempi if 0 <= tick <= MAX_TICKS}
+    tempi = {0: DEFAULT_TEMPO_BPM} | {
+        tick: bpm for tick, bpm in midi.tempi if 0 <= tick <= MAX_TICKS
+    }
     return make_tempi(list(tempi), list(tempi.values()))

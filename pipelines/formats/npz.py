@@ -1,9 +1,10 @@
 """LPD's npz: the bytes of one pianoroll archive to notes, tempo and downbeats, and back.
 
-An archive holds, per track, a compressed-column matrix of (steps, 128) velocities, a tempo and a downbeat per step, and
-`info.json` as a raw member. The rolls are never made dense: a note is a run of successive steps of one pitch with one
-velocity, so runs are read off the sorted columns. Two touching notes of one pitch and one velocity are one run: the
-format does not say that they were two.
+An archive holds, per track, a compressed-column matrix of (steps, 128) velocities, a tempo and a
+downbeat per step, and `info.json` as a raw member. The rolls are never made dense: a note is a run
+of successive steps of one pitch with one velocity, so runs are read off the sorted columns. Two
+touching notes of one pitch and one velocity are one run: the format does not say that they were
+two.
 """
 
 import io
@@ -18,7 +19,15 @@ import numpy as np
 
 from schemas.contracts import Limits
 from schemas.reject import BadInput, Reason
-from schemas.song import BAR, NOTE, TICKS_PER_QUARTER, TICKS_PER_SIXTEENTH, TRACKS, make_notes, make_tempi
+from schemas.song import (
+    BAR,
+    NOTE,
+    TICKS_PER_QUARTER,
+    TICKS_PER_SIXTEENTH,
+    TRACKS,
+    make_notes,
+    make_tempi,
+)
 
 N_PITCHES = 128
 PROGRAMS = (0, 0, 24, 32, 48)
@@ -26,7 +35,8 @@ PROGRAMS = (0, 0, 24, 32, 48)
 
 @dataclass(frozen=True, eq=False)
 class Roll:
-    """What one archive says, in ticks: notes (NOTE), tempi (TEMPO), downbeats (int64, rising), n_ticks of its length."""
+    """What one archive says, in ticks: notes (NOTE), tempi (TEMPO), downbeats (int64, rising),
+    n_ticks of its length."""
 
     notes: np.ndarray
     tempi: np.ndarray
@@ -39,7 +49,8 @@ def read_npz(blob: bytes, limits: Limits) -> Roll:
     try:
         with zipfile.ZipFile(io.BytesIO(blob)) as archive:
             return _read_archive(archive, limits)
-    # zipfile says RuntimeError of a member under a password, NotImplementedError of a form of zip that it does not know.
+    # zipfile says RuntimeError of a member under a password, NotImplementedError of a form of zip
+    # that it does not know.
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise BadInput(Reason.TRUNCATED, f"not a whole zip archive: {error}") from error
     except KeyError as error:
@@ -47,18 +58,26 @@ def read_npz(blob: bytes, limits: Limits) -> Roll:
 
 
 def _read_archive(archive: zipfile.ZipFile, limits: Limits) -> Roll:
-    if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in archive.infolist()):
+    if any(
+        member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        for member in archive.infolist()
+    ):
         # Whatever size they say, zipfile unpacks a whole block of the others at once.
         raise BadInput(Reason.MALFORMED, "packed in a way that numpy does not write")
     unpacked = sum(member.file_size for member in archive.infolist())
     if unpacked > limits.max_unpacked_bytes:
-        raise BadInput(Reason.TOO_LARGE, f"unpacks to {unpacked} bytes, max_unpacked_bytes {limits.max_unpacked_bytes}")
+        raise BadInput(
+            Reason.TOO_LARGE,
+            f"unpacks to {unpacked} bytes, max_unpacked_bytes {limits.max_unpacked_bytes}",
+        )
     resolution = _resolution(archive)
     max_steps = limits.max_ticks * resolution // TICKS_PER_QUARTER
     runs = [_track_runs(archive, track, max_steps) for track in range(len(TRACKS))]
     if sum(len(run[0]) for run in runs) > limits.max_notes:
         raise BadInput(Reason.TOO_LARGE, f"more than max_notes {limits.max_notes} notes")
-    start, stop, pitch, velocity, track = (np.concatenate(column) for column in zip(*runs, strict=True))
+    start, stop, pitch, velocity, track = (
+        np.concatenate(column) for column in zip(*runs, strict=True)
+    )
     start, stop = to_ticks(start, resolution), to_ticks(stop, resolution)
     tempo, downbeat = _member(archive, "tempo"), _member(archive, "downbeat")
     if tempo.dtype.kind not in "fiu" or downbeat.dtype.kind not in "biu":
@@ -85,33 +104,49 @@ def _resolution(archive: zipfile.ZipFile) -> int:
     except (ValueError, AttributeError, RecursionError) as error:
         raise BadInput(Reason.BAD_INFO, f"info.json is not a JSON object: {error}") from error
     if type(resolution) is not int or not 1 <= resolution <= 960:
-        raise BadInput(Reason.BAD_INFO, f"info.json gives no beat_resolution between 1 and 960 but {resolution!r}")
+        raise BadInput(
+            Reason.BAD_INFO,
+            f"info.json gives no beat_resolution between 1 and 960 but {resolution!r}",
+        )
     return resolution
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    """One column of numbers, its claimed size checked against the bytes that are there before any memory is taken for it."""
+    """One column of numbers, its claimed size checked against the bytes that are there before
+    any memory is taken for it."""
     data = archive.read(f"{name}.npy")
     stream = io.BytesIO(data)
     try:
         version = np.lib.format.read_magic(stream)
-        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        read_header = (
+            np.lib.format.read_array_header_1_0
+            if version == (1, 0)
+            else np.lib.format.read_array_header_2_0
+        )
         shape, _, dtype = read_header(stream)
-    except Exception as error:  # numpy reads the header as Python text, which fails in too many ways to list
+    # Numpy reads the header as Python text, which fails in too many ways to list
+    except Exception as error:
         raise BadInput(Reason.MALFORMED, f"{name}: {error}") from error
     if dtype.hasobject:
         raise BadInput(Reason.PICKLED, f"{name} holds pickled objects, which are never loaded")
     if len(shape) != 1 or dtype.kind not in "biuf":
-        raise BadInput(Reason.MALFORMED, f"{name} is not a column of numbers but {dtype} {shape}"[:200])
+        raise BadInput(
+            Reason.MALFORMED, f"{name} is not a column of numbers but {dtype} {shape}"[:200]
+        )
     if shape[0] * dtype.itemsize != len(data) - stream.tell():
-        raise BadInput(Reason.MALFORMED, f"{name} claims {shape[0]} values, {len(data) - stream.tell()} bytes follow")
+        raise BadInput(
+            Reason.MALFORMED,
+            f"{name} claims {shape[0]} values, {len(data) - stream.tell()} bytes follow",
+        )
     return np.frombuffer(data, dtype, shape[0], stream.tell())
 
 
 def _track_runs(archive: zipfile.ZipFile, track: int, max_steps: int) -> tuple[np.ndarray, ...]:
-    """Columns (start, stop, pitch, velocity, track) of one track's runs, steps; empty for an empty track."""
+    """Columns (start, stop, pitch, velocity, track) of one track's runs, steps; empty for an
+    empty track."""
     data, steps, indptr, shape = (
-        _member(archive, f"pianoroll_{track}_csc_{part}") for part in ("data", "indices", "indptr", "shape")
+        _member(archive, f"pianoroll_{track}_csc_{part}")
+        for part in ("data", "indices", "indptr", "shape")
     )
     if len(shape) != 2 or shape[1] != N_PITCHES or not 0 <= shape[0] <= max_steps:
         raise BadInput(
@@ -121,7 +156,11 @@ def _track_runs(archive: zipfile.ZipFile, track: int, max_steps: int) -> tuple[n
     _check_columns(track, data, steps, indptr, int(shape[0]))
     pitch = np.repeat(np.arange(N_PITCHES, dtype=np.int64), np.diff(indptr))
     sounding = data != 0
-    pitch, steps, velocity = pitch[sounding], steps[sounding].astype(np.int64), data[sounding].astype(np.uint8)
+    pitch, steps, velocity = (
+        pitch[sounding],
+        steps[sounding].astype(np.int64),
+        data[sounding].astype(np.uint8),
+    )
     cell = pitch * (max_steps + 1) + steps
     if (np.diff(cell) <= 0).any():
         order = np.argsort(cell, kind="stable")
@@ -134,7 +173,9 @@ def _track_runs(archive: zipfile.ZipFile, track: int, max_steps: int) -> tuple[n
     return begin, begin + lengths, pitch[starts], velocity[starts], np.full(len(starts), track)
 
 
-def _check_columns(track: int, data: np.ndarray, steps: np.ndarray, indptr: np.ndarray, n_steps: int) -> None:
+def _check_columns(
+    track: int, data: np.ndarray, steps: np.ndarray, indptr: np.ndarray, n_steps: int
+) -> None:
     sound = (
         data.dtype.kind in "bu"
         and steps.dtype.kind in "iu"
@@ -147,7 +188,9 @@ def _check_columns(track: int, data: np.ndarray, steps: np.ndarray, indptr: np.n
         and (not len(steps) or (steps.min() >= 0 and steps.max() < n_steps and data.max() <= 127))
     )
     if not sound:
-        raise BadInput(Reason.MALFORMED, f"track {track} is not a compressed-column matrix of velocities 0-127")
+        raise BadInput(
+            Reason.MALFORMED, f"track {track} is not a compressed-column matrix of velocities 0-127"
+        )
 
 
 def _tempi(tempo: np.ndarray, resolution: int) -> np.ndarray:
@@ -165,35 +208,50 @@ def _tempi(tempo: np.ndarray, resolution: int) -> np.ndarray:
 
 
 def downbeat_bars(downbeats: np.ndarray, end: int) -> np.ndarray:
-    """BAR array from one downbeat (tick) to the next; the last is as long as the one before, again and again until `end`."""
+    """BAR array from one downbeat (tick) to the next; the last is as long as the one before,
+    again and again until `end`."""
     usual = int(downbeats[-1] - downbeats[-2])
     more = np.arange(downbeats[-1] + usual, end, usual)
     starts = np.unique(np.concatenate([[0], downbeats, more]))
     bars = np.empty(len(starts), BAR)
     bars["start"] = starts
     bars["length"] = np.diff(np.append(starts, max(starts[-1] + usual, end)))
-    # Ticks tell how long a bar is, not how it is counted: quarters where it is whole in them, else sixteenths.
+    # Ticks tell how long a bar is, not how it is counted: quarters where it is whole in them, else
+    # sixteenths.
     whole = bars["length"] % TICKS_PER_QUARTER == 0
     bars["numerator"] = np.minimum(
-        np.where(whole, bars["length"] // TICKS_PER_QUARTER, -(-bars["length"] // TICKS_PER_SIXTEENTH)), 255
+        np.where(
+            whole, bars["length"] // TICKS_PER_QUARTER, -(-bars["length"] // TICKS_PER_SIXTEENTH)
+        ),
+        255,
     )
     bars["denominator"] = np.where(whole, 4, 16)
     return bars
 
 
-def write_npz(notes: np.ndarray, tempi: np.ndarray, n_ticks: int, name: str, downbeats: np.ndarray | None = None) -> bytes:
-    """The LPD-5 archive of some notes, as the released files are: stored deterministically, downbeat at step 0 alone.
+def write_npz(
+    notes: np.ndarray,
+    tempi: np.ndarray,
+    n_ticks: int,
+    name: str,
+    downbeats: np.ndarray | None = None,
+) -> bytes:
+    """The LPD-5 archive of some notes, as the released files are: stored deterministically,
+    downbeat at step 0 alone.
 
     downbeats: ticks of bar lines, for archives that know them; None marks step 0 only.
     """
     members: dict[str, np.ndarray] = {}
     for track in range(len(TRACKS)):
         members.update(_roll_members(notes[notes["track"] == track], track, n_ticks))
-    members["tempo"] = np.repeat(tempi["bpm"], np.diff(np.append(tempi["start"], n_ticks))).astype(np.float64)
+    members["tempo"] = np.repeat(tempi["bpm"], np.diff(np.append(tempi["start"], n_ticks))).astype(
+        np.float64
+    )
     members["downbeat"] = np.zeros(n_ticks, bool)
     members["downbeat"][[0] if downbeats is None else downbeats] = True
     info: Mapping[str, Any] = {
-        str(track): {"is_drum": track == 0, "program": PROGRAMS[track], "name": TRACKS[track]} for track in range(len(TRACKS))
+        str(track): {"is_drum": track == 0, "program": PROGRAMS[track], "name": TRACKS[track]}
+        for track in range(len(TRACKS))
     }
     blob = io.BytesIO()
     with zipfile.ZipFile(blob, "w") as archive:
@@ -201,12 +259,17 @@ def write_npz(notes: np.ndarray, tempi: np.ndarray, n_ticks: int, name: str, dow
             stream = io.BytesIO()
             np.lib.format.write_array(stream, array, version=(1, 0), allow_pickle=False)
             _store(archive, f"{member}.npy", stream.getvalue())
-        _store(archive, "info.json", json.dumps({**info, "name": name, "beat_resolution": TICKS_PER_QUARTER}).encode())
+        _store(
+            archive,
+            "info.json",
+            json.dumps({**info, "name": name, "beat_resolution": TICKS_PER_QUARTER}).encode(),
+        )
     return blob.getvalue()
 
 
 def _store(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
-    # A ZipInfo of its own carries the fixed date 1980-01-01, so that the same notes give the same bytes.
+    # A ZipInfo of its own carries the fixed date 1980-01-01, so that the same notes give the same
+    # bytes.
     archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
 
 

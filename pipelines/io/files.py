@@ -29,12 +29,16 @@ class BeamFiles:
     """schemas.contracts.Files over local folders and every scheme that Beam knows."""
 
     def walk(self, root: str) -> list[FileInfo]:
-        """Everything below root, sorted; a directory that bears a file's ending counts as a thing that is not a file."""
+        """Everything below root, sorted; a directory that bears a file's ending counts as a
+        thing that is not a file."""
         if is_local(root):
             return sorted(_walk_local(Path(root)), key=lambda info: info.path)
         prefix = root.rstrip("/") + "/"
         found = FileSystems.match([prefix + "**"])[0].metadata_list
-        return sorted((FileInfo(one.path[len(prefix) :], one.size_in_bytes) for one in found), key=lambda info: info.path)
+        return sorted(
+            (FileInfo(one.path[len(prefix) :], one.size_in_bytes) for one in found),
+            key=lambda info: info.path,
+        )
 
     def read(self, root: str, path: str) -> bytes:
         """The bytes of one file, as they are: nothing is decompressed on the way."""
@@ -82,7 +86,9 @@ def atomic(path: str) -> Iterator[IO[bytes]]:
     The temporary name is the writer's own, so that two workers on one shard cannot mix their bytes.
     """
     temporary = f"{path}{PART}{os.getpid()}-{secrets.token_hex(4)}"
-    stream = FileSystems.create(temporary, "application/octet-stream", CompressionTypes.UNCOMPRESSED)
+    stream = FileSystems.create(
+        temporary, "application/octet-stream", CompressionTypes.UNCOMPRESSED
+    )
     try:
         with stream:
             yield stream

@@ -1,6 +1,7 @@
 """Which songs must stand in one split: those that share a track, an MSD song, or artist and title.
 
-Every match counts here, the doubtful ones too: a group too large costs nothing, a song in two splits is a leak.
+Every match counts here, the doubtful ones too: a group too large costs nothing, a song in two
+splits is a leak.
 """
 
 import numpy as np
@@ -15,26 +16,34 @@ LINKS = pa.schema([("a", TEXT), ("b", TEXT)])
 
 
 def group_keys(songs: pa.Table, joined: pa.Table, names: pa.Table) -> pa.Table:
-    """What each song is known by (KEYS, sorted, each once): its tracks, their MSD songs, and artist and title of all.
+    """What each song is known by (KEYS, sorted, each once): its tracks, their MSD songs, and artist
+    and title of all.
 
-    songs: song_id, md5, artist and title as the corpus gives them; joined: label.JOINED; names: label.NAMES.
+    songs: song_id, md5, artist and title as the corpus gives them; joined: label.JOINED; names:
+    label.NAMES.
     """
     track = joined.append_column("name", _name(joined))
     tables = [
-        *(_keyed(songs, track["md5"], track[column], column) for column in ("track_id", "song_id", "name")),
+        *(
+            _keyed(songs, track["md5"], track[column], column)
+            for column in ("track_id", "song_id", "name")
+        ),
         _keyed(songs, names["md5"], _name(names), "name"),
         pa.table([songs["song_id"], pc.binary_join_element_wise("name", _name(songs), ":")], KEYS),
     ]
     keys = pa.concat_tables(tables)
-    keys = keys.filter(pc.is_valid(keys["key"])).group_by(KEYS.names, use_threads=False).aggregate([])
+    keys = (
+        keys.filter(pc.is_valid(keys["key"])).group_by(KEYS.names, use_threads=False).aggregate([])
+    )
     return keys.sort_by([(name, "ascending") for name in KEYS.names])
 
 
 def artist_keys(songs: pa.Table, joined: pa.Table, msd_track_id: pa.ChunkedArray) -> pa.Table:
-    """The artist of each song (KEYS), for splits by artist: of its chosen track, else as the corpus gives it.
+    """The artist of each song (KEYS), for splits by artist: of its chosen track, else as the corpus
+    gives it.
 
-    Of the chosen track alone: over all matches, the doubtful ones would make most songs one group. msd_track_id: in the
-    order of songs.
+    Of the chosen track alone: over all matches, the doubtful ones would make most songs one group.
+    msd_track_id: in the order of songs.
     """
     track = joined.take(pc.index_in(msd_track_id, joined["track_id"].combine_chunks()))
     artist = normalise(pc.coalesce(track["artist"], songs["artist"]), ARTIST)
@@ -50,7 +59,9 @@ def linked(keys: pa.Table) -> pa.Table:
     code = keys["key"].combine_chunks().dictionary_encode().indices.to_numpy()
     first = np.maximum.accumulate(np.where(np.diff(code, prepend=-1) != 0, np.arange(len(code)), 0))
     other = first != np.arange(len(code))
-    return pa.table([keys["song_id"].take(first[other]), keys["song_id"].filter(pa.array(other))], LINKS)
+    return pa.table(
+        [keys["song_id"].take(first[other]), keys["song_id"].filter(pa.array(other))], LINKS
+    )
 
 
 def _name(table: pa.Table) -> pa.ChunkedArray:

@@ -1,7 +1,8 @@
-"""From songs, matches, tracks, labels and names to one labelled row a song: the join of [affect] as plain functions.
+"""From songs, matches, tracks, labels and names to one labelled row a song: the join of [affect] as
+plain functions.
 
-Two joins, each of small tables, each of which may be cut into buckets anywhere between its keys: join_tracks by MSD
-track, label_songs by md5. join_all does both in memory.
+Two joins, each of small tables, each of which may be cut into buckets anywhere between its keys:
+join_tracks by MSD track, label_songs by md5. join_all does both in memory.
 """
 
 from dataclasses import dataclass, field
@@ -39,7 +40,8 @@ NO_MATCH, NO_TRUST = "no match", "trust"
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """The small tables of [affect]: MATCHES, TRACKS, LABELS (of tables.prefer), NAMES and CHROMA, any of them empty."""
+    """The small tables of [affect]: MATCHES, TRACKS, LABELS (of tables.prefer), NAMES and
+    CHROMA, any of them empty."""
 
     matches: pa.Table = field(default_factory=MATCHES.empty_table)
     tracks: pa.Table = field(default_factory=TRACKS.empty_table)
@@ -68,17 +70,24 @@ def join_tracks(matches: pa.Table, tracks: pa.Table, labels: pa.Table) -> pa.Tab
 
 
 def label_songs(
-    songs: pa.Table, joined: pa.Table, labels: pa.Table, names: pa.Table, chroma: pa.Table, config: AffectConfig
+    songs: pa.Table,
+    joined: pa.Table,
+    labels: pa.Table,
+    names: pa.Table,
+    chroma: pa.Table,
+    config: AffectConfig,
 ) -> pa.Table:
-    """LABELLED, one row a song in the order of songs (SONG_COLUMNS), all decided from the rows of its md5.
+    """LABELLED, one row a song in the order of songs (SONG_COLUMNS), all decided from the rows of
+    its md5.
 
-    joined: JOINED; labels: LABELS by md5, which go before any match's; names: NAMES; chroma: CHROMA. Raises ValueError
-    where an md5 stands on two songs.
+    joined: JOINED; labels: LABELS by md5, which go before any match's; names: NAMES; chroma:
+    CHROMA. Raises ValueError where an md5 stands on two songs.
     """
     known = songs["md5"].filter(pc.is_valid(songs["md5"]))
     if pc.count_distinct(known).as_py() != len(known):
         raise ValueError("an md5 stands on two songs: label each source's songs by themselves")
-    # One chunk: a table put together from many costs each pattern of the names anew for every piece.
+    # One chunk: a table put together from many costs each pattern of the names anew for every
+    # piece.
     joined = joined.filter(pc.is_in(joined["md5"], known.combine_chunks())).combine_chunks()
     likeness = _likeness(joined, names)
     candidates = _candidates(joined, _named(joined["md5"], **likeness))
@@ -91,18 +100,23 @@ def label_songs(
 
 
 def _likeness(joined: pa.Table, names: pa.Table) -> dict[str, pa.Array]:
-    """For each match, how alike its track's title and artist are to the true ones; null where these are not known."""
+    """For each match, how alike its track's title and artist are to the true ones; null where
+    these are not known."""
     true = names.take(pc.index_in(joined["md5"], names["md5"].combine_chunks()))
     return {
         f"{part}_likeness": pa.array(
-            similarities(normalise(joined[part], part).to_pylist(), normalise(true[part], part).to_pylist()), NUMBER
+            similarities(
+                normalise(joined[part], part).to_pylist(), normalise(true[part], part).to_pylist()
+            ),
+            NUMBER,
         )
         for part in (TITLE, ARTIST)
     }
 
 
 def _named(md5: pa.ChunkedArray, title_likeness: pa.Array, artist_likeness: pa.Array) -> pa.Array:
-    """Whether each match is of the true title, and by its artist where one of its md5 is; null where it is not known."""
+    """Whether each match is of the true title, and by its artist where one of its md5 is; null
+    where it is not known."""
     title = pc.greater_equal(title_likeness, SAME_NAME)
     both = pc.and_(title, pc.fill_null(pc.greater_equal(artist_likeness, SAME_NAME), False))
     by_artist = pc.is_in(md5, md5.filter(pc.fill_null(both, False)).combine_chunks())
@@ -110,10 +124,13 @@ def _named(md5: pa.ChunkedArray, title_likeness: pa.Array, artist_likeness: pa.A
 
 
 def _candidates(joined: pa.Table, named: pa.Array) -> pa.Table:
-    """CANDIDATES of JOINED: titles in their normal form, and the margin of each match over other titles."""
+    """CANDIDATES of JOINED: titles in their normal form, and the margin of each match over other
+    titles."""
     title = normalise(joined["title"], TITLE)
     rows = np.arange(len(joined))
-    md5, work = (column.combine_chunks().dictionary_encode().indices for column in (joined["md5"], title))
+    md5, work = (
+        column.combine_chunks().dictionary_encode().indices for column in (joined["md5"], title)
+    )
     codes = np.where(pc.is_valid(work), work.fill_null(-1), len(rows) + rows)
     margin = margin_to_runner_up(md5.to_numpy(), codes, joined["score"].to_numpy())
     columns = {
@@ -123,8 +140,15 @@ def _candidates(joined: pa.Table, named: pa.Array) -> pa.Table:
     return pa.table([columns[name] for name in CANDIDATES.names], CANDIDATES)
 
 
-def _evidence(songs: pa.Table, chosen: pa.Table, joined: pa.Table, likeness: dict[str, pa.Array], chroma: pa.Table) -> pa.Table:
-    """EVIDENCE of each song's chosen match, in the order of songs; null throughout where it has none."""
+def _evidence(
+    songs: pa.Table,
+    chosen: pa.Table,
+    joined: pa.Table,
+    likeness: dict[str, pa.Array],
+    chroma: pa.Table,
+) -> pa.Table:
+    """EVIDENCE of each song's chosen match, in the order of songs; null throughout where it has
+    none."""
     pair = _pairs(chosen["md5"], chosen["msd_track_id"])
     at = pc.index_in(pair, _pairs(joined["md5"], joined["track_id"]).combine_chunks())
     heard = pc.index_in(pair, _pairs(chroma["md5"], chroma["track_id"]).combine_chunks())
@@ -148,20 +172,31 @@ def _audited(evidence: pa.Table, matched: pa.Array, config: AffectConfig) -> pa.
     return label_trust(evidence.filter(matched), config.trusted_from).take(at)
 
 
-def _refuse_untrusted(songs: pa.Table, chosen: pa.Table, audited: pa.Table, config: AffectConfig) -> pa.Table:
+def _refuse_untrusted(
+    songs: pa.Table, chosen: pa.Table, audited: pa.Table, config: AffectConfig
+) -> pa.Table:
     """LABELLED: the chosen labels without those trusted less than min_label_trust."""
     unlabelled = pc.if_else(pc.is_null(chosen["md5"]), NO_MATCH, chosen["unlabelled"])
     distrusted = pc.fill_null(pc.less(audited["label_trust"], config.min_label_trust), False)
     unlabelled = pc.if_else(pc.and_(pc.is_null(unlabelled), distrusted), NO_TRUST, unlabelled)
     found = pc.is_null(unlabelled)
-    columns = {**_columns(chosen), **_columns(audited), "song_id": songs["song_id"], "unlabelled": unlabelled}
-    columns |= {name: pc.if_else(found, chosen[name], None) for name in ("valence", "arousal", "label_source")}
+    columns = {
+        **_columns(chosen),
+        **_columns(audited),
+        "song_id": songs["song_id"],
+        "unlabelled": unlabelled,
+    }
+    columns |= {
+        name: pc.if_else(found, chosen[name], None)
+        for name in ("valence", "arousal", "label_source")
+    }
     columns["trusted"] = pc.and_(found, pc.fill_null(audited["trusted"], False))
     return pa.table([columns[name] for name in LABELLED.names], LABELLED)
 
 
 def _with_own_labels(labelled: pa.Table, md5: pa.ChunkedArray, labels: pa.Table) -> pa.Table:
-    """labelled with the labels that tables give by md5 before all others: no match stands between them and the song."""
+    """labelled with the labels that tables give by md5 before all others: no match stands
+    between them and the song."""
     own = labels.take(pc.index_in(md5, labels["id"].combine_chunks()))
     has = pc.is_valid(own["id"])
     given = {

@@ -1,7 +1,8 @@
 """Which song (md5) is which MSD track: the files of LMD and LPD that say so, as one table.
 
-Three forms: LMD's `match_scores.json` (track id to md5 to score), LPD's `matched_ids.txt` and `cleansed_ids.txt` (one
-md5 and one track id a line, no scores), and the `TR…` folders of LPD's matched and cleansed layouts.
+Three forms: LMD's `match_scores.json` (track id to md5 to score), LPD's `matched_ids.txt` and
+`cleansed_ids.txt` (one md5 and one track id a line, no scores), and the `TR…` folders of LPD's
+matched and cleansed layouts.
 """
 
 import json
@@ -21,7 +22,8 @@ TRACK_ID = "TR[A-Z]{5}[0-9A-F]{11}"
 def read_matches(data: bytes, name: str) -> pa.Table:
     """The matches (MATCHES, in the file's order) of one file, told apart by its first character.
 
-    name: the file's, for the error. Raises ValueError where the file is neither form or says something impossible.
+    name: the file's, for the error. Raises ValueError where the file is neither form or says
+    something impossible.
     """
     if name.endswith(".json") or data.lstrip()[:1] == b"{":
         return _read_scores(data, name)
@@ -29,15 +31,20 @@ def read_matches(data: bytes, name: str) -> pa.Table:
 
 
 def folder_matches(md5s: Sequence[str], folders: Sequence[Iterable[str]]) -> pa.Table:
-    """The matches that the `TR…` folders of each song's paths say, without scores; other folders say nothing."""
+    """The matches that the `TR…` folders of each song's paths say, without scores; other folders
+    say nothing."""
     pairs = [
-        (md5, folder) for md5, names in zip(md5s, folders, strict=True) for folder in names if re.fullmatch(TRACK_ID, folder)
+        (md5, folder)
+        for md5, names in zip(md5s, folders, strict=True)
+        for folder in names
+        if re.fullmatch(TRACK_ID, folder)
     ]
     return _table([md5 for md5, _ in pairs], [folder for _, folder in pairs], None)
 
 
 def merge_matches(tables: Sequence[pa.Table], min_score: float) -> pa.Table:
-    """One row a (md5, track_id), sorted, with the best score any file gives it; those scored below min_score go.
+    """One row a (md5, track_id), sorted, with the best score any file gives it; those scored below
+    min_score go.
 
     A match without a score is kept whatever min_score is: nothing is known against it.
     """
@@ -51,8 +58,8 @@ def merge_matches(tables: Sequence[pa.Table], min_score: float) -> pa.Table:
 def margin_to_runner_up(md5: np.ndarray, work: np.ndarray, score: np.ndarray) -> np.ndarray:
     """For each match, its work's best score less the best score of any other work of the same md5.
 
-    md5, work: int64 codes, one a match; matches of one work (same artist and title) are no rivals of each other. score:
-    NaN for none. NaN where the md5 has no second work or either has no score.
+    md5, work: int64 codes, one a match; matches of one work (same artist and title) are no rivals
+    of each other. score: NaN for none. NaN where the md5 has no second work or either has no score.
     """
     order = np.lexsort((work, md5))
     first = np.ones(len(order), bool)
@@ -83,7 +90,11 @@ def _best_of_others(group: np.ndarray, best: np.ndarray) -> np.ndarray:
 def _read_scores(data: bytes, name: str) -> pa.Table:
     try:
         tracks = json.loads(data)
-        triples = [(md5, track, float(score)) for track, scores in tracks.items() for md5, score in scores.items()]
+        triples = [
+            (md5, track, float(score))
+            for track, scores in tracks.items()
+            for md5, score in scores.items()
+        ]
     except (ValueError, AttributeError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(
             f"{name} is not LMD's match_scores.json (MSD track id to md5 to score), fetch it again: {error}"
@@ -92,7 +103,9 @@ def _read_scores(data: bytes, name: str) -> pa.Table:
     wrong = np.flatnonzero(~((scores >= 0) & (scores <= 1)))
     if len(wrong):
         md5, track, score = triples[wrong[0]]
-        raise ValueError(f"{name}: the score of {md5} for {track} is {score}, not in [0, 1]: fetch the file again")
+        raise ValueError(
+            f"{name}: the score of {md5} for {track} is {score}, not in [0, 1]: fetch the file again"
+        )
     return _checked([md5 for md5, *_ in triples], [track for _, track, _ in triples], scores, name)
 
 
@@ -100,7 +113,9 @@ def _read_ids(data: bytes, name: str) -> pa.Table:
     try:
         lines = [line.split() for line in data.decode("utf-8").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
-        raise ValueError(f"{name} is not a text file of md5 and MSD track id, one pair a line: {error}") from error
+        raise ValueError(
+            f"{name} is not a text file of md5 and MSD track id, one pair a line: {error}"
+        ) from error
     for number, words in enumerate(lines, 1):
         if len(words) != 2:
             raise ValueError(
@@ -113,7 +128,10 @@ def _checked(md5s: list[str], tracks: list[str], scores: np.ndarray | None, name
     if not md5s:
         raise ValueError(f"{name} holds no match, {USE_INSTEAD}")
     table = _table(md5s, tracks, scores)
-    for column, pattern, what in (("md5", MD5, "an md5"), ("track_id", TRACK_ID, "an MSD track id")):
+    for column, pattern, what in (
+        ("md5", MD5, "an md5"),
+        ("track_id", TRACK_ID, "an MSD track id"),
+    ):
         good = pc.match_substring_regex(table[column], f"^{pattern}$")
         if not pc.all(good).as_py():
             wrong = table[column].filter(pc.invert(good))[0].as_py()

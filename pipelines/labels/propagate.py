@@ -1,4 +1,5 @@
-"""Lending: a kept song without a label takes that of a removed duplicate, and its label_source says from whom."""
+"""Lending: a kept song without a label takes that of a removed duplicate, and its label_source
+says from whom."""
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +13,11 @@ LENT = (
 
 
 def propagate(labelled: pa.Table, cluster: np.ndarray, borrows: np.ndarray) -> pa.Table:
-    """labelled (a row a song) with each unlabelled borrower given the most trusted label of its cluster.
+    """labelled (a row a song) with each unlabelled borrower given the most trusted label of its
+    cluster.
 
-    cluster: one number a song; borrows: bool, the songs that clusters keep. Of equally trusted labels the first song's.
+    cluster: one number a song; borrows: bool, the songs that clusters keep. Of equally trusted
+    labels the first song's.
     """
     has = pc.is_valid(labelled["valence"]).to_numpy()
     trust = pc.fill_null(labelled["label_trust"], 0.0).to_numpy()
@@ -26,6 +29,15 @@ def propagate(labelled: pa.Table, cluster: np.ndarray, borrows: np.ndarray) -> p
     lender = np.where(borrows & ~has, lender_of[cluster], -1)
     at = pa.array(lender, mask=lender < 0)
     lent = labelled.take(pc.coalesce(at, pa.array(np.arange(len(labelled)))))
-    says = pc.binary_join_element_wise(lent["label_source"], labelled["song_id"].take(at), " lent by ")
-    lent = lent.set_column(lent.column_names.index("label_source"), "label_source", pc.coalesce(says, lent["label_source"]))
-    return pa.table([lent[name] if name in LENT else labelled[name] for name in labelled.column_names], labelled.schema)
+    says = pc.binary_join_element_wise(
+        lent["label_source"], labelled["song_id"].take(at), " lent by "
+    )
+    lent = lent.set_column(
+        lent.column_names.index("label_source"),
+        "label_source",
+        pc.coalesce(says, lent["label_source"]),
+    )
+    return pa.table(
+        [lent[name] if name in LENT else labelled[name] for name in labelled.column_names],
+        labelled.schema,
+    )

@@ -2,9 +2,10 @@
 
 Three rules:
 
-* agree (the default): the largest group of matches with the same normalised title, and of its labels the medoid, the
-  one nearest to the rest. Matches that a list of true names confirms go before any majority. Where titles
-  differ and valence or energy ranges over `max_title_spread`, nobody knows which song it is: no label.
+* agree (the default): the largest group of matches with the same normalised title, and of its
+  labels the medoid, the one nearest to the rest. Matches that a list of true names confirms go
+  before any majority. Where titles differ and valence or energy ranges over `max_title_spread`,
+  nobody knows which song it is: no label.
 * best_score: the label of the best-scored match; the mean where no match has a score.
 * mean: the mean of all labels.
 
@@ -20,16 +21,18 @@ import pyarrow as pa
 from pipelines.labels.config import AGREE, BEST_SCORE, MEAN, AffectConfig
 
 TEXT, NUMBER, COUNT, FLAG = pa.string(), pa.float64(), pa.int32(), pa.bool_()
-# One row a match. title: normalised; named: whether a list of true names confirms it (label._named), null where it does
-# not know the md5; margin: of matches.margin_to_runner_up; valence and arousal: both or neither; source: their table's name.
+# One row a match. title: normalised; named: whether a list of true names confirms it
+# (label._named), null where it does not know the md5; margin: of matches.margin_to_runner_up;
+# valence and arousal: both or neither; source: their table's name.
 CANDIDATES = pa.schema(
     [
         ("md5", TEXT), ("track_id", TEXT), ("score", NUMBER), ("margin", NUMBER), ("title", TEXT), ("named", FLAG),
         ("valence", NUMBER), ("arousal", NUMBER), ("source", TEXT),
     ]
 )  # fmt: skip
-# One row an md5. label_spread: the larger range of valence and arousal over its labels; n_agreeing: other matches with
-# the chosen title; n_rivals: matches with another; unlabelled: why there is no label, null where there is one.
+# One row an md5. label_spread: the larger range of valence and arousal over its labels; n_agreeing:
+# other matches with the chosen title; n_rivals: matches with another; unlabelled: why there is no
+# label, null where there is one.
 CHOICES = pa.schema(
     [
         ("md5", TEXT), ("msd_track_id", TEXT), ("match_score", NUMBER), ("match_margin", NUMBER), ("valence", NUMBER),
@@ -44,7 +47,8 @@ UNLABELLED = (None, "no value", "titles differ", "spread", "margin")
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """CANDIDATES as columns, sorted by md5 and track; md5 and title are codes, md5's without a gap from 0."""
+    """CANDIDATES as columns, sorted by md5 and track; md5 and title are codes, md5's without a
+    gap from 0."""
 
     table: pa.Table
     md5: np.ndarray
@@ -65,7 +69,10 @@ def resolve(candidates: pa.Table, config: AffectConfig) -> pa.Table:
     leads, n_same = _leading_title(rows)
     by_mean = _takes_mean(rows, config.rule)
     if config.rule == AGREE:
-        chosen = _first(rows.md5, [~leads, ~rows.labelled, _distance_to_the_rest(rows, leads), _descending(rows.score)])
+        chosen = _first(
+            rows.md5,
+            [~leads, ~rows.labelled, _distance_to_the_rest(rows, leads), _descending(rows.score)],
+        )
     else:
         by_score = np.where(by_mean[rows.md5], 0.0, _descending(rows.score))
         chosen = _first(rows.md5, [~rows.labelled, by_score, _distance_to_mean(rows)])
@@ -87,7 +94,9 @@ def resolve(candidates: pa.Table, config: AffectConfig) -> pa.Table:
 
 def _columns(candidates: pa.Table) -> _Rows:
     table = candidates.sort_by([("md5", "ascending"), ("track_id", "ascending")]).combine_chunks()
-    md5, title = (table[name].combine_chunks().dictionary_encode().indices for name in ("md5", "title"))
+    md5, title = (
+        table[name].combine_chunks().dictionary_encode().indices for name in ("md5", "title")
+    )
     # A track without a title is a title of its own.
     titles = title.fill_null(-1).to_numpy(zero_copy_only=False)
     titles = np.where(titles < 0, len(table) + np.arange(len(table)), titles)
@@ -99,7 +108,8 @@ def _columns(candidates: pa.Table) -> _Rows:
 
 
 def _leading_title(rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
-    """For each row, whether its label may be its md5's, and how many rows of the md5 have its title.
+    """For each row, whether its label may be its md5's, and how many rows of the md5 have its
+    title.
 
     It may where its title is the one the md5 goes by; of a title that is named, where the row is.
     """
@@ -109,7 +119,9 @@ def _leading_title(rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
     size = np.diff(np.append(starts, len(order)))
     group = np.empty(len(order), np.int64)
     group[order] = np.repeat(np.arange(len(starts)), size)
-    named, labelled = (np.bincount(group, flag, len(starts)) for flag in (rows.named, rows.labelled))
+    named, labelled = (
+        np.bincount(group, flag, len(starts)) for flag in (rows.named, rows.labelled)
+    )
     score = np.full(len(starts), np.inf)
     np.minimum.at(score, group, _descending(rows.score))
     leading = np.zeros(len(starts), bool)
@@ -118,13 +130,15 @@ def _leading_title(rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _first(group: np.ndarray, keys: Sequence[np.ndarray]) -> np.ndarray:
-    """The index of each group's smallest row by keys, the first key foremost; in the order of the groups."""
+    """The index of each group's smallest row by keys, the first key foremost; in the order of
+    the groups."""
     order = np.lexsort((*reversed(keys), group))
     return order[np.flatnonzero(np.diff(group[order], prepend=-1))]
 
 
 def _distance_to_the_rest(rows: _Rows, leads: np.ndarray) -> np.ndarray:
-    """For each labelled leading row, its summed distance |valence| + |arousal| to the others of its md5; else 0."""
+    """For each labelled leading row, its summed distance |valence| + |arousal| to the others of
+    its md5; else 0."""
     member = np.flatnonzero(leads & rows.labelled)
     size = np.bincount(rows.md5[member], minlength=rows.n_md5)
     each = size[rows.md5[member]]
@@ -140,7 +154,10 @@ def _distance_to_the_rest(rows: _Rows, leads: np.ndarray) -> np.ndarray:
 def _means(rows: _Rows) -> np.ndarray:
     """(2, n_md5): the mean of all labels of each md5, NaN where it has none."""
     count = np.bincount(rows.md5[rows.labelled], minlength=rows.n_md5)
-    sums = [np.bincount(rows.md5[rows.labelled], axis[rows.labelled], rows.n_md5) for axis in rows.values]
+    sums = [
+        np.bincount(rows.md5[rows.labelled], axis[rows.labelled], rows.n_md5)
+        for axis in rows.values
+    ]
     return np.where(count > 0, np.array(sums) / np.maximum(count, 1), np.nan)
 
 
@@ -150,13 +167,23 @@ def _distance_to_mean(rows: _Rows) -> np.ndarray:
 
 
 def _takes_mean(rows: _Rows, rule: str) -> np.ndarray:
-    """For each md5, whether its values are means: under `mean` always, under `best_score` where nothing is scored."""
-    scored = np.bincount(rows.md5[rows.labelled & np.isfinite(rows.score)], minlength=rows.n_md5) > 0
-    return {AGREE: np.zeros(rows.n_md5, bool), BEST_SCORE: ~scored, MEAN: np.ones(rows.n_md5, bool)}[rule]
+    """For each md5, whether its values are means: under `mean` always, under `best_score` where
+    nothing is scored."""
+    scored = (
+        np.bincount(rows.md5[rows.labelled & np.isfinite(rows.score)], minlength=rows.n_md5) > 0
+    )
+    return {
+        AGREE: np.zeros(rows.n_md5, bool),
+        BEST_SCORE: ~scored,
+        MEAN: np.ones(rows.n_md5, bool),
+    }[rule]
 
 
-def _refusals(rows: _Rows, chosen: np.ndarray, config: AffectConfig) -> tuple[np.ndarray, np.ndarray]:
-    """For each md5 the spread of its labels (NaN without any), and why it gets none (index of UNLABELLED)."""
+def _refusals(
+    rows: _Rows, chosen: np.ndarray, config: AffectConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """For each md5 the spread of its labels (NaN without any), and why it gets none (index of
+    UNLABELLED)."""
     md5, title = rows.md5[rows.labelled], rows.title[rows.labelled]
     low, high = np.full((2, rows.n_md5), np.inf), np.full((2, rows.n_md5), -np.inf)
     for axis in range(2):
@@ -169,7 +196,9 @@ def _refusals(rows: _Rows, chosen: np.ndarray, config: AffectConfig) -> tuple[np
     np.maximum.at(most, md5, title)
     why = np.zeros(rows.n_md5, np.int8)
     why[spread > config.max_label_spread] = UNLABELLED.index("spread")
-    why[(rows.margin[chosen] < config.min_margin) & (config.min_margin > 0)] = UNLABELLED.index("margin")
+    why[(rows.margin[chosen] < config.min_margin) & (config.min_margin > 0)] = UNLABELLED.index(
+        "margin"
+    )
     unsure = (least < most) & (spread > config.max_title_spread) & ~rows.named[chosen]
     why[unsure & (config.rule == AGREE)] = UNLABELLED.index("titles differ")
     why[~rows.labelled[chosen]] = UNLABELLED.index("no value")
@@ -183,7 +212,8 @@ def _sources(rows: _Rows, chosen: np.ndarray, by_mean: np.ndarray, rule: str) ->
     for row in np.flatnonzero(rows.labelled & by_mean[rows.md5]):
         named[rows.md5[row]].add(table[row])
     tables = [
-        ("+".join(sorted(names)), MEAN) if names else (table[row], rule) for names, row in zip(named, chosen, strict=True)
+        ("+".join(sorted(names)), MEAN) if names else (table[row], rule)
+        for names, row in zip(named, chosen, strict=True)
     ]
     return np.array([f"{name}:{how}" for name, how in tables], object)
 

@@ -1,4 +1,5 @@
-"""metadata: the side files of [affect], read and checked once, as small Parquet tables that workers join."""
+"""metadata: the side files of [affect], read and checked once, as small Parquet tables that
+workers join."""
 
 import hashlib
 import json
@@ -23,13 +24,18 @@ from schemas.settings import SettingsError
 CURATE_LOCK = "curate.lock.json"
 
 
-def read_metadata(config: AffectConfig, corpus: str, out: str) -> tuple[str, dict[str, pa.Table], list[Pin]]:
-    """Where metadata is to stand, the tables to be written there (matches, tracks, labels, names, refused), and their pins.
+def read_metadata(
+    config: AffectConfig, corpus: str, out: str
+) -> tuple[str, dict[str, pa.Table], list[Pin]]:
+    """Where metadata is to stand, the tables to be written there (matches, tracks, labels, names,
+    refused), and their pins.
 
-    Where [affect] names no file and `corpus` is another build that has metadata, it is taken as it stands there. Raises
-    SettingsError where a file is missing or is not what it is given for.
+    Where [affect] names no file and `corpus` is another build that has metadata, it is taken as it
+    stands there. Raises SettingsError where a file is missing or is not what it is given for.
     """
-    if corpus != out and not any((config.matches, config.labels, config.msd, config.unique_tracks, config.names)):
+    if corpus != out and not any(
+        (config.matches, config.labels, config.msd, config.unique_tracks, config.names)
+    ):
         held = reusable(config, corpus)
         if held is not None:
             return corpus, {}, held
@@ -43,7 +49,9 @@ def reusable(config: AffectConfig, corpus: str) -> list[Pin] | None:
     if not held:
         return None
     if held["config"]["affect"]["zero_is_missing"] != config.zero_is_missing:
-        raise SettingsError("affect.zero_is_missing decides how label tables are read: name affect.labels again with it")
+        raise SettingsError(
+            "affect.zero_is_missing decides how label tables are read: name affect.labels again with it"
+        )
     return [Pin(**pin) for pin in held["metadata"]["pins"]]
 
 
@@ -62,12 +70,19 @@ def read_side_files(config: AffectConfig) -> tuple[dict[str, pa.Table], list[Pin
         except ValueError as error:
             raise SettingsError(f"affect: {error}") from error
         except BadInput as error:
-            raise SettingsError(f"affect: {path} is not MSD's summary file: {error.detail}") from error
+            raise SettingsError(
+                f"affect: {path} is not MSD's summary file: {error.detail}"
+            ) from error
 
     # Scores are looked at when songs meet their matches: another split may ask for others.
     matches = merge_matches([read(path, read_matches) for path in config.matches], 0.0)
-    tables = [read(path, lambda data, name: read_labels(data, name, config.zero_is_missing)) for path in config.labels]
-    tracks = [read(config.msd, lambda data, name: read_tracks(data))] if is_summary(config.msd) else []
+    tables = [
+        read(path, lambda data, name: read_labels(data, name, config.zero_is_missing))
+        for path in config.labels
+    ]
+    tracks = (
+        [read(config.msd, lambda data, name: read_tracks(data))] if is_summary(config.msd) else []
+    )
     if config.msd and not tracks and not is_folder(config.msd):
         raise SettingsError(f"affect: no folder of MSD files at {config.msd}")
     tracks += [read(config.unique_tracks, read_unique_tracks)] if config.unique_tracks else []
@@ -89,5 +104,6 @@ def is_summary(msd: str) -> bool:
 
 
 def is_folder(path: str) -> bool:
-    """Whether a folder stands under a path; elsewhere than on this machine, whether anything does."""
+    """Whether a folder stands under a path; elsewhere than on this machine, whether anything
+    does."""
     return Path(path).is_dir() if files.is_local(path) else files.exists(path)

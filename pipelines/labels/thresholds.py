@@ -1,10 +1,11 @@
 """From valence and arousal values to classes and quadrants.
 
-Arousal here is Spotify's `energy`: Spotify publishes no arousal, and energy ("intensity and activity") is its nearest
-number. That is our decision, not Spotify's claim; it holds for every table that affect/tables.py reads.
+Arousal here is Spotify's `energy`: Spotify publishes no arousal, and energy ("intensity and
+activity") is its nearest number. That is our decision, not Spotify's claim; it holds for every
+table that affect/tables.py reads.
 
-A value above the threshold is HIGH, one at or below it LOW. Within `margin` of the threshold a value has no class, and
-a song that lacks either class has no quadrant.
+A value above the threshold is HIGH, one at or below it LOW. Within `margin` of the threshold a
+value has no class, and a song that lacks either class has no quadrant.
 """
 
 from dataclasses import dataclass
@@ -16,13 +17,15 @@ import pyarrow.compute as pc
 from pipelines.labels.config import TRAIN_MEDIAN
 from schemas.labels import QUADRANTS
 
-# A sum like 0.55 - 0.5 is off by 1e-17, by 1e-8 once stored as float32: that must not decide on a song's side.
+# A sum like 0.55 - 0.5 is off by 1e-17, by 1e-8 once stored as float32: that must not decide on a
+# song's side.
 DECIMALS = 6
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Where low ends and high begins, how it was found (`fixed` or `train_median`), and on how many training rows."""
+    """Where low ends and high begins, how it was found (`fixed` or `train_median`), and on how
+    many training rows."""
 
     valence: float
     arousal: float
@@ -31,22 +34,35 @@ class Thresholds:
     n_train: int
 
 
-def fit_thresholds(threshold: str | float, margin: float, valence: np.ndarray, arousal: np.ndarray) -> Thresholds:
-    """The thresholds of a release; valence and arousal are the values (NaN for none) of its training rows alone.
+def fit_thresholds(
+    threshold: str | float, margin: float, valence: np.ndarray, arousal: np.ndarray
+) -> Thresholds:
+    """The thresholds of a release; valence and arousal are the values (NaN for none) of its
+    training rows alone.
 
-    threshold: a number in [0, 1] for both axes, or `train_median`. Raises ValueError where no median can be taken.
+    threshold: a number in [0, 1] for both axes, or `train_median`. Raises ValueError where no
+    median can be taken.
     """
     labelled = np.isfinite(valence) & np.isfinite(arousal)
     n_train = int(labelled.sum())
     if threshold != TRAIN_MEDIAN:
         return Thresholds(float(threshold), float(threshold), margin, "fixed", n_train)
     if not n_train:
-        raise ValueError("train_median needs a labelled training song, and there is none: add labels or set a number")
-    return Thresholds(float(np.median(valence[labelled])), float(np.median(arousal[labelled])), margin, TRAIN_MEDIAN, n_train)
+        raise ValueError(
+            "train_median needs a labelled training song, and there is none: add labels or set a number"
+        )
+    return Thresholds(
+        float(np.median(valence[labelled])),
+        float(np.median(arousal[labelled])),
+        margin,
+        TRAIN_MEDIAN,
+        n_train,
+    )
 
 
 def classify(values: np.ndarray, threshold: float, margin: float) -> pa.Array:
-    """int8 classes of values, null where the value is NaN or nearer than `margin` to the threshold."""
+    """int8 classes of values, null where the value is NaN or nearer than `margin` to the
+    threshold."""
     distance = np.round(values - threshold, DECIMALS)
     missing = ~np.isfinite(values) | (np.abs(distance) < margin)
     return pa.array((distance > 0).astype(np.int8), pa.int8(), mask=missing)
@@ -59,8 +75,11 @@ def quadrants(arousal_class: pa.Array, valence_class: pa.Array) -> pa.Array:
 
 
 def apply_rule(songs: pa.Table, thresholds: Thresholds) -> pa.Table:
-    """songs with valence_class, arousal_class (int8) and quadrant (string) set from its valence and arousal columns."""
-    valence, arousal = (songs[axis].cast(pa.float64()).to_numpy() for axis in ("valence", "arousal"))
+    """songs with valence_class, arousal_class (int8) and quadrant (string) set from its valence
+    and arousal columns."""
+    valence, arousal = (
+        songs[axis].cast(pa.float64()).to_numpy() for axis in ("valence", "arousal")
+    )
     valence_class = classify(valence, thresholds.valence, thresholds.margin)
     arousal_class = classify(arousal, thresholds.arousal, thresholds.margin)
     columns = {

@@ -4,21 +4,26 @@ Each piece of evidence adds log-odds to those of agreement among the matches:
 
     label_trust = 1 / (1 + exp(-(agreement + name + duration + tempo + key + chroma)))
 
-What is not known adds nothing. How the numbers below were found, on 3,848 LPD songs (measured 2026-11):
+What is not known adds nothing. How the numbers below were found, on 3,848 LPD songs (measured
+2026-11):
 
-* agreement: logistic regression of "the true title is the matched one" on the count of further matches with the same
-  title and of matches with other titles, over the songs whose true name is known (fit_agreement; tests/affect/
-  test_audit_real.py fits it again on one half and judges it on the other).
-* name: set, not fitted, since names are the truth all else is judged by. Of songs that two or more matches agree on,
-  the list contradicts one in twenty; a wrong title and artist hardly ever agree by chance. The title by another artist
-  adds little: the song is right and the recording is not, and a plain model of the notes finds the valence of such labels
-  hardly more often (balanced accuracy .67) than of contradicted ones (.62), but .78 where the artist agrees too.
-* duration, tempo, key: log of how often a match confirmed by chroma falls in a bin over how often a random pair of song
-  and track does, halved, because a wrong match is not a random one: it was found by likeness in the first place.
-* chroma: likewise, with the bins up to .25 held against the match: two known wrong matches lie at .20.
+* agreement: logistic regression of "the true title is the matched one" on the count of further
+  matches with the same title and of matches with other titles, over the songs whose true name is
+  known (fit_agreement; tests/affect/ test_audit_real.py fits it again on one half and judges it on
+  the other).
+* name: set, not fitted, since names are the truth all else is judged by. Of songs that two or more
+  matches agree on, the list contradicts one in twenty; a wrong title and artist hardly ever agree
+  by chance. The title by another artist adds little: the song is right and the recording is not,
+  and a plain model of the notes finds the valence of such labels hardly more often (balanced
+  accuracy .67) than of contradicted ones (.62), but .78 where the artist agrees too.
+* duration, tempo, key: log of how often a match confirmed by chroma falls in a bin over how often a
+  random pair of song and track does, halved, because a wrong match is not a random one: it was
+  found by likeness in the first place.
+* chroma: likewise, with the bins up to .25 held against the match: two known wrong matches lie at
+  .20.
 
-The evidence is taken as independent, which it is only roughly: label_trust ranks matches, and is a probability where
-agreement alone is known.
+The evidence is taken as independent, which it is only roughly: label_trust ranks matches, and is a
+probability where agreement alone is known.
 """
 
 import math
@@ -29,8 +34,9 @@ import numpy as np
 import pyarrow as pa
 
 TEXT, NUMBER = pa.string(), pa.float64()
-# One row a chosen label: counts of the matches; how alike (0-1, null unknown) title and artist are to the true name;
-# song and track: seconds, bpm, key (0-11 major, 12-23 minor, 24 none); chroma: of chroma.chroma_fit.
+# One row a chosen label: counts of the matches; how alike (0-1, null unknown) title and artist are
+# to the true name; song and track: seconds, bpm, key (0-11 major, 12-23 minor, 24 none); chroma: of
+# chroma.chroma_fit.
 EVIDENCE = pa.schema(
     [
         ("n_agreeing", pa.int32()), ("n_rivals", pa.int32()), ("title_likeness", NUMBER), ("artist_likeness", NUMBER),
@@ -49,9 +55,10 @@ Bins = tuple[tuple[float, ...], tuple[float, ...]]
 class Weights:
     """Log-odds of each piece of evidence.
 
-    agreement: to begin with, per further match that agrees, per rival. The others: upper ends of bins, and the log-odds
-    of each bin and of what lies beyond the last. name: of _name_found; duration: |ln(song / track)|; tempo: octaves;
-    key: of key_distance; chroma: of chroma.chroma_fit.
+    agreement: to begin with, per further match that agrees, per rival. The others: upper ends of
+    bins, and the log-odds of each bin and of what lies beyond the last. name: of _name_found;
+    duration: |ln(song / track)|; tempo: octaves; key: of key_distance; chroma: of
+    chroma.chroma_fit.
     """
 
     agreement: tuple[float, float, float] = (0.5, 1.61, -1.45)
@@ -66,7 +73,8 @@ WEIGHTS = Weights()
 
 
 def label_trust(evidence: pa.Table, trusted_from: float, weights: Weights = WEIGHTS) -> pa.Table:
-    """AUDIT, row by row, from EVIDENCE: label_trust, whether it reaches trusted_from, and every part with its log-odds.
+    """AUDIT, row by row, from EVIDENCE: label_trust, whether it reaches trusted_from, and every
+    part with its log-odds.
 
     A part of the list reads `tempo=0.013 (+1.20)`: what was found, and what it adds.
     """
@@ -82,16 +90,22 @@ def label_trust(evidence: pa.Table, trusted_from: float, weights: Weights = WEIG
     agreement = _agreement(column, weights)
     log_odds = agreement + sum(np.nan_to_num(values) for values in added.values())
     trust = np.round(1 / (1 + np.exp(-log_odds)), DECIMALS)
-    counts = [f"matches=+{n:.0f}-{m:.0f}" for n, m in zip(column["n_agreeing"], column["n_rivals"], strict=True)]
+    counts = [
+        f"matches=+{n:.0f}-{m:.0f}"
+        for n, m in zip(column["n_agreeing"], column["n_rivals"], strict=True)
+    ]
     listed = [[f"{said} ({odds:+.2f})"] for said, odds in zip(counts, agreement, strict=True)]
     for name, odds in added.items():
         for row in np.flatnonzero(np.isfinite(odds)):
             listed[row].append(f"{name}={_worded(name, found[name][row])} ({odds[row]:+.2f})")
-    return pa.table([pa.array(trust), pa.array(trust >= trusted_from), pa.array(listed, pa.list_(TEXT))], AUDIT)
+    return pa.table(
+        [pa.array(trust), pa.array(trust >= trusted_from), pa.array(listed, pa.list_(TEXT))], AUDIT
+    )
 
 
 def trust_without_name(listed: Sequence[str]) -> tuple[str, float] | None:
-    """What a label's evidence found of the name, and what label_trust would be without it; None where no name is known."""
+    """What a label's evidence found of the name, and what label_trust would be without it; None
+    where no name is known."""
     parts = [part.removesuffix(")").rpartition(" (") for part in listed]
     names = [found.partition("=")[2] for found, _, _ in parts if found.startswith("name=")]
     if not names:
@@ -101,14 +115,18 @@ def trust_without_name(listed: Sequence[str]) -> tuple[str, float] | None:
 
 
 def tempo_gap(song_bpm: np.ndarray, track_bpm: np.ndarray) -> np.ndarray:
-    """Octaves between two tempi, a factor of two either way allowed as the usual error of beat trackers."""
+    """Octaves between two tempi, a factor of two either way allowed as the usual error of beat
+    trackers."""
     with np.errstate(divide="ignore", invalid="ignore"):
         octaves = np.log2(song_bpm / track_bpm)
-    return np.where(np.isfinite(octaves), np.abs(octaves - np.clip(np.round(octaves), -1, 1)), np.nan)
+    return np.where(
+        np.isfinite(octaves), np.abs(octaves - np.clip(np.round(octaves), -1, 1)), np.nan
+    )
 
 
 def key_distance(song_key: np.ndarray, track_key: np.ndarray) -> np.ndarray:
-    """0 for the same key, 1 for one that trackers take for it (fifth, relative, parallel), 2 for another, NaN unknown.
+    """0 for the same key, 1 for one that trackers take for it (fifth, relative, parallel), 2 for
+    another, NaN unknown.
 
     Keys are 0-11 for C to B major, 12-23 for C to B minor.
     """
@@ -121,10 +139,14 @@ def key_distance(song_key: np.ndarray, track_key: np.ndarray) -> np.ndarray:
     return np.where(known, np.where(song == track, 0, np.where(near, 1, 2)), np.nan)
 
 
-def fit_agreement(n_agreeing: np.ndarray, n_rivals: np.ndarray, right: np.ndarray) -> tuple[float, float, float]:
-    """Weights.agreement for songs of which it is known whether the title is right: logistic regression by Newton steps.
+def fit_agreement(
+    n_agreeing: np.ndarray, n_rivals: np.ndarray, right: np.ndarray
+) -> tuple[float, float, float]:
+    """Weights.agreement for songs of which it is known whether the title is right: logistic
+    regression by Newton steps.
 
-    A ridge of one pseudo-observation keeps the weights finite where counts separate right from wrong.
+    A ridge of one pseudo-observation keeps the weights finite where counts separate right from
+    wrong.
     """
     x = np.column_stack([np.ones(len(right)), _capped(n_agreeing), _capped(n_rivals)])
     weights = np.zeros(3)
@@ -149,7 +171,9 @@ def _capped(counts: np.ndarray) -> np.ndarray:
 def _name_found(column: dict[str, np.ndarray]) -> np.ndarray:
     """0 another title, 1 the title by another artist, 2 title and artist, NaN unknown."""
     title, artist = column["title_likeness"], column["artist_likeness"]
-    return np.where(np.isfinite(title), (title >= SAME_NAME) * (1.0 + (artist >= SAME_NAME)), np.nan)
+    return np.where(
+        np.isfinite(title), (title >= SAME_NAME) * (1.0 + (artist >= SAME_NAME)), np.nan
+    )
 
 
 def _gap(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -160,7 +184,8 @@ def _gap(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def _binned(values: np.ndarray, ends: tuple[float, ...], odds: tuple[float, ...]) -> np.ndarray:
-    """The log-odds of the bin each value falls in; a value at an end belongs below it; NaN stays NaN."""
+    """The log-odds of the bin each value falls in; a value at an end belongs below it; NaN stays
+    NaN."""
     return np.where(np.isfinite(values), np.array(odds)[np.searchsorted(ends, values)], np.nan)
 
 

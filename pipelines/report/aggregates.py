@@ -1,4 +1,5 @@
-"""Facts: what the report's plots need of a release, read by column and batch by batch, never whole songs."""
+"""Facts: what the report's plots need of a release, read by column and batch by batch, never
+whole songs."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +13,8 @@ import pyarrow.parquet as pq
 from pipelines.io import files
 from schemas.row import RELEASE
 
-# Bars are looked at in the first shards that hold this many songs: songs go to shards by hash, so they are a fair sample.
+# Bars are looked at in the first shards that hold this many songs: songs go to shards by hash, so
+# they are a fair sample.
 MOST_SONGS = 20_000
 # Tokens a bar are counted one by one up to here, and together from here on.
 MOST_TOKENS = 512
@@ -21,15 +23,24 @@ SONG_COLUMNS = [
     "song_key", "track_notes", "valence", "arousal", "valence_class", "arousal_class", "quadrant", "label_rank",
     "label_spread", "label_trust", "trusted",
 ]  # fmt: skip
-BAR_COLUMNS = ["remi_bar_offset", "rhythm_onsets", "key", "bar_numerator", "bar_denominator", "valence_class", "arousal_class"]
+BAR_COLUMNS = [
+    "remi_bar_offset",
+    "rhythm_onsets",
+    "key",
+    "bar_numerator",
+    "bar_denominator",
+    "valence_class",
+    "arousal_class",
+]
 
 
 @dataclass(frozen=True, eq=False)
 class Bars:
     """What the bars of n_songs songs say.
 
-    tokens: bars by number of tokens, int64[MOST_TOKENS + 1], the last also for more; meters: bars by (numerator,
-    denominator); onsets_per_bar, minor_share: a value a song, float64; valence_class, arousal_class: a song's, -1 for none.
+    tokens: bars by number of tokens, int64[MOST_TOKENS + 1], the last also for more; meters: bars
+    by (numerator, denominator); onsets_per_bar, minor_share: a value a song, float64;
+    valence_class, arousal_class: a song's, -1 for none.
     """
 
     n_songs: int
@@ -42,13 +53,16 @@ class Bars:
 
 
 def read_songs(release: str, shards: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """SONG_COLUMNS of every song, in the order of the manifest's shards, and `shard`, the number of its shard there."""
+    """SONG_COLUMNS of every song, in the order of the manifest's shards, and `shard`, the number
+    of its shard there."""
     empty = pa.schema([RELEASE.field(name) for name in SONG_COLUMNS]).empty_table()
     tables = [empty.append_column("shard", pa.array([], pa.int32()))]
     for number, shard in enumerate(shards):
         with files.open_input(files.join(release, *shard["path"].split("/"))) as stream:
             table = pq.read_table(stream, columns=SONG_COLUMNS)
-        tables.append(table.append_column("shard", pa.array(np.full(table.num_rows, number, np.int32))))
+        tables.append(
+            table.append_column("shard", pa.array(np.full(table.num_rows, number, np.int32)))
+        )
     return pa.concat_tables(tables)
 
 
@@ -58,7 +72,9 @@ def read_song(release: str, path: str, song_id: str) -> dict[str, Any]:
         return pq.read_table(stream, filters=[("song_id", "=", song_id)]).to_pylist()[0]
 
 
-def sampled_shards(shards: Sequence[Mapping[str, Any]], most: int = MOST_SONGS) -> list[Mapping[str, Any]]:
+def sampled_shards(
+    shards: Sequence[Mapping[str, Any]], most: int = MOST_SONGS
+) -> list[Mapping[str, Any]]:
     """The first shards of every split that together have at least `most` songs, or all."""
     by_split: dict[str, list[Mapping[str, Any]]] = {}
     for shard in shards:
@@ -74,7 +90,9 @@ def sampled_shards(shards: Sequence[Mapping[str, Any]], most: int = MOST_SONGS) 
 def read_bars(release: str, shards: Sequence[Mapping[str, Any]]) -> Bars:
     """Bars of the sampled shards."""
     tokens, meters = np.zeros(MOST_TOKENS + 1, np.int64), Counter[tuple[int, int]]()
-    songs: dict[str, list[np.ndarray]] = {name: [np.empty(0)] for name in ("onsets", "minor", "valence", "arousal")}
+    songs: dict[str, list[np.ndarray]] = {
+        name: [np.empty(0)] for name in ("onsets", "minor", "valence", "arousal")
+    }
     for batch in _batches(release, sampled_shards(shards)):
         tokens += tokens_per_bar(*_list(batch, "remi_bar_offset"))
         _, numerators = _list(batch, "bar_numerator")
@@ -84,19 +102,33 @@ def read_bars(release: str, shards: Sequence[Mapping[str, Any]]) -> Bars:
         offsets, key = _list(batch, "key")
         n_bars = np.diff(offsets)
         onset_offsets, onsets = _list(batch, "rhythm_onsets")
-        songs["onsets"].append(np.add.reduceat(onsets.astype(np.int64), onset_offsets[:-1]) / n_bars)
-        songs["minor"].append(np.add.reduceat(((key >= 12) & (key < 24)).astype(np.int64), offsets[:-1]) / n_bars)
+        songs["onsets"].append(
+            np.add.reduceat(onsets.astype(np.int64), onset_offsets[:-1]) / n_bars
+        )
+        songs["minor"].append(
+            np.add.reduceat(((key >= 12) & (key < 24)).astype(np.int64), offsets[:-1]) / n_bars
+        )
         for axis in ("valence", "arousal"):
             songs[axis].append(batch[f"{axis}_class"].fill_null(-1).to_numpy(zero_copy_only=False))
     whole = {name: np.concatenate(parts) for name, parts in songs.items()}
-    return Bars(len(whole["onsets"]), tokens, meters, whole["onsets"], whole["minor"], whole["valence"], whole["arousal"])
+    return Bars(
+        len(whole["onsets"]),
+        tokens,
+        meters,
+        whole["onsets"],
+        whole["minor"],
+        whole["valence"],
+        whole["arousal"],
+    )
 
 
 def tokens_per_bar(offsets: np.ndarray, bar_offsets: np.ndarray) -> np.ndarray:
-    """Bars by number of tokens, from songs' lists of n_bars + 1 token offsets laid end to end; int64[MOST_TOKENS + 1]."""
+    """Bars by number of tokens, from songs' lists of n_bars + 1 token offsets laid end to end;
+    int64[MOST_TOKENS + 1]."""
     steps = np.diff(bar_offsets)
     within = np.ones(len(steps), bool)
-    within[offsets[1:-1] - 1] = False  # from one song's last offset to the next one's first is no bar
+    # From one song's last offset to the next one's first is no bar
+    within[offsets[1:-1] - 1] = False
     return np.bincount(np.minimum(steps[within], MOST_TOKENS), minlength=MOST_TOKENS + 1)
 
 
@@ -116,7 +148,8 @@ def _list(batch: pa.RecordBatch, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def separation(low: np.ndarray, high: np.ndarray) -> float:
-    """How often a value of `high` is over one of `low`, ties half (the area under the ROC curve); NaN where one is empty."""
+    """How often a value of `high` is over one of `low`, ties half (the area under the ROC
+    curve); NaN where one is empty."""
     if not len(low) or not len(high):
         return float("nan")
     low = np.sort(low)

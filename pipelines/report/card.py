@@ -1,4 +1,5 @@
-"""card: a release's README.md, a Hugging Face dataset card, written from the manifest and from nothing else."""
+"""card: a release's README.md, a Hugging Face dataset card, written from the manifest and from
+nothing else."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,8 +19,20 @@ SIZES = (
 
 def card(manifest: Mapping[str, Any]) -> str:
     """The card as Markdown under a YAML header; the same manifest gives the same bytes."""
-    sections = [_what(manifest), _use(manifest), _built(manifest), _waterfalls(manifest), _labels(manifest)]
-    sections += [_splits(manifest), _columns(manifest), _flaws(manifest), _licences(manifest), _cite(manifest)]
+    sections = [
+        _what(manifest),
+        _use(manifest),
+        _built(manifest),
+        _waterfalls(manifest),
+        _labels(manifest),
+    ]
+    sections += [
+        _splits(manifest),
+        _columns(manifest),
+        _flaws(manifest),
+        _licences(manifest),
+        _cite(manifest),
+    ]
     return f"---\n{_header(manifest)}\n---\n\n" + "\n\n".join(sections) + "\n"
 
 
@@ -31,7 +44,11 @@ def _header(manifest: Mapping[str, Any]) -> str:
     lines = [f"pretty_name: {json.dumps(manifest['name'], ensure_ascii=False)}", "license:"]
     lines += [f"- {licence}" for licence in dict.fromkeys(work.licence for work in licences)]
     other = [work.licence_name for work in licences if work.licence == "other"]
-    lines += [f"license_name: {json.dumps('; '.join(other))}", "license_link: README.md"] if other else []
+    lines += (
+        [f"license_name: {json.dumps('; '.join(other))}", "license_link: README.md"]
+        if other
+        else []
+    )
     lines += ["task_categories:", "- other", "size_categories:", f"- {size}", "tags:"]
     tags = ["music", "symbolic-music", "midi", "remi", "pianoroll", "music-generation", "parquet"]
     tags += ["emotion", "valence", "arousal"] if manifest["labels"]["labelled"] else []
@@ -44,10 +61,14 @@ def _header(manifest: Mapping[str, Any]) -> str:
 
 def _what(manifest: Mapping[str, Any]) -> str:
     labels, splits = manifest["labels"], manifest["splits"]
-    names = ", ".join(work.name for name in _sources(manifest) for work in citations.corpus_works(name)[:1])
+    names = ", ".join(
+        work.name for name in _sources(manifest) for work in citations.corpus_works(name)[:1]
+    )
     rows = sum(splits.values())
     labelled = (
-        f"{labels['labelled']:,} of them with a valence and an arousal" if labels["labelled"] else "none of them labelled"
+        f"{labels['labelled']:,} of them with a valence and an arousal"
+        if labels["labelled"]
+        else "none of them labelled"
     )
     warning = (
         "\n\n**The labels of this release are made by a rule from tempo, mode and register. No listener and no service gave "
@@ -110,11 +131,18 @@ def _built(manifest: Mapping[str, Any]) -> str:
 def _waterfalls(manifest: Mapping[str, Any]) -> str:
     """Every source's waterfall, and that of all where there is more than one."""
     names = [*_sources(manifest), *(["all"] if len(_sources(manifest)) > 1 else [])]
-    blocks = ["## What was left out", "A song may fail several rules; *alone* counts those that fail this one and no other."]
+    blocks = [
+        "## What was left out",
+        "A song may fail several rules; *alone* counts those that fail this one and no other.",
+    ]
     for name in names:
         fall = manifest["waterfall"][name]
         rows: list[Sequence[Any]] = [["**songs in**", fall["in"], ""]]
-        rows += [[_rule(manifest, name, rule), n, fall["failed_alone"][rule]] for rule, n in fall["failed"].items() if n]
+        rows += [
+            [_rule(manifest, name, rule), n, fall["failed_alone"][rule]]
+            for rule, n in fall["failed"].items()
+            if n
+        ]
         blocks += [f"### {'all sources' if name == 'all' else name}"]
         blocks += [_table(["rule", "fail", "alone"], [*rows, ["**kept**", fall["kept"], ""]])]
     return "\n\n".join(blocks)
@@ -135,7 +163,11 @@ def _labels(manifest: Mapping[str, Any]) -> str:
     if not labels["labelled"] or not thresholds:
         return "## Labels\n\nThis release has no emotion labels: `valence`, `arousal` and their classes are null."
     affect = manifest["config"]["affect"]
-    found = "the medians of the training songs" if thresholds["rule"] == "train_median" else "fixed numbers"
+    found = (
+        "the medians of the training songs"
+        if thresholds["rule"] == "train_median"
+        else "fixed numbers"
+    )
     blocks = [
         "## Labels",
         f"{labels['labelled']:,} songs have a label, from {', '.join(f'`{source}`' for source in labels['sources'])}; "
@@ -170,11 +202,19 @@ def _classes(quadrant: str) -> str:
 def _splits(manifest: Mapping[str, Any]) -> str:
     rows = sum(manifest["splits"].values())
     shards = manifest["shards"]
-    sizes = {split: [one for one in shards if one["split"] == split] for split in manifest["splits"]}
+    sizes = {
+        split: [one for one in shards if one["split"] == split] for split in manifest["splits"]
+    }
     table = _table(
         ["split", "songs", "share", "files", "MB"],
         [
-            [split, n, f"{n / max(rows, 1):.1%}", len(sizes[split]), f"{sum(one['bytes'] for one in sizes[split]) / 1e6:.1f}"]
+            [
+                split,
+                n,
+                f"{n / max(rows, 1):.1%}",
+                len(sizes[split]),
+                f"{sum(one['bytes'] for one in sizes[split]) / 1e6:.1f}",
+            ]
             for split, n in manifest["splits"].items()
         ],
     )
@@ -186,7 +226,10 @@ def _splits(manifest: Mapping[str, Any]) -> str:
 
 
 def _columns(manifest: Mapping[str, Any]) -> str:
-    rows = [[f"`{name}`", f"`{_kind(facts['type'])}`", facts["description"]] for name, facts in manifest["columns"].items()]
+    rows = [
+        [f"`{name}`", f"`{_kind(facts['type'])}`", facts["description"]]
+        for name, facts in manifest["columns"].items()
+    ]
     keys = ", ".join(f"{number} {name}" for number, name in enumerate(KEY_NAMES))
     return f"## Columns\n\n{_table(['column', 'type', 'meaning'], rows)}\n\nKeys, by their enharmonic names: {keys}."
 
@@ -205,7 +248,8 @@ def _flaws(manifest: Mapping[str, Any]) -> str:
 
 def _licences(manifest: Mapping[str, Any]) -> str:
     rows = [
-        [_link(work.name, work.url), _link(work.licence_name, work.licence_url), work.terms] for work in citations.works(manifest)
+        [_link(work.name, work.url), _link(work.licence_name, work.licence_url), work.terms]
+        for work in citations.works(manifest)
     ]
     return (
         "## Licences\n\nA release carries the terms of everything it is derived from; each row's `source` says which music it "
@@ -216,7 +260,8 @@ def _licences(manifest: Mapping[str, Any]) -> str:
 def _cite(manifest: Mapping[str, Any]) -> str:
     says = [work.citation for work in citations.works(manifest)]
     return "## How to cite\n\n" + "\n".join(
-        f"- {citation}" for citation in [*says, f"Tokens, filters and label rule follow {citations.SEMG_GMVAE}"]
+        f"- {citation}"
+        for citation in [*says, f"Tokens, filters and label rule follow {citations.SEMG_GMVAE}"]
     )
 
 
@@ -234,5 +279,11 @@ def _link(text: str, url: str) -> str:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A Markdown table; numbers get thousands and stand to the right."""
-    body = [[f"{cell:,}" if isinstance(cell, int) else str(cell).replace("|", "\\|") for cell in row] for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [list(head), ["---", *(["---"] * (len(head) - 1))], *body])
+    body = [
+        [f"{cell:,}" if isinstance(cell, int) else str(cell).replace("|", "\\|") for cell in row]
+        for row in rows
+    ]
+    return "\n".join(
+        f"| {' | '.join(line)} |"
+        for line in [list(head), ["---", *(["---"] * (len(head) - 1))], *body]
+    )

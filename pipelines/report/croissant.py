@@ -1,7 +1,9 @@
-"""croissant: a release described to programs, as Croissant 1.1 JSON-LD (docs.mlcommons.org/croissant).
+"""croissant: a release described to programs, as Croissant 1.1 JSON-LD
+(docs.mlcommons.org/croissant).
 
-Every shard is a FileObject with its sha256, every split a FileSet that gathers its shards by their names and a RecordSet
-of typed fields. Addresses are relative to the file, so that a release may be moved.
+Every shard is a FileObject with its sha256, every split a FileSet that gathers its shards by their
+names and a RecordSet of typed fields. Addresses are relative to the file, so that a release may be
+moved.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,8 @@
 """Figures: one look for every plot, and SVG whose bytes depend on the data alone.
 
-A figure is as wide as a phone shows it (324 units), so that its letters can be read there; on a wide screen figures stand
-side by side. Text stays text: it is drawn in the reader's font, in room measured with a wider one.
+A figure is as wide as a phone shows it (324 units), so that its letters can be read there; on a
+wide screen figures stand side by side. Text stays text: it is drawn in the reader's font, in room
+measured with a wider one.
 """
 
 import io
@@ -16,10 +17,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 INK, MUTED, LINE = "#2b3440", "#66717e", "#e3e7ec"
-BLUE, TEAL, SAND, CORAL, VIOLET, GREY = "#4f7cac", "#5aa69a", "#dcae5b", "#cf7765", "#8a7ab5", "#9aa5b1"
+BLUE, TEAL, SAND, CORAL, VIOLET, GREY = (
+    "#4f7cac",
+    "#5aa69a",
+    "#dcae5b",
+    "#cf7765",
+    "#8a7ab5",
+    "#9aa5b1",
+)
 PALE = "#c9d6e3"
 # Light enough for dark numbers on them.
-QUADRANT_COLOURS = {"happy": "#ecca7e", "tense": "#e6a193", "sad": "#94b4d9", "calm": "#90c9bf", "none": "#d5dae0"}
+QUADRANT_COLOURS = {
+    "happy": "#ecca7e",
+    "tense": "#e6a193",
+    "sad": "#94b4d9",
+    "calm": "#90c9bf",
+    "none": "#d5dae0",
+}
 TRACK_COLOURS = (GREY, BLUE, SAND, CORAL, TEAL)
 WIDTH = 4.5  # inches of 72 units
 STYLE: Any = {
@@ -34,7 +48,8 @@ STYLE: Any = {
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure of the report: its heading, one sentence on what it shows, and its SVG ("" where there is nothing to draw)."""
+    """A figure of the report: its heading, one sentence on what it shows, and its SVG ("" where
+    there is nothing to draw)."""
 
     title: str
     says: str
@@ -42,14 +57,19 @@ class Plot:
 
 
 def draw(name: str, height: float, paint: Callable[[Figure], None]) -> str:
-    """The SVG of what `paint` puts on a figure of the house's width and look; `name` keeps its ids apart on the page."""
+    """The SVG of what `paint` puts on a figure of the house's width and look; `name` keeps its
+    ids apart on the page."""
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         # A genre in a script that the measuring font lacks is still drawn by the reader's.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         paint(figure)
         stream = io.StringIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        figure.savefig(
+            stream,
+            format="svg",
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+        )
     return inline(stream.getvalue(), name)
 
 
@@ -63,11 +83,15 @@ def inline(svg: str, name: str) -> str:
     return "\n".join(line.rstrip() for line in svg.strip().splitlines())
 
 
-def bars(axes: Axes, labels: Sequence[str], values: Sequence[float], colours: str | Sequence[str] = BLUE) -> None:
+def bars(
+    axes: Axes, labels: Sequence[str], values: Sequence[float], colours: str | Sequence[str] = BLUE
+) -> None:
     """Lying bars from the top down, each with its number behind it."""
     axes.barh(range(len(labels)), values, color=colours, height=0.68)
     for row, value in enumerate(values):
-        axes.annotate(f"{value:,}", (value, row), (4, 0), textcoords="offset points", va="center", fontsize=11)
+        axes.annotate(
+            f"{value:,}", (value, row), (4, 0), textcoords="offset points", va="center", fontsize=11
+        )
     axes.set_yticks(range(len(labels)), labels)
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.set_xlim(0, max([*values, 1]) * 1.22)

@@ -1,4 +1,5 @@
-"""Premise: whether the paper's idea shows in the data, that arousal is heard in rhythm density and valence in the key."""
+"""Premise: whether the paper's idea shows in the data, that arousal is heard in rhythm density
+and valence in the key."""
 
 from collections.abc import Sequence
 
@@ -29,8 +30,11 @@ def label_checks(bars: Bars, songs: pa.Table) -> str:
 
 
 def _balanced(keys: Sequence[np.ndarray]) -> float:
-    """How often minor for low and major for high valence is right, both classes counting the same; keys: low, high."""
-    low, high = (float((key[key < N_KEYS] >= 12).mean()) if (key < N_KEYS).any() else 0.5 for key in keys)
+    """How often minor for low and major for high valence is right, both classes counting the
+    same; keys: low, high."""
+    low, high = (
+        float((key[key < N_KEYS] >= 12).mean()) if (key < N_KEYS).any() else 0.5 for key in keys
+    )
     return (low + 1 - high) / 2
 
 
@@ -46,8 +50,19 @@ def density(onsets: np.ndarray, arousal_class: np.ndarray, per: str) -> Plot:
         bins = np.linspace(0, float(np.percentile(np.append(low, high), 99)), 41).tolist()
         for values, colour, name in ((low, BLUE, "A0, low"), (high, CORAL, "A1, high")):
             weights = np.full(len(values), 1 / len(values))
-            axes.hist(values, bins, weights=weights, color=colour, alpha=0.55, label=f"{name}: {len(values):,} songs")
-        axes.set(xlabel=f"notes starting in a {per}", ylabel="share of songs", ylim=(0, axes.get_ylim()[1] * 1.25))
+            axes.hist(
+                values,
+                bins,
+                weights=weights,
+                color=colour,
+                alpha=0.55,
+                label=f"{name}: {len(values):,} songs",
+            )
+        axes.set(
+            xlabel=f"notes starting in a {per}",
+            ylabel="share of songs",
+            ylim=(0, axes.get_ylim()[1] * 1.25),
+        )
         axes.set_xlim(0, bins[-1])
         axes.legend(loc="upper right", handlelength=1)
         grid(axes)
@@ -76,9 +91,22 @@ def modes(bars: Bars, songs: pa.Table) -> Plot:
             at = np.arange(len(groups)) + (level - 0.5) * 0.38
             shares = [values[level].mean() for values in groups.values()]
             errors = [_error(values[level]) for values in groups.values()]
-            axes.bar(at, shares, 0.36, yerr=errors, color=colour, label=f"{name}: {len(minor[level]):,} songs")
+            axes.bar(
+                at,
+                shares,
+                0.36,
+                yerr=errors,
+                color=colour,
+                label=f"{name}: {len(minor[level]):,} songs",
+            )
             for x, share, error in zip(at, shares, errors, strict=True):
-                axes.annotate(f"{share:.0%}", (x, share + error), (0, 3), textcoords="offset points", ha="center")
+                axes.annotate(
+                    f"{share:.0%}",
+                    (x, share + error),
+                    (0, 3),
+                    textcoords="offset points",
+                    ha="center",
+                )
         axes.set_xticks(range(len(groups)), list(groups))
         axes.set(ylabel="share, with 95% interval", ylim=(0, axes.get_ylim()[1] * 1.35))
         axes.legend(loc="upper center", ncols=1, handlelength=1)
@@ -116,7 +144,9 @@ def keys_by_valence(songs: pa.Table) -> Plot:
     """The share of each key among songs of low and of high valence."""
     title = "Keys, by valence"
     key, valence = songs["song_key"].to_numpy(), songs["valence_class"].fill_null(-1).to_numpy()
-    counts = [np.bincount(key[(valence == level) & (key < N_KEYS)], minlength=N_KEYS) for level in CLASSES]
+    counts = [
+        np.bincount(key[(valence == level) & (key < N_KEYS)], minlength=N_KEYS) for level in CLASSES
+    ]
     if any(not count.sum() for count in counts):
         return Plot(title, "No song of this release has a valence class.")
     low, high = (count / count.sum() for count in counts)
@@ -125,7 +155,13 @@ def keys_by_valence(songs: pa.Table) -> Plot:
         f"The key that tells most is {KEY_NAMES[most]}: {low[most]:.1%} of the songs of low valence, {high[most]:.1%} of those "
         f"of high; the two distributions overlap by {np.minimum(low, high).sum():.0%}."
     )
-    return Plot(title, says, _circle("keys-valence", [(low, VIOLET, "V0, low"), (high, SAND, "V1, high")], "share of songs"))
+    return Plot(
+        title,
+        says,
+        _circle(
+            "keys-valence", [(low, VIOLET, "V0, low"), (high, SAND, "V1, high")], "share of songs"
+        ),
+    )
 
 
 def _circle(name: str, series: Sequence[tuple[np.ndarray, str, str]], ylabel: str) -> str:
@@ -133,7 +169,9 @@ def _circle(name: str, series: Sequence[tuple[np.ndarray, str, str]], ylabel: st
 
     def paint(figure: Figure) -> None:
         top = max(float(values[:N_KEYS].max()) for values, _, _ in series) * 1.1
-        for axes, first, mode in zip(figure.subplots(2, 1, sharey=True), (0, 12), ("major", "minor"), strict=True):
+        for axes, first, mode in zip(
+            figure.subplots(2, 1, sharey=True), (0, 12), ("major", "minor"), strict=True
+        ):
             numbers = [first + tonic for tonic in FIFTHS]
             width = 0.8 / len(series)
             for place, (values, colour, label) in enumerate(series):
@@ -148,7 +186,9 @@ def _circle(name: str, series: Sequence[tuple[np.ndarray, str, str]], ylabel: st
         figure.supylabel(ylabel, fontsize=11.5, color=MUTED)
         if len(series) > 1:
             handles, labels = figure.axes[0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside lower center", ncols=len(series), handlelength=1)
+            figure.legend(
+                handles, labels, loc="outside lower center", ncols=len(series), handlelength=1
+            )
 
     return draw(name, 3.6 if len(series) > 1 else 3.3, paint)
 
@@ -163,4 +203,10 @@ def _verdict(rate: float) -> str:
     over = rate - 0.5
     if over <= -0.02:
         return "it points the other way"
-    return "no better than chance" if over < 0.02 else "a faint sign" if over < 0.08 else "a plain sign"
+    return (
+        "no better than chance"
+        if over < 0.02
+        else "a faint sign"
+        if over < 0.08
+        else "a plain sign"
+    )

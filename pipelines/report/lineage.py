@@ -1,7 +1,8 @@
 """lineage: what went in, what ran and what came out, in the shape of an OpenLineage run event.
 
-OpenLineage (openlineage.io, spec 2-0-2) asks an event for the time it happened. With the clock in it the same build would
-not give the same bytes: `eventTime` is the moment that the release says it is of (`dated`).
+OpenLineage (openlineage.io, spec 2-0-2) asks an event for the time it happened. With the clock in
+it the same build would not give the same bytes: `eventTime` is the moment that the release says it
+is of (`dated`).
 """
 
 import os
@@ -23,23 +24,28 @@ NAMESPACE = "moodroll"
 
 
 def dated() -> str:
-    """The moment a release says it is of: SOURCE_DATE_EPOCH (reproducible-builds.org) where it is set, else DATED."""
+    """The moment a release says it is of: SOURCE_DATE_EPOCH (reproducible-builds.org) where it
+    is set, else DATED."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     if not epoch:
         return DATED
     try:
         return f"{datetime.fromtimestamp(int(epoch), UTC):%Y-%m-%dT%H:%M:%SZ}"
     except (ValueError, OverflowError, OSError) as error:
-        raise SettingsError(f"SOURCE_DATE_EPOCH must be seconds since 1970, not {epoch!r}: set it so or unset it") from error
+        raise SettingsError(
+            f"SOURCE_DATE_EPOCH must be seconds since 1970, not {epoch!r}: set it so or unset it"
+        ) from error
 
 
 def lineage(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The run event of a manifest that has its shards: a function of the manifest alone.
 
-    The run's id is made of what was asked and what was read, so that the same build has the same one. Pins are facets
-    of our own (`moodroll_pin`), which OpenLineage allows under a prefix.
+    The run's id is made of what was asked and what was read, so that the same build has the same
+    one. Pins are facets of our own (`moodroll_pin`), which OpenLineage allows under a prefix.
     """
-    asked = canonical_sha256({name: manifest[name] for name in ("config", "ingest", "metadata", "versions")})
+    asked = canonical_sha256(
+        {name: manifest[name] for name in ("config", "ingest", "metadata", "versions")}
+    )
     music = [_input(pin, {"songs": pin["items"]}) for pin in manifest["ingest"]["pins"]]
     tables = [_input(pin, {"bytes": pin["items"]}) for pin in manifest["metadata"]["pins"]]
     return {
@@ -47,7 +53,10 @@ def lineage(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "eventTime": manifest["dated"],
         "producer": PRODUCER,
         "schemaURL": SCHEMA,
-        "run": {"runId": str(uuid.uuid5(uuid.NAMESPACE_URL, asked)), "facets": {"moodroll_build": _own(sha256=asked)}},
+        "run": {
+            "runId": str(uuid.uuid5(uuid.NAMESPACE_URL, asked)),
+            "facets": {"moodroll_build": _own(sha256=asked)},
+        },
         "job": {"namespace": NAMESPACE, "name": f"publish {manifest['name']}"},
         "inputs": [*music, *tables],
         "outputs": [_output(manifest, split) for split in manifest["splits"]],
@@ -58,7 +67,9 @@ def _input(pin: Mapping[str, Any], size: Mapping[str, int]) -> dict[str, Any]:
     facets = {"moodroll_pin": _own(sha256=pin["sha256"], **size)}
     works = citations.CORPORA.get(pin["name"], ())
     if works:
-        facets["moodroll_licence"] = _own(licences=[{"name": work.name, "licence": work.licence_name} for work in works])
+        facets["moodroll_licence"] = _own(
+            licences=[{"name": work.name, "licence": work.licence_name} for work in works]
+        )
     return {"namespace": NAMESPACE, "name": pin["name"], "facets": facets}
 
 
@@ -70,7 +81,9 @@ def _output(manifest: Mapping[str, Any], split: str) -> dict[str, Any]:
         "name": f"{manifest['name']}/{split}",
         "facets": {
             "schema": {**_facet("SchemaDatasetFacet", "1-1-1"), "fields": fields},
-            "moodroll_pin": _own(sha256=canonical_sha256([[shard["path"], shard["sha256"]] for shard in shards])),
+            "moodroll_pin": _own(
+                sha256=canonical_sha256([[shard["path"], shard["sha256"]] for shard in shards])
+            ),
         },
         "outputFacets": {
             "outputStatistics": {
@@ -89,4 +102,8 @@ def _facet(name: str, version: str) -> dict[str, Any]:
 
 def _own(**facts: Any) -> dict[str, Any]:
     """A facet of ours: OpenLineage asks every facet for its producer and its schema."""
-    return {"_producer": PRODUCER, "_schemaURL": f"{SCHEMA.partition('#')[0]}#/$defs/BaseFacet", **facts}
+    return {
+        "_producer": PRODUCER,
+        "_schemaURL": f"{SCHEMA.partition('#')[0]}#/$defs/BaseFacet",
+        **facts,
+    }

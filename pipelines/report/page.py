@@ -8,9 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.io import files
-from pipelines.report import citations
+from pipelines.report import citations, plots
 from pipelines.report import label_checks as label_checks
-from pipelines.report import plots
 from pipelines.report.aggregates import Bars, read_bars, read_songs
 from pipelines.report.figures import Plot
 from pipelines.report.piano_rolls import piano_rolls
@@ -22,7 +21,9 @@ REPORT = "report.html"
 EXAMPLES_OF_A_REASON = 3
 
 
-def write_report(release: str, manifest: Mapping[str, Any], build_folder: str | None = None) -> None:
+def write_report(
+    release: str, manifest: Mapping[str, Any], build_folder: str | None = None
+) -> None:
     """Write report.html into a release; rejects are told where the build's folder has them.
 
     Raises BuildFailed where a file of the release is missing or damaged.
@@ -30,7 +31,9 @@ def write_report(release: str, manifest: Mapping[str, Any], build_folder: str | 
     try:
         text = page(release, manifest, build_folder)
     except (OSError, pa.ArrowException) as error:
-        raise BuildFailed(f"{release} cannot be read, moodroll-data verify says where: {error}") from error
+        raise BuildFailed(
+            f"{release} cannot be read, moodroll-data verify says where: {error}"
+        ) from error
     files.write_text(files.join(release, REPORT), text)
 
 
@@ -53,11 +56,18 @@ def page(release: str, manifest: Mapping[str, Any], build_folder: str | None) ->
             f"{_premise_note()} {label_checks.label_checks(bars, songs)}",
             _plots(_premise_plots(songs, bars)),
         ),
-        ("keys", "Keys, meters, duplicates", _duplicate_note(manifest), _plots(_other_plots(songs, bars, manifest))),
+        (
+            "keys",
+            "Keys, meters, duplicates",
+            _duplicate_note(manifest),
+            _plots(_other_plots(songs, bars, manifest)),
+        ),
         ("rolls", "Six songs", _roll_note(), _plots(piano_rolls(release, songs, manifest))),
         ("rejects", "Songs that left, with examples", "", _rejects(build_folder)),
     ]
-    body = "\n".join(_section(*section, _sample_note(bars, songs, section[0])) for section in sections)
+    body = "\n".join(
+        _section(*section, _sample_note(bars, songs, section[0])) for section in sections
+    )
     links = "".join(f'<a href="#{name}">{html.escape(title)}</a>' for name, title, _, _ in sections)
     title = html.escape(manifest["name"])
     made = (
@@ -85,7 +95,9 @@ def _plots(figures: Sequence[Plot]) -> str:
 
 def _figure(plot: Plot) -> str:
     says = html.escape(plot.says)
-    drawn = plot.svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(plot.says, quote=True)}" ', 1)
+    drawn = plot.svg.replace(
+        "<svg ", f'<svg role="img" aria-label="{html.escape(plot.says, quote=True)}" ', 1
+    )
     return f"<figure>\n<h3>{html.escape(plot.title)}</h3>\n{drawn}\n<figcaption>{says}</figcaption>\n</figure>\n"
 
 
@@ -93,20 +105,31 @@ def _summary(manifest: Mapping[str, Any]) -> str:
     """The numbers a person asks for first."""
     labels, splits = manifest["labels"], manifest["splits"]
     size = sum(shard["bytes"] for shard in manifest["shards"])
-    tiles = [(f"{sum(splits.values()):,}", "songs"), *((f"{n:,}", split) for split, n in splits.items())]
+    tiles = [
+        (f"{sum(splits.values()):,}", "songs"),
+        *((f"{n:,}", split) for split, n in splits.items()),
+    ]
     tiles += [
         (f"{labels['labelled']:,}", "labelled"),
         (f"{labels['trusted']:,}", "trusted labels"),
         (f"{size / 1e6:,.1f}", "MB"),
     ]
     rule = "<p><strong>The labels of this release are made by a rule, by nobody's ear.</strong></p>"
-    cells = "".join(f"<div><b>{number}</b><span>{html.escape(name)}</span></div>" for number, name in tiles)
-    return f'<div class="tiles">{cells}</div>\n{rule if citations.has_rule_labels(manifest) else ""}'
+    cells = "".join(
+        f"<div><b>{number}</b><span>{html.escape(name)}</span></div>" for number, name in tiles
+    )
+    return (
+        f'<div class="tiles">{cells}</div>\n{rule if citations.has_rule_labels(manifest) else ""}'
+    )
 
 
 def _falls(manifest: Mapping[str, Any]) -> list[Plot]:
     falls = manifest["waterfall"]
-    return [plots.waterfall(name, fall) for name, fall in falls.items() if name != "all" or len(falls) > 2]
+    return [
+        plots.waterfall(name, fall)
+        for name, fall in falls.items()
+        if name != "all" or len(falls) > 2
+    ]
 
 
 def _label_plots(songs: pa.Table, manifest: Mapping[str, Any]) -> list[Plot]:
@@ -115,7 +138,12 @@ def _label_plots(songs: pa.Table, manifest: Mapping[str, Any]) -> list[Plot]:
         for split, by in manifest["labels"]["quadrants"].items()
     }
     classed = labelled if manifest["labels"]["labelled"] else {}
-    return [plots.plane(songs, manifest["thresholds"]), plots.balance(classed), plots.spread(songs), plots.trust(songs)]
+    return [
+        plots.plane(songs, manifest["thresholds"]),
+        plots.balance(classed),
+        plots.spread(songs),
+        plots.trust(songs),
+    ]
 
 
 def _song_plots(songs: pa.Table, bars: Bars) -> list[Plot]:
@@ -197,7 +225,9 @@ def _rejects(build_folder: str | None) -> str:
         by_reason.setdefault((row["stage"], row["reason"]), []).append(row)
     ordered = sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0]))
     total = "A song that fails several rules stands under the first of them."
-    return f"<p>{table.num_rows:,} songs left. {total}</p>\n" + "\n".join(_reason(*key, rows) for key, rows in ordered)
+    return f"<p>{table.num_rows:,} songs left. {total}</p>\n" + "\n".join(
+        _reason(*key, rows) for key, rows in ordered
+    )
 
 
 def _reason(stage: str, reason: str, rows: Sequence[Mapping[str, str]]) -> str:

@@ -1,4 +1,5 @@
-"""Rolls: a few songs drawn whole enough to be looked at, track by track, with their keys and their density."""
+"""Rolls: a few songs drawn whole enough to be looked at, track by track, with their keys and
+their density."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -28,17 +29,25 @@ MOST_BARS = 24
 
 
 def choose(songs: pa.Table, n: int = N_SONGS) -> list[int]:
-    """Rows of songs to draw: one of each quadrant, then one without a label of each source, then what is left.
+    """Rows of songs to draw: one of each quadrant, then one without a label of each source, then
+    what is left.
 
-    Within each, trusted labels first, then more tracks, then the smallest label_rank: nothing is left to taste.
+    Within each, trusted labels first, then more tracks, then the smallest label_rank: nothing is
+    left to taste.
     """
-    n_tracks = np.array([sum(count > 0 for count in counts) for counts in songs["track_notes"].to_pylist()], np.int64)
+    n_tracks = np.array(
+        [sum(count > 0 for count in counts) for counts in songs["track_notes"].to_pylist()],
+        np.int64,
+    )
     rank, trusted = songs["label_rank"].to_numpy(), songs["trusted"].to_numpy()
     order = np.lexsort((rank, -n_tracks, ~trusted.astype(bool))).tolist()
     quadrant, source = songs["quadrant"].to_pylist(), songs["source"].to_pylist()
-    kinds = [(None, name) for name in QUADRANT_CLASSES] + [(name, None) for name in sorted(set(source))]
+    kinds = [(None, name) for name in QUADRANT_CLASSES] + [
+        (name, None) for name in sorted(set(source))
+    ]
     firsts = [
-        next((row for row in order if quadrant[row] == mood and name in (None, source[row])), None) for name, mood in kinds
+        next((row for row in order if quadrant[row] == mood and name in (None, source[row])), None)
+        for name, mood in kinds
     ]
     return list(dict.fromkeys([*(row for row in firsts if row is not None), *order]))[:n]
 
@@ -54,19 +63,25 @@ def piano_rolls(release: str, songs: pa.Table, manifest: Mapping[str, Any]) -> l
 
 
 def roll(number: int, song: Song, row: Mapping[str, Any], key_settings: Mapping[str, Any]) -> Plot:
-    """One song: a strip for each track it uses, its keys (24 rows, as dark as they are sure), notes a sixteenth."""
+    """One song: a strip for each track it uses, its keys (24 rows, as dark as they are sure),
+    notes a sixteenth."""
     n_bars = min(len(song.bars), MOST_BARS)
-    edges = np.append(song.bars["start"], song.bars["start"][-1] + song.bars["length"][-1]).astype(float)
+    edges = np.append(song.bars["start"], song.bars["start"][-1] + song.bars["length"][-1]).astype(
+        float
+    )
     notes = song.notes[song.notes["start"] < edges[n_bars]]
     # Time in bars, so that every strip has the same scale whatever the meter.
     start, end = (
-        np.interp(ticks, edges, np.arange(len(edges))) for ticks in (notes["start"], notes["start"] + notes["duration"])
+        np.interp(ticks, edges, np.arange(len(edges)))
+        for ticks in (notes["start"], notes["start"] + notes["duration"])
     )
     used = [track for track in range(len(TRACKS)) if (notes["track"] == track).any()]
     sure = key_track(row, song, key_settings)[:n_bars]
 
     def paint(figure: Figure) -> None:
-        strips = figure.subplots(len(used) + 2, 1, sharex=True, height_ratios=[1] * len(used) + [1.8, 0.8])
+        strips = figure.subplots(
+            len(used) + 2, 1, sharex=True, height_ratios=[1] * len(used) + [1.8, 0.8]
+        )
         for axes, track in zip(strips, used, strict=False):
             mine = notes["track"] == track
             _strip(axes, start[mine], np.minimum(end[mine], n_bars), notes["pitch"][mine], track)
@@ -85,13 +100,20 @@ def _strip(axes: Axes, start: np.ndarray, end: np.ndarray, pitch: np.ndarray, tr
     low, high = int(pitch.min()), int(pitch.max())
     path = Path(
         np.round(
-            np.stack([start, pitch, np.maximum(end, start + (0.08 if track == DRUMS else 0.03)), pitch], axis=1).reshape(-1, 2),
+            np.stack(
+                [start, pitch, np.maximum(end, start + (0.08 if track == DRUMS else 0.03)), pitch],
+                axis=1,
+            ).reshape(-1, 2),
             3,
         ),
         np.tile([Path.MOVETO, Path.LINETO], len(start)),
     )
     thick = float(np.clip(30 / (high - low + 3), 0.9, 2.6))
-    axes.add_patch(PathPatch(path, fill=False, edgecolor=TRACK_COLOURS[track], linewidth=thick, capstyle="butt"))
+    axes.add_patch(
+        PathPatch(
+            path, fill=False, edgecolor=TRACK_COLOURS[track], linewidth=thick, capstyle="butt"
+        )
+    )
     axes.set_ylim(low - 2, high + 2)
     axes.set_yticks([])
     axes.set_ylabel(TRACKS[track], rotation=0, ha="right", va="center")
@@ -103,7 +125,16 @@ def _strip(axes: Axes, start: np.ndarray, end: np.ndarray, pitch: np.ndarray, tr
 def _keys(axes: Axes, sure: np.ndarray) -> None:
     """24 rows of shade, C major at the foot; the rows that matter most are named."""
     shape = (0, len(sure), -0.5, N_KEYS - 0.5)
-    axes.imshow(sure.T, aspect="auto", origin="lower", extent=shape, cmap="Greys", vmin=0, vmax=1, interpolation="none")
+    axes.imshow(
+        sure.T,
+        aspect="auto",
+        origin="lower",
+        extent=shape,
+        cmap="Greys",
+        vmin=0,
+        vmax=1,
+        interpolation="none",
+    )
     axes.axhline(11.5, color=GREY, linewidth=0.6)
     named: list[int] = []
     for key in np.argsort(-sure.sum(axis=0), kind="stable").tolist():
@@ -127,8 +158,8 @@ def _density(axes: Axes, onsets: np.ndarray, n_bars: int) -> None:
 def key_track(row: Mapping[str, Any], song: Song, settings: Mapping[str, Any]) -> np.ndarray:
     """How likely each key is in each bar: float64[n_bars, 24].
 
-    The posterior that the row's key was taken from, where settings (the manifest's [key]) followed it; else, and for
-    settings of another version, the row's confidence at its key and 0 elsewhere.
+    The posterior that the row's key was taken from, where settings (the manifest's [key]) followed
+    it; else, and for settings of another version, the row's confidence at its key and 0 elsewhere.
     """
     weights = pitch_class_weights(song, quantise(song))
     with suppress(SettingsError):
@@ -144,7 +175,9 @@ def _title(row: Mapping[str, Any]) -> str:
     if row["title"]:
         return f"{row['title']}" + (f", {row['artist']}" if row["artist"] else "")
     if row["msd_title"]:
-        return f"matched to “{row['msd_title']}”" + (f", {row['msd_artist']}" if row["msd_artist"] else "")
+        return f"matched to “{row['msd_title']}”" + (
+            f", {row['msd_artist']}" if row["msd_artist"] else ""
+        )
     return str(row["song_id"])
 
 

@@ -1,4 +1,5 @@
-"""Plots of a release as a whole: what was left out, labels, splits, sizes, meters, duplicates; each with its sentence."""
+"""Plots of a release as a whole: what was left out, labels, splits, sizes, meters, duplicates;
+each with its sentence."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -10,7 +11,19 @@ import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
 from pipelines.report.aggregates import MOST_TOKENS, Bars
-from pipelines.report.figures import BLUE, CORAL, GREY, INK, QUADRANT_COLOURS, TEAL, Plot, bars, draw, grid, row_height
+from pipelines.report.figures import (
+    BLUE,
+    CORAL,
+    GREY,
+    INK,
+    QUADRANT_COLOURS,
+    TEAL,
+    Plot,
+    bars,
+    draw,
+    grid,
+    row_height,
+)
 from schemas.labels import QUADRANT_CLASSES
 
 # A bar of the models: what stands behind this many tokens is cut there.
@@ -52,7 +65,16 @@ def plane(songs: pa.Table, thresholds: Mapping[str, Any] | None) -> Plot:
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        axes.hexbin(valence, arousal, gridsize=26, extent=(0, 1, 0, 1), cmap="Blues", mincnt=1, linewidths=0.1, bins="log")
+        axes.hexbin(
+            valence,
+            arousal,
+            gridsize=26,
+            extent=(0, 1, 0, 1),
+            cmap="Blues",
+            mincnt=1,
+            linewidths=0.1,
+            bins="log",
+        )
         axes.axvline(thresholds["valence"], color=INK, linewidth=1)
         axes.axhline(thresholds["arousal"], color=INK, linewidth=1)
         for name, (x, y) in _CORNERS.items():
@@ -60,7 +82,11 @@ def plane(songs: pa.Table, thresholds: Mapping[str, Any] | None) -> Plot:
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.11, 1.11), xlabel="valence", ylabel="arousal")
         axes.set_yticks(np.linspace(0, 1, 6))
 
-    tied = float(np.corrcoef(valence, arousal)[0, 1]) if labelled.num_rows > 2 and valence.std() and arousal.std() else 0.0
+    tied = (
+        float(np.corrcoef(valence, arousal)[0, 1])
+        if labelled.num_rows > 2 and valence.std() and arousal.std()
+        else 0.0
+    )
     most = max(QUADRANT_CLASSES, key=lambda name: counts[name])
     says = (
         f"Of {labelled.num_rows:,} labelled songs {counts[most] / labelled.num_rows:.0%} are {most}; the two axes correlate "
@@ -76,7 +102,11 @@ def balance(quadrants: Mapping[str, Mapping[str, int]]) -> Plot:
     totals = {split: sum(by.values()) for split, by in quadrants.items()}
     if not sum(totals.values()):
         return Plot(title, "No song of this release has a label, so there are no classes.")
-    names = [name for name in next(iter(quadrants.values())) if sum(by[name] for by in quadrants.values())]
+    names = [
+        name
+        for name in next(iter(quadrants.values()))
+        if sum(by[name] for by in quadrants.values())
+    ]
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
@@ -84,9 +114,18 @@ def balance(quadrants: Mapping[str, Mapping[str, int]]) -> Plot:
             left = 0.0
             for name in names:
                 share = by[name] / max(totals[split], 1)
-                axes.barh(row, share, left=left, color=QUADRANT_COLOURS[name], height=0.62, label=name if not row else None)
+                axes.barh(
+                    row,
+                    share,
+                    left=left,
+                    color=QUADRANT_COLOURS[name],
+                    height=0.62,
+                    label=name if not row else None,
+                )
                 if share >= 0.08:
-                    axes.text(left + share / 2, row, f"{share:.0%}", ha="center", va="center", fontsize=11)
+                    axes.text(
+                        left + share / 2, row, f"{share:.0%}", ha="center", va="center", fontsize=11
+                    )
                 left += share
         axes.set_yticks(range(len(totals)), [f"{split}\n{n:,}" for split, n in totals.items()])
         axes.tick_params(axis="y", length=0, labelcolor=INK)
@@ -94,23 +133,38 @@ def balance(quadrants: Mapping[str, Mapping[str, int]]) -> Plot:
         axes.invert_yaxis()
         axes.spines[["bottom", "left"]].set_visible(False)
         figure.legend(
-            loc="outside lower center", ncols=min(len(names), 5), handlelength=0.9, columnspacing=0.8, handletextpad=0.4
+            loc="outside lower center",
+            ncols=min(len(names), 5),
+            handlelength=0.9,
+            columnspacing=0.8,
+            handletextpad=0.4,
         )
 
     train = next(iter(quadrants))
     shares = {name: quadrants[train][name] / max(totals[train], 1) for name in names}
-    most, least = max(names, key=lambda name: shares[name]), min(names, key=lambda name: shares[name])
+    most, least = (
+        max(names, key=lambda name: shares[name]),
+        min(names, key=lambda name: shares[name]),
+    )
     says = f"In {train} the largest class is {most} with {shares[most]:.0%}, the smallest {least} with {shares[least]:.0%}"
     others = [split for split in totals if split != train and totals[split]]
-    gap = max((abs(quadrants[s][n] / totals[s] - shares[n]) for s in others for n in names), default=0.0)
-    return Plot(title, f"{says}; no other split's share is more than {100 * gap:.0f} points away.", draw("balance", 2.6, paint))
+    gap = max(
+        (abs(quadrants[s][n] / totals[s] - shares[n]) for s in others for n in names), default=0.0
+    )
+    return Plot(
+        title,
+        f"{says}; no other split's share is more than {100 * gap:.0f} points away.",
+        draw("balance", 2.6, paint),
+    )
 
 
 def genres(songs: pa.Table) -> Plot:
     """Songs by source and genre, the most frequent first."""
     pairs = Counter(zip(songs["source"].to_pylist(), songs["genre"].to_pylist(), strict=True))
     ordered = sorted(pairs.items(), key=lambda item: (-item[1], item[0][0], item[0][1] or ""))
-    rows = {f"{source}: {_short(genre or 'no genre')}": n for (source, genre), n in ordered[:MOST_ROWS]}
+    rows = {
+        f"{source}: {_short(genre or 'no genre')}": n for (source, genre), n in ordered[:MOST_ROWS]
+    }
     rest = sum(n for _, n in ordered[MOST_ROWS:])
     rows |= {f"{len(ordered) - MOST_ROWS} others": rest} if rest else {}
     per_source = Counter(songs["source"].to_pylist())
@@ -118,7 +172,10 @@ def genres(songs: pa.Table) -> Plot:
     def paint(figure: Figure) -> None:
         bars(figure.subplots(), list(rows), list(rows.values()))
 
-    says = ", ".join(f"{name} gives {n:,} songs" for name, n in sorted(per_source.items())) or "There are no songs"
+    says = (
+        ", ".join(f"{name} gives {n:,} songs" for name, n in sorted(per_source.items()))
+        or "There are no songs"
+    )
     named = sum(n for (_, genre), n in pairs.items() if genre)
     says += f"; {named / max(songs.num_rows, 1):.0%} of all have a genre, of {len({g for _, g in pairs if g})} names."
     return Plot("Songs by source and genre", says, draw("genres", row_height(len(rows)), paint))
@@ -163,10 +220,27 @@ def tokens(measured: Bars) -> Plot:
         axes = figure.subplots()
         binned = np.add.reduceat(counts, np.arange(0, MOST_TOKENS, width))
         starts = np.arange(len(binned)) * width
-        axes.bar(starts, binned, width, align="edge", color=[CORAL if start >= TOKENS_OF_A_BAR else BLUE for start in starts])
+        axes.bar(
+            starts,
+            binned,
+            width,
+            align="edge",
+            color=[CORAL if start >= TOKENS_OF_A_BAR else BLUE for start in starts],
+        )
         axes.axvline(TOKENS_OF_A_BAR, color=INK, linewidth=1)
-        axes.annotate(f"{TOKENS_OF_A_BAR}", (TOKENS_OF_A_BAR, 1), (4, -4), ("data", "axes fraction"), "offset points", va="top")
-        axes.set(xlabel="tokens", ylabel="bars", xlim=(0, max(_reach(counts, total), 1.5 * TOKENS_OF_A_BAR)))
+        axes.annotate(
+            f"{TOKENS_OF_A_BAR}",
+            (TOKENS_OF_A_BAR, 1),
+            (4, -4),
+            ("data", "axes fraction"),
+            "offset points",
+            va="top",
+        )
+        axes.set(
+            xlabel="tokens",
+            ylabel="bars",
+            xlim=(0, max(_reach(counts, total), 1.5 * TOKENS_OF_A_BAR)),
+        )
         axes.ticklabel_format(axis="y", style="plain")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         grid(axes)
@@ -205,7 +279,11 @@ def clusters(sizes: Mapping[str, int]) -> Plot:
         return Plot(title, "No two of the songs that came in are duplicates.")
     ordered = sorted((int(size), n) for size, n in sizes.items())
     rows = {f"{size} songs": n for size, n in ordered[:9]}
-    rows |= {f"{ordered[9][0]} to {ordered[-1][0]} songs": sum(n for _, n in ordered[9:])} if len(ordered) > 9 else {}
+    rows |= (
+        {f"{ordered[9][0]} to {ordered[-1][0]} songs": sum(n for _, n in ordered[9:])}
+        if len(ordered) > 9
+        else {}
+    )
 
     def paint(figure: Figure) -> None:
         bars(figure.subplots(), list(rows), list(rows.values()))
@@ -235,7 +313,9 @@ def spread(songs: pa.Table) -> Plot:
         grid(axes)
 
     says += f"; of the {len(apart):,} drawn here {int((apart > 0.1).sum()):,} differ by more than .1 and "
-    return Plot(title, says + f"{int((apart > 0.2).sum()):,} by more than .2.", draw("spread", 2.9, paint))
+    return Plot(
+        title, says + f"{int((apart > 0.2).sum()):,} by more than .2.", draw("spread", 2.9, paint)
+    )
 
 
 def trust(songs: pa.Table) -> Plot:
@@ -252,7 +332,5 @@ def trust(songs: pa.Table) -> Plot:
         grid(axes)
 
     n_trusted = int(pc.sum(songs["trusted"]).as_py() or 0)
-    says = (
-        f"{n_trusted:,} of {len(values):,} labelled songs are trusted; the middle label has a trust of {np.median(values):.2f}."
-    )
+    says = f"{n_trusted:,} of {len(values):,} labelled songs are trusted; the middle label has a trust of {np.median(values):.2f}."
     return Plot(title, says, draw("trust", 2.9, paint))

@@ -1,8 +1,9 @@
 """Lakh Pianoroll Dataset, five tracks: LPD-5-full, matched and cleansed.
 
-Two layouts: `<hex>/<md5>.npz` (full) and `A/B/C/TR…/<md5>.npz` (matched, cleansed). In the latter one md5 may stand under
-several tracks with the same content; it is one song, read from its first path. Bars come from a full downbeat array if
-there is one, else from LPD's side file `midi_info.json`, else they are taken for 4/4 from the start.
+Two layouts: `<hex>/<md5>.npz` (full) and `A/B/C/TR…/<md5>.npz` (matched, cleansed). In the latter
+one md5 may stand under several tracks with the same content; it is one song, read from its first
+path. Bars come from a full downbeat array if there is one, else from LPD's side file
+`midi_info.json`, else they are taken for 4/4 from the start.
 """
 
 import hashlib
@@ -25,7 +26,8 @@ _TRACK_ID = re.compile(r"TR[A-Z]{5}[0-9A-F]{11}")
 
 @dataclass(frozen=True)
 class Lpd5Config:
-    """root: folder or URL that holds the npz; midi_info: path of LPD's midi_info.json, "" for none."""
+    """root: folder or URL that holds the npz; midi_info: path of LPD's midi_info.json, "" for
+    none."""
 
     root: str = field(default="", metadata=PATH)
     midi_info: str = field(default="", metadata=PATH)
@@ -67,12 +69,17 @@ def _with_side(item: Item, meter: dict[str, Any] | None, tracks: list[str] | Non
 
 
 def _read_midi_info(files: Files, path: str) -> dict[str, dict[str, Any]]:
-    """md5 → {meter: [numerator, denominator], first_beat: seconds}, leaving out songs that have no one meter to be laid."""
+    """md5 → {meter: [numerator, denominator], first_beat: seconds}, leaving out songs that have
+    no one meter to be laid."""
     if not path:
         return {}
     try:
         entries = json.loads(files.read("", path)).items()
-        meters = {PurePosixPath(name).stem: _meter(entry) for name, entry in entries if entry["constant_time_signature"]}
+        meters = {
+            PurePosixPath(name).stem: _meter(entry)
+            for name, entry in entries
+            if entry["constant_time_signature"]
+        }
     except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path} is not LPD's midi_info.json (md5 to constant_time_signature and first_beat_time): {error}"
@@ -81,9 +88,12 @@ def _read_midi_info(files: Files, path: str) -> dict[str, dict[str, Any]]:
 
 
 def _meter(entry: dict[str, Any]) -> dict[str, Any] | None:
-    """The meter and first beat of one entry, None where they are of a kind that no bars are laid on; raises ValueError."""
+    """The meter and first beat of one entry, None where they are of a kind that no bars are laid
+    on; raises ValueError."""
     signature = entry["constant_time_signature"]
-    numerator, denominator = map(int, signature.split("/") if isinstance(signature, str) else signature)
+    numerator, denominator = map(
+        int, signature.split("/") if isinstance(signature, str) else signature
+    )
     if numerator < 1 or denominator < 1:
         raise ValueError(f"no such meter: {signature}")
     first_beat = float(entry.get("first_beat_time") or 0.0)
@@ -100,7 +110,8 @@ def _bars(roll: Roll, side: dict[str, Any]) -> tuple[np.ndarray, str]:
     if "meter" in side:
         numerator, denominator = side["meter"]
         first = _tick_at(roll.tempi, side["first_beat"])
-        # A first beat past the music says nothing; of a silence before it, what is over whole bars is the pick-up.
+        # A first beat past the music says nothing; of a silence before it, what is over whole bars
+        # is the pick-up.
         pick_up = first % (4 * TICKS_PER_QUARTER * numerator // denominator) if first < end else 0
         return regular_bars(end, numerator, denominator, pick_up), "midi_info"
     return regular_bars(end), "assumed_4_4"

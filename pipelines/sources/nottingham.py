@@ -1,13 +1,16 @@
-"""Source nottingham: folk tunes of the Nottingham Music Database, in any of the three forms in which they go round.
+"""Source nottingham: folk tunes of the Nottingham Music Database, in any of the three forms in
+which they go round.
 
 jukedeck  `MIDI/jigs12.mid` (melody track, chord track) and `ABC_cleaned/jigs.abc`, whose tune `X: 12` gives the title
 lisa      `train|valid|test/*.mid` (Boulanger-Lewandowski, Bengio, Vincent, ICML 2012), of two tracks as well
 abc       `*.abc` anywhere, each of any number of tunes
 
-What jukedeck's MIDI files are like (1,034, each compared with the ABC tune of its number): music21 made them from the
-ABC. The time signature stands from tick 0 and a pick-up is at the end of a first bar that is silent up to it. No
-tempo. Accidentals hold for their note alone; ties are lost where a chord symbol or a space stands between; a repeat
-sign without a start sign goes back to the beginning, so that a tune of six parts may be played out five times over.
+What jukedeck's MIDI files are like (1,034, each compared with the ABC tune of its number): music21
+made them from the ABC. The time signature stands from tick 0 and a pick-up is at the end of a first
+bar that is silent up to it. No tempo. Accidentals hold for their note alone; ties are lost where a
+chord symbol or a space stands between; a repeat sign without a start sign goes back to the
+beginning, so that a tune of six parts may be played out five times over.
+
 """
 
 import hashlib
@@ -39,9 +42,11 @@ _NUMBER = re.compile(r"^X:[ \t]*(\d+)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class NottinghamConfig:
-    """root: folder of the tunes; layout: auto takes the first of jukedeck, lisa, abc that root has files of.
+    """root: folder of the tunes; layout: auto takes the first of jukedeck, lisa, abc that root has
+    files of.
 
-    carry_accidentals: whether ABC's accidentals hold to the end of their bars (formats.abc.read_tune).
+    carry_accidentals: whether ABC's accidentals hold to the end of their bars
+    (formats.abc.read_tune).
     """
 
     root: str = field(default="", metadata=PATH)
@@ -50,7 +55,8 @@ class NottinghamConfig:
 
 
 def items(files: Files, config: NottinghamConfig) -> list[Item]:
-    """The tunes below config.root, sorted by key: `jigs12`, `ashover_simple_chords_1` or `<file>-<X: number>`."""
+    """The tunes below config.root, sorted by key: `jigs12`, `ashover_simple_chords_1` or
+    `<file>-<X: number>`."""
     infos = files.walk(config.root)
     layout = _layout(infos) if config.layout == "auto" else config.layout
     if layout == "abc":
@@ -80,7 +86,9 @@ def _jukedeck_items(infos: list[FileInfo]) -> Iterator[Item]:
     for info in filter(lambda info: _is_jukedeck(info.path), infos):
         path = PurePosixPath(info.path)
         match = _NUMBERED.fullmatch(path.stem)
-        abc_path = str(path.parent.parent / "ABC_cleaned" / f"{match[1] if match else path.stem}.abc")
+        abc_path = str(
+            path.parent.parent / "ABC_cleaned" / f"{match[1] if match else path.stem}.abc"
+        )
         paths: tuple[str, ...] = (info.path,)
         n_bytes = info.n_bytes
         abc_bytes = sizes.get(abc_path)
@@ -96,7 +104,8 @@ def _lisa_items(infos: list[FileInfo]) -> Iterator[Item]:
 
 
 def _abc_items(files: Files, root: str, infos: list[FileInfo]) -> Iterator[Item]:
-    """One a tune; a file that has none, is too large or cannot be read is one item, which its reading then rejects."""
+    """One a tune; a file that has none, is too large or cannot be read is one item, which its
+    reading then rejects."""
     for info in infos:
         path = PurePosixPath(info.path)
         if path.suffix.lower() == ".abc":
@@ -117,7 +126,8 @@ def _tune_numbers(files: Files, root: str, info: FileInfo) -> list[str]:
 
 
 def _with_unique_keys(found: Iterable[Item]) -> Iterator[Item]:
-    """The items, a key that came before (the same number or file name twice) followed by `.2`, `.3`, ..."""
+    """The items, a key that came before (the same number or file name twice) followed by `.2`,
+    `.3`, ..."""
     times: Counter[str] = Counter()
     taken: set[str] = set()
     for item in found:
@@ -133,8 +143,8 @@ def _with_unique_keys(found: Iterable[Item]) -> Iterator[Item]:
 def parse(item: Item, blobs: tuple[bytes, ...], config: NottinghamConfig, limits: Limits) -> Song:
     """One tune: melody on the piano track, chords on the guitar track, bars as its file has them.
 
-    Jukedeck's and LISA's MIDI files start with the whole bar in which a pick-up stands, silent up to it; ABC's pick-up
-    bars are as short as they are. Raises BadInput for a bad file.
+    Jukedeck's and LISA's MIDI files start with the whole bar in which a pick-up stands, silent up
+    to it; ABC's pick-up bars are as short as they are. Raises BadInput for a bad file.
     """
     if PurePosixPath(item.paths[0]).suffix.lower() == ".abc":
         return _song_of_abc(item, blobs[0], config, limits)
@@ -146,7 +156,10 @@ def _song_of_abc(item: Item, blob: bytes, config: NottinghamConfig, limits: Limi
         raise BadInput(Reason.EMPTY_FILE, "no text")
     tunes = split_tunes(blob)
     if item.part >= len(tunes):
-        raise BadInput(Reason.MALFORMED, f"{len(tunes)} tunes (X: fields), number {item.part} from 0 is asked for")
+        raise BadInput(
+            Reason.MALFORMED,
+            f"{len(tunes)} tunes (X: fields), number {item.part} from 0 is asked for",
+        )
     text = tunes[item.part]
     tune = read_tune(text, limits, config.carry_accidentals)
     return Song(
@@ -185,7 +198,8 @@ def _song_of_midi(item: Item, blobs: tuple[bytes, ...], limits: Limits) -> Song:
 
 
 def _tune_of_number(item: Item, blob: bytes) -> str:
-    """The tune with the X: number that ends the MIDI file's name; numbers skip where a tune was taken out."""
+    """The tune with the X: number that ends the MIDI file's name; numbers skip where a tune was
+    taken out."""
     match = _NUMBERED.fullmatch(PurePosixPath(item.paths[0]).stem)
     tunes = {found[1]: tune for tune in split_tunes(blob) if (found := _NUMBER.match(tune))}
     return tunes.get(match[2], "") if match else ""
@@ -194,9 +208,12 @@ def _tune_of_number(item: Item, blob: bytes) -> str:
 def _notes(midi: MidiFile) -> np.ndarray:
     """NOTE array: the first track that has notes is the melody, the others are chords."""
     tracks = midi.tracks
-    track = np.repeat([PIANO if i == 0 else GUITAR for i in range(len(tracks))], [len(t.start) for t in tracks])
+    track = np.repeat(
+        [PIANO if i == 0 else GUITAR for i in range(len(tracks))], [len(t.start) for t in tracks]
+    )
     start, duration, pitch, velocity = (
-        np.concatenate([getattr(t, name) for t in tracks]) for name in ("start", "duration", "pitch", "velocity")
+        np.concatenate([getattr(t, name) for t in tracks])
+        for name in ("start", "duration", "pitch", "velocity")
     )
     return make_notes(start, duration, pitch, velocity, track)
 

@@ -30,7 +30,9 @@ TUNE = ShingleConfig(line_intervals=4, chord_events=1_000_000)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--lpd", required=True)
     parser.add_argument("--pairs", required=True)
     for optional in ("--names", "--matches", "--tracks", "--nottingham"):
@@ -73,7 +75,9 @@ def read_titles(names: str | None, matches: str | None, tracks: str | None) -> d
         for row in read_table(names, "\t"):
             titles[row["md5"]].append(f"={row['artist']}: {row['title']}")
     if matches and tracks:
-        by_track = {row["track_id"]: f"{row['artist']}: {row['title']}" for row in read_table(tracks, ",")}
+        by_track = {
+            row["track_id"]: f"{row['artist']}: {row['title']}" for row in read_table(tracks, ",")
+        }
         for line in Path(matches).read_text("utf-8").splitlines():
             md5, track = line.split()
             titles[md5] += [by_track[track]] if track in by_track else []
@@ -91,7 +95,9 @@ def sign(songs: list[Song]) -> list[np.ndarray]:
     sizes = np.array([len(signature) for signature in signatures])
     print(f"content hash {(between - begin) / len(songs) * 1e3:.2f} ms a song")
     cost = (end - between) / len(songs) * 1e3
-    print(f"shingles {cost:.2f} ms a song; {sizes.mean():.0f} a song, median {np.median(sizes):.0f}")
+    print(
+        f"shingles {cost:.2f} ms a song; {sizes.mean():.0f} a song, median {np.median(sizes):.0f}"
+    )
     print(f"songs of under {DEDUPE.min_shared} shingles: {(sizes < DEDUPE.min_shared).sum()}")
     print(f"pairs of one content hash: {sum(n * (n - 1) // 2 for key, n in hashes.items() if key)}")
     return signatures
@@ -115,7 +121,12 @@ def similarity(a: np.ndarray, b: np.ndarray) -> tuple[float, float, bool, bool]:
     both = [a, b]
     pair = Pairs(np.array([0]), np.array([1]), shared_shingles(np.array([0]), np.array([1]), both))
     verdicts = judge(pair, np.array([len(a), len(b)]), DEDUPE)
-    return verdicts.jaccard[0], verdicts.containment[0], bool(verdicts.same_group[0]), bool(verdicts.duplicate[0])
+    return (
+        verdicts.jaccard[0],
+        verdicts.containment[0],
+        bool(verdicts.same_group[0]),
+        bool(verdicts.duplicate[0]),
+    )
 
 
 def report_labels(labels, songs, signatures, titles) -> None:
@@ -123,10 +134,15 @@ def report_labels(labels, songs, signatures, titles) -> None:
     at = {song.source_key: i for i, song in enumerate(songs)}
     accepted, total = Counter(), Counter()
     for row in labels:
-        jaccard, containment, found, _ = similarity(signatures[at[row["md5_a"]]], signatures[at[row["md5_b"]]])
+        jaccard, containment, found, _ = similarity(
+            signatures[at[row["md5_a"]]], signatures[at[row["md5_b"]]]
+        )
         accepted[row["kind"]] += found
         total[row["kind"]] += 1
-        if found == (row["kind"] in ("random_negative", "hard_negative")) and row["same_title"] == "0":
+        if (
+            found == (row["kind"] in ("random_negative", "hard_negative"))
+            and row["same_title"] == "0"
+        ):
             wrong = f"{jaccard:.2f} {containment:.2f} {say(row['md5_a'], titles)} ~ {say(row['md5_b'], titles)}"
             print(f"  {'FALSE' if found else 'MISSED'} {wrong}")
     for kind in sorted(total):
@@ -146,21 +162,34 @@ def report_edits(songs: Iterable[Song]) -> None:
         for seed, (song, original) in enumerate(originals):
             edited = edit(song.notes, np.random.default_rng(seed))
             verdicts.append(similarity(original, shingles(edited, SHINGLES)))
-        lost = [song.source_key[:6] for (song, _), verdict in zip(originals, verdicts, strict=True) if not verdict[2]]
+        lost = [
+            song.source_key[:6]
+            for (song, _), verdict in zip(originals, verdicts, strict=True)
+            if not verdict[2]
+        ]
         group, duplicate = (np.mean([verdict[i] for verdict in verdicts]) for i in (2, 3))
         print(f"  {name:22s} {asked:.2f}  {group:.3f}  {duplicate:.3f}  {' '.join(lost)}")
 
 
 def report_news(pairs: Pairs, labels, songs, titles) -> None:
     """Accepted pairs that the reference lacks, evenly over the range of similarity."""
-    known = {frozenset((row["md5_a"], row["md5_b"])) for row in labels if row["in_reference"] == "1"}
+    known = {
+        frozenset((row["md5_a"], row["md5_b"])) for row in labels if row["in_reference"] == "1"
+    }
     ids = [song.source_key for song in songs]
-    new = [(a, b, n) for a, b, n in zip(pairs.first, pairs.second, pairs.shared, strict=True) if {ids[a], ids[b]} not in known]
+    new = [
+        (a, b, n)
+        for a, b, n in zip(pairs.first, pairs.second, pairs.shared, strict=True)
+        if {ids[a], ids[b]} not in known
+    ]
     print(f"{len(new)} accepted pairs that the reference lacks; ten of them:")
     sizes = [len(shingles(song.notes, SHINGLES)) for song in songs]
     new.sort(key=lambda pair: pair[2] / (sizes[pair[0]] + sizes[pair[1]] - pair[2]))
     for a, b, shared in new[:: max(1, len(new) // 10)][:10]:
-        jaccard, containment = shared / (sizes[a] + sizes[b] - shared), shared / min(sizes[a], sizes[b])
+        jaccard, containment = (
+            shared / (sizes[a] + sizes[b] - shared),
+            shared / min(sizes[a], sizes[b]),
+        )
         found = f"{jaccard:.2f} {containment:.2f} ({shared} of {sizes[a]}, {sizes[b]})"
         print(f"  {found} {say(ids[a], titles)} ~ {say(ids[b], titles)}")
 
@@ -170,17 +199,28 @@ def report_refused(labels, songs, signatures, titles) -> None:
     at = {song.source_key: i for i, song in enumerate(songs)}
 
     def tune_in_common(row) -> float:
-        return similarity(*(shingles(songs[at[row[name]]].notes, TUNE) for name in ("md5_a", "md5_b")))[1]
+        return similarity(
+            *(shingles(songs[at[row[name]]].notes, TUNE) for name in ("md5_a", "md5_b"))
+        )[1]
 
     unlike = sorted(tune_in_common(row) for row in labels if row["kind"] == "random_negative")
     usual, high = unlike[len(unlike) // 2], unlike[len(unlike) * 95 // 100]
-    pairs = [(row, *similarity(*(signatures[at[row[name]]] for name in ("md5_a", "md5_b")))) for row in labels]
+    pairs = [
+        (row, *similarity(*(signatures[at[row[name]]] for name in ("md5_a", "md5_b"))))
+        for row in labels
+    ]
     refused = [pair for pair in pairs if pair[0]["same_title"] == "1" and not pair[3]]
-    print(f"{len(refused)} pairs of one title refused; ten of them, with the share of 4-interval runs in common")
+    print(
+        f"{len(refused)} pairs of one title refused; ten of them, with the share of 4-interval runs in common"
+    )
     print(f"(of unlike songs: median {usual:.2f}, 95 % under {high:.2f}):")
     for row, jaccard, containment, *_ in refused[:: max(1, len(refused) // 10)][:10]:
         tune = tune_in_common(row)
-        reason = "no more in common than unlike songs" if tune <= high else "the tune in another arrangement"
+        reason = (
+            "no more in common than unlike songs"
+            if tune <= high
+            else "the tune in another arrangement"
+        )
         names = f"{say(row['md5_a'], titles)} ~ {say(row['md5_b'], titles)}"
         print(f"  {jaccard:.3f} {containment:.2f} tune {tune:.2f} {reason}: {names}")
 
@@ -194,7 +234,9 @@ def report_nottingham(root: str) -> None:
     for i in np.argsort(-verdicts.jaccard):
         a, b = songs[pairs.first[i]], songs[pairs.second[i]]
         word = "duplicate" if verdicts.duplicate[i] else "one group"
-        print(f"  {word} {verdicts.jaccard[i]:.2f} {verdicts.containment[i]:.2f} {a.key} {a.title} ~ {b.key} {b.title}")
+        print(
+            f"  {word} {verdicts.jaccard[i]:.2f} {verdicts.containment[i]:.2f} {a.key} {a.title} ~ {b.key} {b.title}"
+        )
 
 
 if __name__ == "__main__":

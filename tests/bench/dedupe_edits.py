@@ -1,4 +1,5 @@
-"""What files of one piece differ in: edits of notes, each with the share of songs that must still be found."""
+"""What files of one piece differ in: edits of notes, each with the share of songs that must
+still be found."""
 
 from collections.abc import Callable
 
@@ -10,16 +11,22 @@ Edit = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 def rewritten(notes: np.ndarray, **new: np.ndarray) -> np.ndarray:
-    return make_notes(**{**{name: notes[name].astype(np.int64) for name in notes.dtype.names}, **new})
+    return make_notes(
+        **{**{name: notes[name].astype(np.int64) for name in notes.dtype.names}, **new}
+    )
 
 
 def transposed(notes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     by = int(rng.choice([-5, -3, -2, -1, 1, 2, 3, 4, 6]))
-    return rewritten(notes, pitch=np.clip(notes["pitch"].astype(int) + by * (notes["track"] != DRUMS), 0, 127))
+    return rewritten(
+        notes, pitch=np.clip(notes["pitch"].astype(int) + by * (notes["track"] != DRUMS), 0, 127)
+    )
 
 
 def stretched(factor: float) -> Edit:
-    return lambda notes, rng: rewritten(notes, start=np.floor(notes["start"] * factor + 0.5).astype(int))
+    return lambda notes, rng: rewritten(
+        notes, start=np.floor(notes["start"] * factor + 0.5).astype(int)
+    )
 
 
 def bar_inserted(notes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -52,7 +59,10 @@ def excerpt(share: float, from_start: bool = False) -> Edit:
 
 EDITS: dict[str, tuple[float, Edit]] = {
     "transposed": (1.0, transposed),
-    "bar phase shifted": (1.0, lambda notes, rng: rewritten(notes, start=notes["start"] + int(rng.integers(1, 96)))),
+    "bar phase shifted": (
+        1.0,
+        lambda notes, rng: rewritten(notes, start=notes["start"] + int(rng.integers(1, 96))),
+    ),
     "tempo x 2": (1.0, stretched(2)),
     "tempo x 1.25": (1.0, stretched(1.25)),
     "tempo x 0.9": (1.0, stretched(0.9)),

@@ -1,10 +1,12 @@
-"""Time and memory of duplicate search on a corpus grown from real signatures to the size of LPD-5-full.
+"""Time and memory of duplicate search on a corpus grown from real signatures to the size of
+LPD-5-full.
 
 python tests/bench/dedupe_scale.py --lpd lpd_5/lpd_5_full [--songs 174154] [--mode tunes|copies]
 
-tunes: riffs (shingles of three songs and more) stay what they are and all others are hashed anew in each round, so that
-a round is new songs in the old style, one in five of them a version of an earlier song. copies: each song is the old
-one with up to half its shingles changed, so that every piece is there dozens of times.
+tunes: riffs (shingles of three songs and more) stay what they are and all others are hashed anew in
+each round, so that a round is new songs in the old style, one in five of them a version of an
+earlier song. copies: each song is the old one with up to half its shingles changed, so that every
+piece is there dozens of times.
 """
 
 import argparse
@@ -14,7 +16,14 @@ import time
 import numpy as np
 from dedupe_accuracy import SHINGLES, read_songs
 
-from pipelines.dedupe.candidates import DedupeConfig, Pairs, candidate_pairs, join_keys, key_shares, shared_keys
+from pipelines.dedupe.candidates import (
+    DedupeConfig,
+    Pairs,
+    candidate_pairs,
+    join_keys,
+    key_shares,
+    shared_keys,
+)
 from pipelines.dedupe.clusters import components, judge, shared_shingles, survivors
 from pipelines.dedupe.shingles import shingles
 
@@ -22,7 +31,9 @@ CONFIG = DedupeConfig()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--lpd", required=True)
     parser.add_argument("--songs", type=int, default=174_154)
     parser.add_argument("--mode", choices=("tunes", "copies"), default="tunes")
@@ -50,7 +61,9 @@ def grow(real: list[np.ndarray], n_songs: int, mode: str) -> list[np.ndarray]:
         else:
             salt = np.uint64(len(grown) // len(real))
             new = (source ^ salt) * np.uint64(0x9E3779B97F4A7C15)
-            grown.append(np.unique(np.where(np.isin(source, riffs, assume_unique=True), source, new)))
+            grown.append(
+                np.unique(np.where(np.isin(source, riffs, assume_unique=True), source, new))
+            )
     return grown
 
 
@@ -68,22 +81,36 @@ def cluster(signatures: list[np.ndarray], n_shards: int, n_buckets: int) -> None
     parts = []
     for songs in np.array_split(np.arange(n_songs), n_shards):
         shard = signatures[songs[0] : songs[-1] + 1]
-        keys, holders = join_keys(np.concatenate(shard), np.append(0, np.cumsum(sizes[songs])), CONFIG)
+        keys, holders = join_keys(
+            np.concatenate(shard), np.append(0, np.cumsum(sizes[songs])), CONFIG
+        )
         parts.append((keys, holders + songs[0]))
     keys, holders = (np.concatenate(column) for column in zip(*parts, strict=True))
     begin = report(f"{len(keys) / 1e6:.1f} M join keys", begin)
-    buckets = [shared_keys(keys[mine], holders[mine]) for mine in (keys % n_buckets == b for b in range(n_buckets))]
+    buckets = [
+        shared_keys(keys[mine], holders[mine])
+        for mine in (keys % n_buckets == b for b in range(n_buckets))
+    ]
     songs, counts = (np.concatenate(column) for column in zip(*buckets, strict=True))
-    begin = report(f"{len(counts) / 1e6:.2f} M keys of several songs, held {len(songs) / 1e6:.1f} M times", begin)
+    begin = report(
+        f"{len(counts) / 1e6:.2f} M keys of several songs, held {len(songs) / 1e6:.1f} M times",
+        begin,
+    )
     likely = candidate_pairs(songs, counts, sizes, key_shares(sizes, CONFIG), CONFIG)
     begin = report(f"{len(likely) / 1e6:.2f} M candidate pairs", begin)
-    pairs = Pairs(likely.first, likely.second, shared_shingles(likely.first, likely.second, signatures))
+    pairs = Pairs(
+        likely.first, likely.second, shared_shingles(likely.first, likely.second, signatures)
+    )
     verdicts = judge(pairs, sizes, CONFIG)
-    begin = report(f"verified: {verdicts.same_group.sum()} pairs, {verdicts.duplicate.sum()} duplicates", begin)
+    begin = report(
+        f"verified: {verdicts.same_group.sum()} pairs, {verdicts.duplicate.sum()} duplicates", begin
+    )
     for chosen in (verdicts.same_group, verdicts.duplicate):
         label = components(n_songs, pairs.first[chosen], pairs.second[chosen])
         members = np.sort(np.bincount(label))[::-1]
-        print(f"  {(members > 1).sum()} clusters of {members[members > 1].sum()} songs, largest {members[:5].tolist()}")
+        print(
+            f"  {(members > 1).sum()} clusters of {members[members > 1].sum()} songs, largest {members[:5].tolist()}"
+        )
     removed = (survivors(label, [sizes], np.arange(n_songs)) != np.arange(n_songs)).sum()
     report(f"clusters; {removed} songs removed", begin)
     report("all", start)

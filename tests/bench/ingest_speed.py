@@ -1,7 +1,9 @@
-"""Speed of ingest on real LPD-5: songs a second with one and two workers, and the ratio to the plain way.
+"""Speed of ingest on real LPD-5: songs a second with one and two workers, and the ratio to the
+plain way.
 
-The plain way is what people do without us: pypianoroll loads the rolls, a loop finds the notes, pretty_midi holds them,
-music21 names the key of each bar. Both sides are measured in one run, on the same files; only ratios are worth quoting.
+The plain way is what people do without us: pypianoroll loads the rolls, a loop finds the notes,
+pretty_midi holds them, music21 names the key of each bar. Both sides are measured in one run, on
+the same files; only ratios are worth quoting.
 
     python tests/bench/ingest_speed.py --data ../shared/data
 """
@@ -31,16 +33,27 @@ from schemas.contracts import Item
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="../shared/data", help="folder with lpd_5_full_sample.tar.xz or lpd_5/")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", default="../shared/data", help="folder with lpd_5_full_sample.tar.xz or lpd_5/"
+    )
     parser.add_argument("--songs", type=int, default=1500, help="songs for ingest")
-    parser.add_argument("--plain", type=int, default=12, help="songs for the plain way, which is slow")
+    parser.add_argument(
+        "--plain", type=int, default=12, help="songs for the plain way, which is slow"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = unpacked(Path(arguments.data), Path(folder))
         paths = sorted(root.rglob("*.npz"))
-        chosen = [paths[i] for i in np.random.default_rng(0).permutation(len(paths))[: arguments.songs]]
-        build, few = (bench_build(Path(folder) / name, paths) for name, paths in (("all", chosen), ("few", chosen[:2])))
+        chosen = [
+            paths[i] for i in np.random.default_rng(0).permutation(len(paths))[: arguments.songs]
+        ]
+        build, few = (
+            bench_build(Path(folder) / name, paths)
+            for name, paths in (("all", chosen), ("few", chosen[:2]))
+        )
         seconds = {workers: ingest_seconds(build, workers) for workers in (1, 2)}
         start = {workers: ingest_seconds(few, workers) for workers in (1, 2)}
         plain = plain_speed(chosen[: arguments.plain])
@@ -48,7 +61,9 @@ def main() -> None:
     print(f"\ningest, {len(chosen)} songs of LPD-5, files to Parquet")
     for workers, took in seconds.items():
         name = f"{workers} worker{'s' if workers > 1 else ' '}"
-        print(f"  {name}   {len(chosen) / took:8.1f} songs/s  start included, which takes {start[workers]:.1f} s of {took:.1f}")
+        print(
+            f"  {name}   {len(chosen) / took:8.1f} songs/s  start included, which takes {start[workers]:.1f} s of {took:.1f}"
+        )
     without = (seconds[1] - start[1]) / (seconds[2] - start[2])
     print(f"  2 workers / 1 worker {seconds[1] / seconds[2]:.2f}, without the start {without:.2f}")
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
@@ -79,7 +94,12 @@ def bench_build(folder: Path, paths: list[Path]) -> Path:
 
 def ingest_seconds(build: Path, workers: int) -> float:
     begin, out = time.perf_counter(), build.with_name(f"out{workers}")
-    assert moodroll_data(["ingest", str(build), "--out", str(out), "--", f"--direct_num_workers={workers}"]) == 0
+    assert (
+        moodroll_data(
+            ["ingest", str(build), "--out", str(out), "--", f"--direct_num_workers={workers}"]
+        )
+        == 0
+    )
     return time.perf_counter() - begin
 
 
@@ -111,11 +131,15 @@ def plain_speed(paths: list[Path]) -> float:
         multitrack = pypianoroll.load(path)
         midi = pretty_midi.PrettyMIDI(initial_tempo=float(multitrack.tempo[0]))
         for track in multitrack.tracks:
-            midi.instruments.append(pretty_midi.Instrument(track.program, track.is_drum, track.name))
+            midi.instruments.append(
+                pretty_midi.Instrument(track.program, track.is_drum, track.name)
+            )
             for pitch in range(track.pianoroll.shape[1] if len(track.pianoroll) else 0):
                 add_notes(midi.instruments[-1], pitch, track.pianoroll[:, pitch])
         for bar in bars_of(midi):
-            measure = stream.Measure([note.Note(pitch, quarterLength=length / 24) for pitch, length in bar])
+            measure = stream.Measure(
+                [note.Note(pitch, quarterLength=length / 24) for pitch, length in bar]
+            )
             if bar:
                 analysis.discrete.KrumhanslSchmuckler().getSolution(measure)
     return len(paths) / (time.perf_counter() - begin)
@@ -137,7 +161,9 @@ def add_notes(instrument: object, pitch: int, column: np.ndarray) -> None:
 def bars_of(midi: object) -> list[list[tuple[int, int]]]:
     """Pitched notes of each bar of 96 steps, by onset."""
     pitched = [n for one in midi.instruments if not one.is_drum for n in one.notes]
-    bars: list[list[tuple[int, int]]] = [[] for _ in range(int(max((n.start for n in pitched), default=0)) // 96 + 1)]
+    bars: list[list[tuple[int, int]]] = [
+        [] for _ in range(int(max((n.start for n in pitched), default=0)) // 96 + 1)
+    ]
     for one in pitched:
         bars[int(one.start) // 96].append((one.pitch, int(one.end - one.start)))
     return bars

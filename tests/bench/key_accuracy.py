@@ -1,10 +1,12 @@
-"""How often the key is right: python tests/bench/key_accuracy.py --nottingham DIR [--choose GENERATIONS]
+"""How often the key is right: python tests/bench/key_accuracy.py --nottingham DIR [--choose
+GENERATIONS]
 
-Every corpus is halved by sha256 of the piece's name. Settings are chosen on the even half alone (--choose 30 sets out from
-START, takes about ten minutes and prints them: KeyConfig's defaults, to three figures), together with medleys of its
-tunes, as it has only 25 that modulate. The table is of the odd half (--half even for the other).
-The corpora are described in key_corpora.py; `song` and `bar` are shares of songs and bars with the right key; a change of key
-counts as found within one bar, each once (F1; `and key`: the new key must be right as well).
+Every corpus is halved by sha256 of the piece's name. Settings are chosen on the even half alone
+(--choose 30 sets out from START, takes about ten minutes and prints them: KeyConfig's defaults, to
+three figures), together with medleys of its tunes, as it has only 25 that modulate. The table is of
+the odd half (--half even for the other). The corpora are described in key_corpora.py; `song` and
+`bar` are shares of songs and bars with the right key; a change of key counts as found within one
+bar, each once (F1; `and key`: the new key must be right as well).
 """
 
 import argparse
@@ -19,7 +21,13 @@ from pathlib import Path
 import numpy as np
 from key_corpora import Case, analysed, classical, medleys, nottingham
 
-from pipelines.features.key.estimate import KeyConfig, bar_evidence, krumhansl_schmuckler, song_evidence, transitions
+from pipelines.features.key.estimate import (
+    KeyConfig,
+    bar_evidence,
+    krumhansl_schmuckler,
+    song_evidence,
+    transitions,
+)
 from pipelines.features.key.hmm import posterior, viterbi
 
 CHOSEN = tuple(name for name in KeyConfig.__dataclass_fields__ if name != "method")
@@ -37,7 +45,11 @@ START = KeyConfig(
 
 
 def follow(case: Case, config: KeyConfig) -> np.ndarray:
-    return viterbi(bar_evidence(case.weights, case.bass, case.phrase_start, config), np.log(transitions(config)), case.table)
+    return viterbi(
+        bar_evidence(case.weights, case.bass, case.phrase_start, config),
+        np.log(transitions(config)),
+        case.table,
+    )
 
 
 def windowed(weights: np.ndarray, half: int) -> np.ndarray:
@@ -62,33 +74,54 @@ def methods(config: KeyConfig) -> dict[str, Callable[[Case], tuple[np.ndarray, i
 
     return {
         "ks_bar (music21)": lambda case: (krumhansl_schmuckler(case.weights)[0], whole(case)),
-        "ks, 4 bars either side": lambda case: (krumhansl_schmuckler(windowed(case.weights, 4))[0], whole(case)),
+        "ks, 4 bars either side": lambda case: (
+            krumhansl_schmuckler(windowed(case.weights, 4))[0],
+            whole(case),
+        ),
         "ks of the song": lambda case: (np.full(len(case.phrase_start), whole(case)), whole(case)),
-        "our song key in every bar": lambda case: (np.full(len(case.phrase_start), own(case, config)), own(case, config)),
+        "our song key in every bar": lambda case: (
+            np.full(len(case.phrase_start), own(case, config)),
+            own(case, config),
+        ),
         "hmm, pitch classes alone": lambda case: (follow(case, plain), own(case, plain)),
         "hmm": lambda case: (follow(case, config), own(case, config)),
     }
 
 
 def change_f1(pairs: Iterable[tuple[np.ndarray, np.ndarray]], same_key: bool) -> float:
-    """F1 of key changes found within one bar, over all pieces; each true change is found at most once."""
+    """F1 of key changes found within one bar, over all pieces; each true change is found at most
+    once."""
     hits = n_found = n_true = 0
     for found, truth in pairs:
         left = set((np.flatnonzero(np.diff(truth)) + 1).tolist())
         changes = (np.flatnonzero(np.diff(found)) + 1).tolist()
         n_true, n_found = n_true + len(left), n_found + len(changes)
         for at in changes:
-            near = [i for i in (at, at - 1, at + 1) if i in left and not (same_key and truth[i] != found[at])]
+            near = [
+                i
+                for i in (at, at - 1, at + 1)
+                if i in left and not (same_key and truth[i] != found[at])
+            ]
             if near:
                 left.remove(near[0])
                 hits += 1
     return 2 * hits / max(1, n_found + n_true)
 
 
-def measures(cases: list[Case], method: Callable[[Case], tuple[np.ndarray, int]]) -> dict[str, float]:
+def measures(
+    cases: list[Case], method: Callable[[Case], tuple[np.ndarray, int]]
+) -> dict[str, float]:
     answers = [method(case) for case in cases]
-    known = [(found, case.bars) for case, (found, _) in zip(cases, answers, strict=True) if case.bars is not None]
-    songs = [song == case.song for case, (_, song) in zip(cases, answers, strict=True) if case.song is not None]
+    known = [
+        (found, case.bars)
+        for case, (found, _) in zip(cases, answers, strict=True)
+        if case.bars is not None
+    ]
+    songs = [
+        song == case.song
+        for case, (_, song) in zip(cases, answers, strict=True)
+        if case.song is not None
+    ]
     result = {"song": float(np.mean(songs))} if songs else {}
     if known:
         result["bar"] = float(np.mean(np.concatenate([found == truth for found, truth in known])))
@@ -99,9 +132,13 @@ def measures(cases: list[Case], method: Callable[[Case], tuple[np.ndarray, int]]
 
 def table(corpora: dict[str, list[Case]], config: KeyConfig) -> None:
     for name, cases in corpora.items():
-        print(f"\n{name}: {len(cases)} pieces, {sum(len(case.phrase_start) for case in cases)} bars")
+        print(
+            f"\n{name}: {len(cases)} pieces, {sum(len(case.phrase_start) for case in cases)} bars"
+        )
         for method, run in methods(config).items():
-            figures = "  ".join(f"{what} {value:.3f}" for what, value in measures(cases, run).items())
+            figures = "  ".join(
+                f"{what} {value:.3f}" for what, value in measures(cases, run).items()
+            )
             print(f"  {method:28}{figures}")
 
 
@@ -111,7 +148,11 @@ def calibration(corpora: dict[str, list[Case]], config: KeyConfig) -> None:
     sure, right = [], []
     for case in corpora["nottingham"] + corpora["modulating"]:
         path = follow(case, config)
-        belief = posterior(bar_evidence(case.weights, case.bass, case.phrase_start, config), transitions(config), case.table)
+        belief = posterior(
+            bar_evidence(case.weights, case.bass, case.phrase_start, config),
+            transitions(config),
+            case.table,
+        )
         sure.append(belief[np.arange(len(path)), path])
         right.append(path == case.bars)
     edges = [0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 1.01]
@@ -119,11 +160,14 @@ def calibration(corpora: dict[str, list[Case]], config: KeyConfig) -> None:
     for low, high in pairwise(edges):
         inside = (sure >= low) & (sure < high)
         if inside.any():
-            print(f"  {sure[inside].mean():.3f}     {inside.sum():8}     {right[inside].mean():.3f}")
+            print(
+                f"  {sure[inside].mean():.3f}     {inside.sum():8}     {right[inside].mean():.3f}"
+            )
 
 
 def score(corpora: dict[str, list[Case]], config: KeyConfig) -> float:
-    """What the choice maximises: accuracies and mean log-probabilities of the truth, weighted over the corpora."""
+    """What the choice maximises: accuracies and mean log-probabilities of the truth, weighted
+    over the corpora."""
     total = 0.0
     log_moves, moves = np.log(transitions(config)), transitions(config)
     for name, cases in corpora.items():
@@ -133,7 +177,9 @@ def score(corpora: dict[str, list[Case]], config: KeyConfig) -> float:
                 evidence = bar_evidence(case.weights, case.bass, case.phrase_start, config)
                 paths.append((viterbi(evidence, log_moves, case.table), case.bars))
                 right.append(paths[-1][0] == case.bars)
-                belief.append(posterior(evidence, moves, case.table)[np.arange(len(case.bars)), case.bars])
+                belief.append(
+                    posterior(evidence, moves, case.table)[np.arange(len(case.bars)), case.bars]
+                )
             if case.song is not None:
                 says = song_evidence(case.weights, case.bass, config)
                 chance = np.exp(says - says.max())
@@ -141,7 +187,8 @@ def score(corpora: dict[str, list[Case]], config: KeyConfig) -> float:
                 song_belief.append(chance[case.song] / chance.sum())
         for hits, chances in ((right, belief), ([np.array(songs)], [np.array(song_belief)])):
             if hits and len(hits[0]):
-                # A share of doubt in the truth: many labels are a convention, and no single one may decide.
+                # A share of doubt in the truth: many labels are a convention, and no single one may
+                # decide.
                 log_chance = np.log(0.95 * np.concatenate(chances) + 0.05 / 24).mean()
                 total += WEIGHTS[name] * (np.concatenate(hits).mean() + 0.8 * log_chance)
         if "modulating" in name or "medleys" in name:
@@ -150,7 +197,8 @@ def score(corpora: dict[str, list[Case]], config: KeyConfig) -> float:
 
 
 def choose(corpora: dict[str, list[Case]], generations: int, seed: int) -> KeyConfig:
-    """Cross-entropy search: settings times a lognormal factor, refitted to the best eight of 24 in every generation."""
+    """Cross-entropy search: settings times a lognormal factor, refitted to the best eight of 24
+    in every generation."""
     rng = np.random.default_rng(seed)
     corpora = corpora | {
         "medleys": medleys(corpora["nottingham"], corpora["modulating"], 120, seed=1),
@@ -174,22 +222,43 @@ def choose(corpora: dict[str, list[Case]], generations: int, seed: int) -> KeyCo
 def config_of(values: np.ndarray) -> KeyConfig:
     """Settings in the order of CHOSEN; chances are at most a half."""
     settings = dict(zip(CHOSEN, values.tolist(), strict=True))
-    return KeyConfig(**settings | {name: min(settings[name], 0.5) for name in ("uniform", "change", "phrase_change")})
+    return KeyConfig(
+        **settings
+        | {name: min(settings[name], 0.5) for name in ("uniform", "change", "phrase_change")}
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nottingham", type=Path, required=True, help="unpacked folder with MIDI and ABC_cleaned")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--nottingham", type=Path, required=True, help="unpacked folder with MIDI and ABC_cleaned"
+    )
     parser.add_argument("--half", choices=("odd", "even"), default="odd")
-    parser.add_argument("--choose", type=int, default=0, metavar="GENERATIONS", help="first choose settings on the even half")
+    parser.add_argument(
+        "--choose",
+        type=int,
+        default=0,
+        metavar="GENERATIONS",
+        help="first choose settings on the even half",
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     began = time.perf_counter()
-    corpora = nottingham(arguments.nottingham) | {"classical": list(classical()), "analysed": list(analysed())}
+    corpora = nottingham(arguments.nottingham) | {
+        "classical": list(classical()),
+        "analysed": list(analysed()),
+    }
     print(f"read in {time.perf_counter() - began:.0f} s", file=sys.stderr)
-    halves = {even: {name: [c for c in cases if c.even == even] for name, cases in corpora.items()} for even in (True, False)}
-    config = choose(halves[True], arguments.choose, arguments.seed) if arguments.choose else KeyConfig()
+    halves = {
+        even: {name: [c for c in cases if c.even == even] for name, cases in corpora.items()}
+        for even in (True, False)
+    }
+    config = (
+        choose(halves[True], arguments.choose, arguments.seed) if arguments.choose else KeyConfig()
+    )
     for name in CHOSEN:
         print(f"{name:18}{getattr(config, name):.4f}")
     table(halves[arguments.half == "even"], config)

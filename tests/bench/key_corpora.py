@@ -37,7 +37,8 @@ CLASSICAL = Path(__file__).parents[1] / "features" / "classical_keys.csv"
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One piece with the truth about it: keys of its bars (None where unknown) and its own (None where it modulates)."""
+    """One piece with the truth about it: keys of its bars (None where unknown) and its own (None
+    where it modulates)."""
 
     name: str
     weights: np.ndarray
@@ -56,7 +57,9 @@ class Case:
         return hashlib.sha256(self.name.encode()).digest()[-1] % 2 == 0
 
 
-def make_case(name: str, notes: np.ndarray, bars: np.ndarray, truth: np.ndarray | None, song_key: int | None) -> Case:
+def make_case(
+    name: str, notes: np.ndarray, bars: np.ndarray, truth: np.ndarray | None, song_key: int | None
+) -> Case:
     song = Song("bench", name, notes.copy(), bars.copy(), make_tempi([0], [120.0]), "score")
     grid = quantise(song)
     bass = bass_notes(song, grid)
@@ -65,7 +68,12 @@ def make_case(name: str, notes: np.ndarray, bars: np.ndarray, truth: np.ndarray 
 
 def nottingham(root: Path) -> dict[str, list[Case]]:
     """The four corpora of one collection."""
-    found: dict[str, list[Case]] = {"nottingham": [], "modulating": [], "melody": [], "melody modulating": []}
+    found: dict[str, list[Case]] = {
+        "nottingham": [],
+        "modulating": [],
+        "melody": [],
+        "melody modulating": [],
+    }
     headers = dict(abc_keys(root / "ABC_cleaned"))
     for path in sorted((root / "MIDI").glob("*.mid")):
         midi = read_midi(path.read_bytes(), Limits())
@@ -76,28 +84,36 @@ def nottingham(root: Path) -> dict[str, list[Case]]:
         columns = [
             (start, duration, pitch, velocity, PIANO + (index > 0))
             for index, track in enumerate(midi.tracks)
-            for start, duration, pitch, velocity in zip(track.start, track.duration, track.pitch, track.velocity, strict=True)
+            for start, duration, pitch, velocity in zip(
+                track.start, track.duration, track.pitch, track.velocity, strict=True
+            )
         ]
         notes = make_notes(*np.array(columns).T)
         bars = midi_bars(midi, covered_ticks(notes))
-        # A bar's key is the one that holds in its middle: changes stand a beat or so early, with the pick-up.
+        # A bar's key is the one that holds in its middle: changes stand a beat or so early, with
+        # the pick-up.
         at = np.searchsorted(changes, bars["start"] + bars["length"] / 2, side="right") - 1
         truth, song_key = np.array(keys)[np.maximum(at, 0)], None if modulates else keys[0]
         corpus_name = "modulating" if modulates else "nottingham"
         if len(midi.tracks) > 1:
             found[corpus_name].append(make_case(path.stem, notes, bars, truth, song_key))
         melody = notes[notes["track"] == PIANO]
-        found["melody modulating" if modulates else "melody"].append(make_case(path.stem, melody, bars, truth, song_key))
+        found["melody modulating" if modulates else "melody"].append(
+            make_case(path.stem, melody, bars, truth, song_key)
+        )
     return found
 
 
 def midi_keys(data: bytes) -> dict[int, int]:
-    """The key from each tick on, as a MIDI file's key events say; of several at one tick the last."""
+    """The key from each tick on, as a MIDI file's key events say; of several at one tick the
+    last."""
     score = Score.from_midi(data)
     found = {}
     for event in sorted(score.key_signatures, key=lambda event: event.time):
         tonic = event.key * 7 % 12
-        tick = (2 * TICKS_PER_QUARTER * event.time + score.ticks_per_quarter) // (2 * score.ticks_per_quarter)
+        tick = (2 * TICKS_PER_QUARTER * event.time + score.ticks_per_quarter) // (
+            2 * score.ticks_per_quarter
+        )
         found[tick] = (tonic + 9) % 12 + 12 if event.tonality else tonic
     return found
 
@@ -107,22 +123,30 @@ def abc_keys(folder: Path) -> Iterator[tuple[str, set[str]]]:
     for path in sorted(folder.glob("*.abc")):
         for tune in re.split(r"^X:", path.read_text("utf-8", "replace"), flags=re.M)[1:]:
             keys = re.findall(r"^K:\s*([A-G][b#]?)(m?)\s*$", tune, re.M)
-            yield f"{path.stem}{int(tune.split()[0])}", {f"{tonic} {'minor' if m else 'major'}" for tonic, m in keys}
+            yield (
+                f"{path.stem}{int(tune.split()[0])}",
+                {f"{tonic} {'minor' if m else 'major'}" for tonic, m in keys},
+            )
 
 
 def classical() -> Iterator[Case]:
     with CLASSICAL.open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             score = read_score(Path(corpus.getWork(row["corpus_path"])), 100.0)
-            yield make_case(row["corpus_path"], score.notes, score.bars, None, KEY_NAMES_ASCII.index(row["key"]))
+            yield make_case(
+                row["corpus_path"], score.notes, score.bars, None, KEY_NAMES_ASCII.index(row["key"])
+            )
 
 
 def analysed() -> Iterator[Case]:
-    """Riemenschneider's first twenty; measures are matched by number, one without an analysis keeps the key before it."""
+    """Riemenschneider's first twenty; measures are matched by number, one without an analysis
+    keeps the key before it."""
     files = list(corpus.chorales.Iterator(1, 20, returnType="filename"))
     for number, name in enumerate(files, start=1):
         keys: dict[int, Counter[int]] = {}
-        for numeral in corpus.parse(f"bach/choraleAnalyses/riemenschneider{number:03}")["RomanNumeral"]:
+        for numeral in corpus.parse(f"bach/choraleAnalyses/riemenschneider{number:03}")[
+            "RomanNumeral"
+        ]:
             key = numeral.key.tonic.pitchClass + 12 * (numeral.key.mode == "minor")
             keys.setdefault(numeral.measureNumber, Counter())[key] += float(numeral.quarterLength)
         score = read_score(Path(corpus.getWork(f"{name}.mxl")), 100.0)
@@ -136,7 +160,8 @@ def analysed() -> Iterator[Case]:
 
 
 def medleys(tunes: list[Case], modulating: list[Case], n_medleys: int, seed: int) -> list[Case]:
-    """Tunes strung together, 16 or 32 bars of each, the second moved to a key as far away as a modulating tune goes.
+    """Tunes strung together, 16 or 32 bars of each, the second moved to a key as far away as a
+    modulating tune goes.
 
     The collection has too few tunes that modulate to choose settings by them alone.
     """
@@ -144,7 +169,11 @@ def medleys(tunes: list[Case], modulating: list[Case], n_medleys: int, seed: int
     long_enough = [tune for tune in tunes if len(tune.bars) >= tune.bass.first_bar + 16]
     by_mode = [[tune for tune in long_enough if tune.song // 12 == mode] for mode in (0, 1)]
     moves = [
-        (int(case.bars[i] % 12 - case.bars[i - 1] % 12), int(case.bars[i - 1]) // 12, int(case.bars[i]) // 12)
+        (
+            int(case.bars[i] % 12 - case.bars[i - 1] % 12),
+            int(case.bars[i - 1]) // 12,
+            int(case.bars[i]) // 12,
+        )
         for case in modulating
         for i in np.flatnonzero(np.diff(case.bars)) + 1
     ]
@@ -157,18 +186,31 @@ def medleys(tunes: list[Case], modulating: list[Case], n_medleys: int, seed: int
         if rng.random() < 0.5:
             parts.append((first, 0))
         pieces = [excerpt(tune, 16 * int(rng.integers(1, 3)), up) for tune, up in parts]
-        weights, opening, closing, bars = (np.concatenate(columns) for columns in zip(*pieces, strict=True))
+        weights, opening, closing, bars = (
+            np.concatenate(columns) for columns in zip(*pieces, strict=True)
+        )
         bass = Bass(opening, closing, int(opening[0]), int(closing[-1]), first.bass.polyphonic, 0)
         made.append(Case(f"medley {number}", weights, bass, phrase_starts(bass), bars, None))
     return made
 
 
-def excerpt(tune: Case, n_bars: int, up: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Weights, opening and closing bass and key of a tune's first whole bars, `up` semitones higher."""
-    inside = slice(tune.bass.first_bar, tune.bass.first_bar + min(n_bars, (len(tune.bars) - tune.bass.first_bar) // 8 * 8))
+def excerpt(
+    tune: Case, n_bars: int, up: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Weights, opening and closing bass and key of a tune's first whole bars, `up` semitones
+    higher."""
+    inside = slice(
+        tune.bass.first_bar,
+        tune.bass.first_bar + min(n_bars, (len(tune.bars) - tune.bass.first_bar) // 8 * 8),
+    )
     opening, closing = (
         np.where(column[inside] == NO_BASS, NO_BASS, (column[inside] + up) % 12)
         for column in (tune.bass.opening, tune.bass.closing)
     )
     key = tune.bars[inside]
-    return np.roll(tune.weights[inside], up, axis=1), opening, closing, (key + up) % 12 + key // 12 * 12
+    return (
+        np.roll(tune.weights[inside], up, axis=1),
+        opening,
+        closing,
+        (key + up) % 12 + key // 12 * 12,
+    )

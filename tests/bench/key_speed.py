@@ -1,8 +1,9 @@
-"""Bars a second of the key and rhythm features on one core, and of music21: python tests/bench/key_speed.py --data DIR
+"""Bars a second of the key and rhythm features on one core, and of music21: python
+tests/bench/key_speed.py --data DIR
 
-DIR holds lpd_5/ (LPD-5-full, unpacked) or its archive lpd_5_full_sample.tar.xz; 200 songs, spread over it. Reading them
-and putting them on the grid is not in the figures. music21 runs `analyze('key.krumhansl')` on measures made beforehand,
-so it is spared the parsing it would need.
+DIR holds lpd_5/ (LPD-5-full, unpacked) or its archive lpd_5_full_sample.tar.xz; 200 songs, spread
+over it. Reading them and putting them on the grid is not in the figures. music21 runs
+`analyze('key.krumhansl')` on measures made beforehand, so it is spared the parsing it would need.
 """
 
 import argparse
@@ -50,10 +51,16 @@ def measures(song: Song, n_bars: int) -> list[stream.Measure]:
     """The first bars that have pitched notes, as music21 would hold them."""
     made = []
     for start, length in song.bars[["start", "length"]].tolist():
-        inside = (song.notes["start"] >= start) & (song.notes["start"] < start + length) & (song.notes["track"] != DRUMS)
+        inside = (
+            (song.notes["start"] >= start)
+            & (song.notes["start"] < start + length)
+            & (song.notes["track"] != DRUMS)
+        )
         measure = stream.Measure()
         for at, duration, pitch, _, _ in song.notes[inside].tolist():
-            measure.insert(Fraction(at - start, 24), note.Note(pitch, quarterLength=Fraction(duration, 24)))
+            measure.insert(
+                Fraction(at - start, 24), note.Note(pitch, quarterLength=Fraction(duration, 24))
+            )
         if inside.any():
             made.append(measure)
         if len(made) == n_bars:
@@ -62,7 +69,9 @@ def measures(song: Song, n_bars: int) -> list[stream.Measure]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -79,7 +88,9 @@ def main() -> None:
     music21_rate = len(made) / (time.process_time() - began)
     n_notes = sum(len(song.notes) for song, _ in songs)
     n_bars = sum(len(song.bars) for song, _ in songs)
-    print(f"{len(songs)} songs, {n_bars} bars, {n_notes} notes; OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}")
+    print(
+        f"{len(songs)} songs, {n_bars} bars, {n_notes} notes; OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}"
+    )
     print(f"music21, one key a bar   {music21_rate:10,.0f} bars/s   ({len(made)} bars)")
     for name, run in {
         "key, hmm": lambda song, grid: key.compute(song, grid, key.KeyConfig()),
@@ -89,7 +100,9 @@ def main() -> None:
     }.items():
         found = rate(songs, run)
         print(f"{name:25}{found:10,.0f} bars/s   {found / music21_rate:8,.0f} x music21")
-    changed = [np.diff(key.compute(song, grid, key.KeyConfig())["key"]) != 0 for song, grid in songs]
+    changed = [
+        np.diff(key.compute(song, grid, key.KeyConfig())["key"]) != 0 for song, grid in songs
+    ]
     print(f"key changes a hundred bars: {100 * np.concatenate(changed).mean():.2f}")
 
 

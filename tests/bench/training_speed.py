@@ -1,8 +1,10 @@
-"""How fast training is here: the loader against a training step, and the band against Transformer-XL's loop over bars.
+"""How fast training is here: the loader against a training step, and the band against
+Transformer-XL's loop over bars.
 
     python tests/bench/training_speed.py RUN.toml RELEASE [a.b=v ...]
 
-On a GPU the step is bfloat16 and compiled, as `moodroll-model train` runs it. Prints tokens/s, TFLOP/s and ratios.
+On a GPU the step is bfloat16 and compiled, as `moodroll-model train` runs it. Prints tokens/s,
+TFLOP/s and ratios.
 """
 
 import sys
@@ -35,14 +37,19 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def loop_layer(block: Block, before: Tensor, now: Tensor, sees: Tensor) -> Tensor:
-    """One layer of one bar, the bar before as memory whose gradient is stopped: all heads and places at once."""
+    """One layer of one bar, the bar before as memory whose gradient is stopped: all heads and
+    places at once."""
     batch, length, _ = now.shape
     both = torch.cat([before.detach(), now], 1)
-    _, key, value = block.qkv(block.norm1(both)).view(batch, 2 * length, 3, block.heads, block.size).unbind(2)
+    _, key, value = (
+        block.qkv(block.norm1(both)).view(batch, 2 * length, 3, block.heads, block.size).unbind(2)
+    )
     query = block.qkv(block.norm1(now)).view(batch, length, 3, block.heads, block.size)[:, :, 0]
     place = torch.arange(2 * length, device=now.device)
     query, key = rotate(query, place[length:]).transpose(1, 2), rotate(key, place).transpose(1, 2)
-    heard = torch.nn.functional.scaled_dot_product_attention(query, key, value.transpose(1, 2), attn_mask=sees)
+    heard = torch.nn.functional.scaled_dot_product_attention(
+        query, key, value.transpose(1, 2), attn_mask=sees
+    )
     return block._finish(now, heard.transpose(1, 2).flatten(2))
 
 
@@ -50,7 +57,11 @@ def loop(stack: AttentionStack, hidden: Tensor, mask: Tensor) -> Tensor:
     """The stack bar after bar: hidden (B, T, L, width)."""
     length = mask.shape[2]
     own = torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
-    own = torch.cat([torch.ones_like(own), own], 1) if stack.causal else torch.ones_like(own).repeat(1, 2)
+    own = (
+        torch.cat([torch.ones_like(own), own], 1)
+        if stack.causal
+        else torch.ones_like(own).repeat(1, 2)
+    )
     memory = [torch.zeros_like(hidden[:, 0]) for _ in stack.blocks]
     out = []
     for bar in range(mask.shape[1]):
@@ -78,7 +89,9 @@ def main() -> None:
 
         loading, learning = seconds(next_batch), seconds(lambda: trainer.train_step(batch))
         flops = trainer.model.flops_per_step(batch.tokens.size, config.data.tokens_per_bar)
-        print(f"loader {tokens / loading:,.0f} tokens/s, {learning / loading:,.0f} times as fast as the step")
+        print(
+            f"loader {tokens / loading:,.0f} tokens/s, {learning / loading:,.0f} times as fast as the step"
+        )
         print(f"step {tokens / learning:,.0f} tokens/s, {flops / learning / 1e12:.3f} TFLOP/s")
         device = trainer.ranks.device
         mask = torch.from_numpy(batch.tokens != 0).to(device)
@@ -86,7 +99,9 @@ def main() -> None:
         layout = Layout.of(mask, False)
         stack = trainer.model.decoder.stack
         with trainer._precision():
-            banded = seconds(lambda: stack(layout.gather(hidden), layout).square().mean().backward())
+            banded = seconds(
+                lambda: stack(layout.gather(hidden), layout).square().mean().backward()
+            )
             looped = seconds(lambda: loop(stack, hidden, mask).square().mean().backward())
         print(
             f"one stack, forward and backward: band {banded:.4f} s, loop over bars {looped:.4f} s, ratio {looped / banded:.2f}"

@@ -7,8 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.dedupe.candidates import DedupeConfig, candidate_pairs, join_keys, key_shares, shared_keys
-from pipelines.dedupe.clusters import Pairs, by_block, components, judge, shared_shingles, similar_pairs, survivors
+from pipelines.dedupe.candidates import (
+    DedupeConfig,
+    candidate_pairs,
+    join_keys,
+    key_shares,
+    shared_keys,
+)
+from pipelines.dedupe.clusters import (
+    Pairs,
+    by_block,
+    components,
+    judge,
+    shared_shingles,
+    similar_pairs,
+    survivors,
+)
 
 EVERY_KEY = DedupeConfig(key_share=1.0, min_shared=1, min_shared_keys=1, key_slack=100.0)
 
@@ -18,7 +32,8 @@ def random_signature(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def corpus(seed: int, n_pieces: int, n_versions: int, size: int, kept: float) -> list[np.ndarray]:
-    """Signatures of pieces, each in versions which hold `kept` of the first one's shingles and as many of their own."""
+    """Signatures of pieces, each in versions which hold `kept` of the first one's shingles and
+    as many of their own."""
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(n_pieces):
@@ -53,7 +68,9 @@ class TestJoinKeys:
         offsets = np.append(0, np.cumsum([len(signature) for signature in signatures]))
         keys, songs = join_keys(np.concatenate(signatures), offsets, config)
         for song, share in enumerate((1 / 16, 0.5, 1, 1)):
-            assert keys[songs == song].tolist() == [h for h in signatures[song].tolist() if h <= share * 2**64]
+            assert keys[songs == song].tolist() == [
+                h for h in signatures[song].tolist() if h <= share * 2**64
+            ]
         assert np.allclose(key_shares(np.diff(offsets), config), [1 / 16, 0.5, 1, 1])
 
     def test_a_whole_share_takes_the_last_hash(self):
@@ -66,8 +83,14 @@ class TestCandidates:
     @settings(max_examples=100, deadline=None)
     def test_against_all_pairs(self, sets, max_meetings):
         signatures = [np.array(sorted(one), np.uint64) for one in sets]
-        expected = {(a, b, len(sets[a] & sets[b])) for a, b in combinations(range(len(sets)), 2) if sets[a] & sets[b]}
-        assert as_set(meet(signatures, EVERY_KEY, max_meetings, np.random.default_rng(0))) == expected
+        expected = {
+            (a, b, len(sets[a] & sets[b]))
+            for a, b in combinations(range(len(sets)), 2)
+            if sets[a] & sets[b]
+        }
+        assert (
+            as_set(meet(signatures, EVERY_KEY, max_meetings, np.random.default_rng(0))) == expected
+        )
 
     def test_sorted_and_the_same_in_any_order_and_portion(self):
         signatures = corpus(1, 20, 4, 800, 0.7)
@@ -75,7 +98,9 @@ class TestCandidates:
         codes = pairs.first.astype(np.int64) << 32 | pairs.second
         assert (np.diff(codes) > 0).all()
         for seed, max_meetings in ((0, 1), (1, 500), (2, 10**9)):
-            assert as_set(meet(signatures, DedupeConfig(), max_meetings, np.random.default_rng(seed))) == as_set(pairs)
+            assert as_set(
+                meet(signatures, DedupeConfig(), max_meetings, np.random.default_rng(seed))
+            ) == as_set(pairs)
 
     @pytest.mark.parametrize("kept", [0.4, 0.6, 0.9])
     def test_no_similar_pair_is_lost(self, kept):
@@ -88,7 +113,10 @@ class TestCandidates:
     def test_half_of_a_small_song_in_a_large_one_is_no_less_a_candidate(self):
         rng = np.random.default_rng(10)
         whole = random_signature(rng, 4000)
-        parts = [np.union1d(rng.choice(whole, 160, replace=False), random_signature(rng, 140)) for _ in range(20)]
+        parts = [
+            np.union1d(rng.choice(whole, 160, replace=False), random_signature(rng, 140))
+            for _ in range(20)
+        ]
         found = meet([whole, *parts], DedupeConfig())
         assert found.second[found.first == 0].tolist() == list(range(1, 21))
 
@@ -100,7 +128,9 @@ class TestCandidates:
 
     def test_riffs_join_neighbours_alone(self):
         signatures = [np.array([7, 100 + song], np.uint64) for song in range(6)]
-        capped = DedupeConfig(key_share=1.0, min_shared=1, min_shared_keys=1, key_slack=100.0, max_songs_per_key=5)
+        capped = DedupeConfig(
+            key_share=1.0, min_shared=1, min_shared_keys=1, key_slack=100.0, max_songs_per_key=5
+        )
         assert as_set(meet(signatures, capped)) == {(song, song + 1, 1) for song in range(5)}
         assert len(meet(signatures[:5], capped)) == 10
 
@@ -131,7 +161,9 @@ def brute_force(signatures, config):
             groups.append((a, b, shared))
         if jaccard >= config.duplicate_jaccard or containment >= config.duplicate_containment:
             duplicates.append((a, b, shared))
-    return tuple(Pairs(*np.array(found, np.int32).reshape(-1, 3).T) for found in (groups, duplicates))
+    return tuple(
+        Pairs(*np.array(found, np.int32).reshape(-1, 3).T) for found in (groups, duplicates)
+    )
 
 
 class TestSimilarity:
@@ -142,7 +174,9 @@ class TestSimilarity:
         config = DedupeConfig(min_shared=min_shared)
         shared = shared_shingles(np.array([0]), np.array([1]), signatures)
         assert shared.tolist() == [len(a & b)]
-        verdicts = judge(Pairs(np.array([0]), np.array([1]), shared), np.array([len(a), len(b)]), config)
+        verdicts = judge(
+            Pairs(np.array([0]), np.array([1]), shared), np.array([len(a), len(b)]), config
+        )
         assert verdicts.jaccard[0] == pytest.approx(len(a & b) / max(1, len(a | b)))
         assert verdicts.containment[0] == pytest.approx(len(a & b) / max(1, min(len(a), len(b))))
         groups, duplicates = brute_force(signatures, config)
@@ -167,7 +201,9 @@ class TestSimilarity:
     def test_an_excerpt_is_found_by_containment(self):
         rng = np.random.default_rng(8)
         whole = random_signature(rng, 2000)
-        _, verdicts = similar_pairs([whole, np.sort(rng.choice(whole, 150, replace=False))], DedupeConfig())
+        _, verdicts = similar_pairs(
+            [whole, np.sort(rng.choice(whole, 150, replace=False))], DedupeConfig()
+        )
         assert verdicts.jaccard[0] < 0.1
         assert verdicts.duplicate.tolist() == [True]
 
@@ -186,7 +222,12 @@ def test_components_against_search(n_songs, data):
     for one in range(n_songs):
         seen, border = {one}, [one]
         while border:
-            border = [other for reached in border for other in near[reached] if other not in seen and not seen.add(other)]
+            border = [
+                other
+                for reached in border
+                for other in near[reached]
+                if other not in seen and not seen.add(other)
+            ]
         expected.append(min(seen))
     assert components(n_songs, first, second).tolist() == expected
 
@@ -196,16 +237,24 @@ def test_components_of_a_long_chain():
     assert not components(10_000, order[:-1], order[1:]).any()
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=40), st.lists(st.integers(0, 3), min_size=10))
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=40),
+    st.lists(st.integers(0, 3), min_size=10),
+)
 @settings(max_examples=100, deadline=None)
 def test_by_block_hands_over_every_pair_once(edges, block):
     first, second = np.array(edges, np.int32).reshape(-1, 2).T
     pairs = Pairs(first, second, np.arange(len(edges), dtype=np.int32))
     seen = []
     for low, high, part in by_block(pairs, np.array(block)):
-        assert {tuple(sorted((block[a], block[b]))) for a, b in zip(part.first, part.second, strict=True)} == {(low, high)}
+        assert {
+            tuple(sorted((block[a], block[b])))
+            for a, b in zip(part.first, part.second, strict=True)
+        } == {(low, high)}
         seen.append((low, high))
-        edges = [edge for edge in edges if tuple(sorted((block[edge[0]], block[edge[1]]))) != (low, high)]
+        edges = [
+            edge for edge in edges if tuple(sorted((block[edge[0]], block[edge[1]]))) != (low, high)
+        ]
     assert not edges
     assert seen == sorted(set(seen))
 
@@ -217,7 +266,16 @@ class TestSurvivors:
         tracks = np.array([5, 2, 3, 1, 4, 4, 2, 2])
         seconds = np.array([9.0, 9.0, 9.0, 1.0, 60.0, 61.0, 7.0, 7.0])
         rank = np.array([0, 1, 2, 3, 4, 5, 7, 6])
-        assert survivors(cluster, [passes, tracks, seconds], rank).tolist() == [2, 2, 2, 3, 5, 5, 7, 7]
+        assert survivors(cluster, [passes, tracks, seconds], rank).tolist() == [
+            2,
+            2,
+            2,
+            3,
+            5,
+            5,
+            7,
+            7,
+        ]
 
     def test_order_of_arrival_does_not_matter(self):
         rng = np.random.default_rng(0)
@@ -228,7 +286,9 @@ class TestSurvivors:
         for seed in range(5):
             order = np.random.default_rng(seed).permutation(n_songs)
             place = np.argsort(order)
-            shuffled = components(n_songs, *place[np.array(np.nonzero(np.triu(label[:, None] == label, 1)))])
+            shuffled = components(
+                n_songs, *place[np.array(np.nonzero(np.triu(label[:, None] == label, 1)))]
+            )
             again = survivors(shuffled, [column[order] for column in quality], order)
             assert order[again][place].tolist() == kept.tolist()
 
@@ -251,7 +311,9 @@ def test_clusters_do_not_depend_on_the_order_of_songs():
     assert any(len(cluster) > 1 for cluster in clusters)
 
 
-@pytest.mark.parametrize("settings_", [{"group_jaccard": 0.5}, {"duplicate_containment": 0.4}, {"key_share": 0.0}])
+@pytest.mark.parametrize(
+    "settings_", [{"group_jaccard": 0.5}, {"duplicate_containment": 0.4}, {"key_share": 0.0}]
+)
 def test_senseless_thresholds_are_refused(settings_):
     with pytest.raises(ValueError, match=r"must be over 0|at least as similar"):
         DedupeConfig(**settings_)

@@ -1,15 +1,32 @@
-"""The content hash must forgive key, loudness and small jitter, and nothing that changes the tune."""
+"""The content hash must forgive key, loudness and small jitter, and nothing that changes the
+tune."""
 
 import numpy as np
 import pytest
 
 from pipelines.dedupe.fingerprint import content_hash
 from schemas.grid import quantise
-from schemas.song import DRUMS, PIANO, STRINGS, Song, covered_ticks, make_notes, make_tempi, regular_bars
+from schemas.song import (
+    DRUMS,
+    PIANO,
+    STRINGS,
+    Song,
+    covered_ticks,
+    make_notes,
+    make_tempi,
+    regular_bars,
+)
 
 
 def hash_of(notes: np.ndarray, bpm: float = 120.0) -> str:
-    song = Song("mock", "a", notes, regular_bars(covered_ticks(notes)), make_tempi([0], [bpm]), "assumed_4_4")
+    song = Song(
+        "mock",
+        "a",
+        notes,
+        regular_bars(covered_ticks(notes)),
+        make_tempi([0], [bpm]),
+        "assumed_4_4",
+    )
     return content_hash(song, quantise(song))
 
 
@@ -42,7 +59,9 @@ class TestSameMusic:
         notes = tune(n_notes, 2, drums)
         rng = np.random.default_rng(0)
         start = np.maximum(notes["start"] + rng.integers(-2, 3, n_notes), 0)
-        assert hash_of(changed(notes, start=start, duration=notes["duration"] + 1)) == hash_of(notes)
+        assert hash_of(changed(notes, start=start, duration=notes["duration"] + 1)) == hash_of(
+            notes
+        )
 
     def test_leading_silence_and_tempo(self, n_notes, drums):
         notes = tune(n_notes, 3, drums)
@@ -67,7 +86,11 @@ def test_one_note_changed_is_another_song(n_notes, drums):
     pitch[1] += 1
     later = notes["start"].copy()
     later[-1] += 6
-    hashes = {hash_of(notes), hash_of(changed(notes, pitch=pitch)), hash_of(changed(notes, start=later))}
+    hashes = {
+        hash_of(notes),
+        hash_of(changed(notes, pitch=pitch)),
+        hash_of(changed(notes, start=later)),
+    }
     assert len(hashes) == 3
 
 
@@ -98,5 +121,11 @@ def test_empty_songs_match_nothing():
 
 
 def test_hash_is_fixed():
-    notes = make_notes([0, 24, 48, 48], [9, 9, 9, 1], [60, 64, 67, 36], [90, 90, 90, 90], [PIANO, PIANO, PIANO, DRUMS])
+    notes = make_notes(
+        [0, 24, 48, 48],
+        [9, 9, 9, 1],
+        [60, 64, 67, 36],
+        [90, 90, 90, 90],
+        [PIANO, PIANO, PIANO, DRUMS],
+    )
     assert hash_of(notes) == "7373386f45edecea45e00ab6af0a38ed"

@@ -78,7 +78,9 @@ def without_drums(notes, rng):
 
 
 def jittered(notes, rng):
-    return changed(notes, start=np.maximum(columns(notes)["start"] + rng.integers(-2, 3, len(notes)), 0))
+    return changed(
+        notes, start=np.maximum(columns(notes)["start"] + rng.integers(-2, 3, len(notes)), 0)
+    )
 
 
 def notes_dropped(notes, rng):
@@ -93,7 +95,15 @@ def excerpt(begin, end):
     return lambda notes, rng: notes[(notes["start"] >= 24 * begin) & (notes["start"] < 24 * end)]
 
 
-SAME = [transposed, shifted, stretched(2), stretched(0.5), bar_inserted, other_velocity_and_duration, without_drums]
+SAME = [
+    transposed,
+    shifted,
+    stretched(2),
+    stretched(0.5),
+    bar_inserted,
+    other_velocity_and_duration,
+    without_drums,
+]
 ALIKE = [stretched(1.25), stretched(0.9), jittered, notes_dropped, track_dropped, tracks_renamed]
 
 
@@ -125,7 +135,10 @@ def test_different_tunes_share_nothing():
 
 
 def test_sorted_distinct_uint64():
-    found = shingles(np.concatenate([band(0), changed(band(0), start=columns(band(0))["start"] + 24 * N_BEATS)]), CONFIG)
+    found = shingles(
+        np.concatenate([band(0), changed(band(0), start=columns(band(0))["start"] + 24 * N_BEATS)]),
+        CONFIG,
+    )
     assert found.dtype == np.uint64
     assert (found[1:] > found[:-1]).all()
 
@@ -133,15 +146,20 @@ def test_sorted_distinct_uint64():
 def test_hashes_fill_the_hash_space_evenly():
     found = np.concatenate([shingles(band(seed), CONFIG) for seed in range(20)])
     for shift in (0, 29, 60):
-        counts = np.bincount(((found >> np.uint64(shift)) & np.uint64(15)).astype(int), minlength=16)
+        counts = np.bincount(
+            ((found >> np.uint64(shift)) & np.uint64(15)).astype(int), minlength=16
+        )
         assert abs(counts - len(found) / 16).max() < 5 * np.sqrt(len(found) / 16)
 
 
 def test_line_ngrams_against_the_plain_way():
-    """One voice: the sets of 7 successive intervals with 3 different ones, each a hash, no two the same."""
+    """One voice: the sets of 7 successive intervals with 3 different ones, each a hash, no two
+    the same."""
     rng = np.random.default_rng(2)
     pitch = 60 + rng.integers(0, 3, 300)
-    notes = make_notes(12 * np.arange(300), np.full(300, 6), pitch, np.full(300, 90), np.full(300, PIANO))
+    notes = make_notes(
+        12 * np.arange(300), np.full(300, 6), pitch, np.full(300, 90), np.full(300, PIANO)
+    )
     intervals = np.diff(pitch).tolist()
     lines = {tuple(intervals[i : i + 7]) for i in range(len(intervals) - 6)}
     lines = {line for line in lines if len(set(line)) >= 3}
@@ -160,10 +178,15 @@ def test_the_top_line_counts_and_of_the_bass_the_bottom_line():
     config = ShingleConfig(chord_events=10_000)
 
     def of(pitch, track):
-        return shingles(make_notes(start, 6 * np.ones(200), pitch, 90 * np.ones(200), track * np.ones(200)), config)
+        return shingles(
+            make_notes(start, 6 * np.ones(200), pitch, 90 * np.ones(200), track * np.ones(200)),
+            config,
+        )
 
     for track, heard in ((PIANO, lines[0]), (BASS, lines[1])):
-        together = shingles(make_notes(**both, pitch=np.concatenate(lines), track=track * np.ones(400)), config)
+        together = shingles(
+            make_notes(**both, pitch=np.concatenate(lines), track=track * np.ones(400)), config
+        )
         assert np.array_equal(together, of(heard, track))
         assert len(together) > 100
 
@@ -198,14 +221,23 @@ PLAIN = [[60] * 64, [60, 62] * 32, [60] * 20 + [65] * 20]
 
 
 @pytest.mark.parametrize("pitches", PLAIN)
-@pytest.mark.parametrize("edit", [transposed, shifted, stretched(2), stretched(1.25), stretched(0.5), bar_inserted])
+@pytest.mark.parametrize(
+    "edit", [transposed, shifted, stretched(2), stretched(1.25), stretched(0.5), bar_inserted]
+)
 def test_a_plain_song_is_like_its_equal(pitches, edit):
     notes = one_voice(pitches)
     assert similarity(notes, edit(notes, None)) == (1, 1)
 
 
 def test_plain_songs_are_not_like_one_another():
-    songs = [*PLAIN, [60] * 63, [60] * 65, [62, 60] * 32, [60] * 20 + [64] * 20, [60] * 21 + [65] * 19]
+    songs = [
+        *PLAIN,
+        [60] * 63,
+        [60] * 65,
+        [62, 60] * 32,
+        [60] * 20 + [64] * 20,
+        [60] * 21 + [65] * 19,
+    ]
     sets = [shingles(one_voice(pitches), CONFIG) for pitches in songs]
     assert min(map(len, sets)) == 16
     assert len(np.unique(np.concatenate(sets))) == 16 * len(sets)
@@ -218,7 +250,13 @@ def test_a_few_notes_say_nothing():
 @pytest.mark.parametrize("n_notes", range(20))
 def test_any_number_of_notes(n_notes):
     for track in (DRUMS, PIANO, BASS):
-        notes = make_notes(12 * np.arange(n_notes), [6] * n_notes, 40 + np.arange(n_notes), [90] * n_notes, [track] * n_notes)
+        notes = make_notes(
+            12 * np.arange(n_notes),
+            [6] * n_notes,
+            40 + np.arange(n_notes),
+            [90] * n_notes,
+            [track] * n_notes,
+        )
         assert shingles(notes, CONFIG).dtype == np.uint64
 
 
@@ -226,7 +264,9 @@ def drums(seed: int, n_beats: int = 400) -> np.ndarray:
     rng = np.random.default_rng(seed)
     start = 12 * np.flatnonzero(rng.random(2 * n_beats) < 0.7)
     size = len(start)
-    return make_notes(start, [1] * size, rng.choice([36, 38, 42, 46, 49], size), [90] * size, [DRUMS] * size)
+    return make_notes(
+        start, [1] * size, rng.choice([36, 38, 42, 46, 49], size), [90] * size, [DRUMS] * size
+    )
 
 
 def test_drums_alone_are_told_by_their_drums():
@@ -239,7 +279,12 @@ def test_drum_loops_are_not_like_one_another():
     sets = []
     for size in (100, 101, 200):
         pitch = np.resize([36, 42, 38, 42], size)
-        sets.append(shingles(make_notes(12 * np.arange(size), [1] * size, pitch, [90] * size, [DRUMS] * size), CONFIG))
+        sets.append(
+            shingles(
+                make_notes(12 * np.arange(size), [1] * size, pitch, [90] * size, [DRUMS] * size),
+                CONFIG,
+            )
+        )
     assert not len(np.intersect1d(sets[0], sets[1])) and not len(np.intersect1d(sets[0], sets[2]))
 
 

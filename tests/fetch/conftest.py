@@ -27,10 +27,11 @@ SLOW_SECONDS = 0.6
 class Host:
     """A server that knows Range, If-Range and ETag (RFC 9110), and what it has been asked.
 
-    tricks: how the next requests are answered, one each, None for the truth; always: how the ones after them are. A trick
-    is a status, a pair (status, headers), or a word: `cut` closes after `cut_bytes`, `deaf` ignores Range, `slow` waits,
-    `page` answers with a web page, `elsewhere` goes on at another byte, `chunked` does not say the length, `blind` does not
-    say it either and closes after `cut_bytes`.
+    tricks: how the next requests are answered, one each, None for the truth; always: how the ones
+    after them are. A trick is a status, a pair (status, headers), or a word: `cut` closes after
+    `cut_bytes`, `deaf` ignores Range, `slow` waits, `page` answers with a web page, `elsewhere`
+    goes on at another byte, `chunked` does not say the length, `blind` does not say it either and
+    closes after `cut_bytes`.
     """
 
     def __init__(self) -> None:
@@ -62,7 +63,9 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
             if trick == "slow":
                 time.sleep(SLOW_SECONDS)
             if trick == "page":
-                return self.send(200, {"Content-Type": "text/html; charset=utf-8"}, b"<html>Sign in</html>")
+                return self.send(
+                    200, {"Content-Type": "text/html; charset=utf-8"}, b"<html>Sign in</html>"
+                )
             if isinstance(trick, int | tuple):
                 status, headers = trick if isinstance(trick, tuple) else (trick, {})
                 return self.send(status, headers, b"no")
@@ -79,9 +82,20 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
             self.send(status, headers, data[start:], cut, trick in ("chunked", "blind"))
             return None
 
-        def send(self, status: int, headers: dict[str, str], data: bytes, cut: int | None = None, silent: bool = False) -> None:
+        def send(
+            self,
+            status: int,
+            headers: dict[str, str],
+            data: bytes,
+            cut: int | None = None,
+            silent: bool = False,
+        ) -> None:
             self.send_response(status)
-            for name, value in headers.items() if silent else ({"Content-Length": str(len(data))} | headers).items():
+            for name, value in (
+                headers.items()
+                if silent
+                else ({"Content-Length": str(len(data))} | headers).items()
+            ):
                 self.send_header(name, value)
             self.end_headers()
             data, step = data[:cut], 20_000
@@ -111,7 +125,11 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
 class Desk:
     """A folder to fetch `to`, manifests of a source called tunes, and archives that it may have."""
 
-    TUNES: ClassVar = {"set/a.mid": b"MThd tune a" * 999, "set/deep/b.mid": b"MThd tune b", "set/empty.txt": b""}
+    TUNES: ClassVar = {
+        "set/a.mid": b"MThd tune a" * 999,
+        "set/deep/b.mid": b"MThd tune b",
+        "set/empty.txt": b"",
+    }
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.to = folder, folder / "data"
@@ -126,9 +144,17 @@ class Desk:
         path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in whole.items()))
         return str(path)
 
-    def fetch(self, manifest: str, archive: str = "", url: str = "", tries: int = 4) -> tuple[Source, Fetched, bool]:
+    def fetch(
+        self, manifest: str, archive: str = "", url: str = "", tries: int = 4
+    ) -> tuple[Source, Fetched, bool]:
         """Fetch without patience."""
-        return fetch(manifest, str(self.to), archive, url, Manners(timeout_seconds=0.4, tries=tries, backoff_seconds=0.01))
+        return fetch(
+            manifest,
+            str(self.to),
+            archive,
+            url,
+            Manners(timeout_seconds=0.4, tries=tries, backoff_seconds=0.01),
+        )
 
     def refused(self, manifest: str, archive: str = "", url: str = "") -> str:
         """The one sentence with which a fetch is refused."""
@@ -160,7 +186,10 @@ class Desk:
 
     def noisy(self, seed: int = 0) -> bytes:
         """An archive of noise."""
-        return self.packed("tar.gz", {"set/noise": self.noise(100_000, seed), "set/more": self.noise(50_000, seed + 1)})
+        return self.packed(
+            "tar.gz",
+            {"set/noise": self.noise(100_000, seed), "set/more": self.noise(50_000, seed + 1)},
+        )
 
     @staticmethod
     def tree(folder: Path) -> dict[str, bytes]:

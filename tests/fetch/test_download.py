@@ -20,7 +20,11 @@ def test_three_drops_in_the_middle_are_gone_on_from(host: Any, desk: Any) -> Non
     _, fetched, _ = desk.fetch(manifest, tries=8)
     assert fetched.sha256 == hashlib.sha256(data).hexdigest()
     starts = [int(asked[6:-1]) if asked else 0 for _, asked, _ in host.asked]
-    assert len(starts) == 5 and starts[1] == starts[2] and 0 < starts[1] < starts[3] < starts[4] < len(data)
+    assert (
+        len(starts) == 5
+        and starts[1] == starts[2]
+        and 0 < starts[1] < starts[3] < starts[4] < len(data)
+    )
     assert {condition for _, _, condition in host.asked[1:]} == {host.etag("/x")}
     assert host.sent - len("no") == 3 * host.cut_bytes + len(data) - starts[4]
 
@@ -29,10 +33,18 @@ def test_a_fetch_killed_three_times_goes_on_to_the_right_hash(host: Any, desk: A
     data = host.files["/x"] = desk.packed("tar.gz", {"set/noise": desk.noise(1_500_000)})
     host.drip_seconds = 0.005
     manifest = desk.manifest(urls=[f"{host.url}/x"])
-    command = [sys.executable, "-c", "import sys; from pipelines.cli import main; sys.exit(main())", "fetch", manifest]
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from pipelines.cli import main; sys.exit(main())",
+        "fetch",
+        manifest,
+    ]
     part = desk.to / "tunes.part"
     for kill in (1, 2, 3):
-        running = subprocess.Popen([*command, "--to", str(desk.to)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        running = subprocess.Popen(
+            [*command, "--to", str(desk.to)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         while not part.exists() or part.stat().st_size < kill * len(data) // 4:
             assert running.poll() is None
             time.sleep(0.005)
@@ -40,7 +52,9 @@ def test_a_fetch_killed_three_times_goes_on_to_the_right_hash(host: Any, desk: A
         running.wait()
         assert sorted(os.listdir(desk.to)) == ["tunes.part", "tunes.part.json"]
         assert part.stat().st_size < len(data)
-    done = subprocess.run([*command, "--to", str(desk.to)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [*command, "--to", str(desk.to)], capture_output=True, text=True, check=True
+    )
     assert hashlib.sha256(data).hexdigest() in done.stdout
     assert sorted(os.listdir(desk.to)) == ["tunes", "tunes.lock.json"]
     starts = [int(asked[6:-1]) for _, asked, _ in host.asked if asked]
@@ -61,7 +75,9 @@ def test_two_versions_are_never_mixed(host: Any, desk: Any) -> None:
 
 
 @pytest.mark.parametrize("pinned", [True, False])
-def test_without_a_validator_only_a_pinned_file_is_gone_on_with(host: Any, desk: Any, pinned: bool) -> None:
+def test_without_a_validator_only_a_pinned_file_is_gone_on_with(
+    host: Any, desk: Any, pinned: bool
+) -> None:
     data = host.files["/x"] = desk.noisy()
     host.validators, host.tricks = False, ["cut"]
     pin = {"sha256": hashlib.sha256(data).hexdigest()} if pinned else {}
@@ -115,11 +131,21 @@ def test_a_part_that_was_whole_is_not_asked_for_again(host: Any, desk: Any) -> N
         ("page", "gives a web page instead of the file", 1),
         ("slow", "sends nothing for 0.4 s, 4 times in a row", 4),
         ((302, {"Location": "/x"}), "redirects without end", 31),
-        ((302, {"Location": "ftp://127.0.0.1/x"}), "leads to an address that is not http or https", 1),
-        ((302, {"Location": "file:///etc/passwd"}), "leads to an address that is not http or https", 1),
+        (
+            (302, {"Location": "ftp://127.0.0.1/x"}),
+            "leads to an address that is not http or https",
+            1,
+        ),
+        (
+            (302, {"Location": "file:///etc/passwd"}),
+            "leads to an address that is not http or https",
+            1,
+        ),
     ],
 )
-def test_each_answer_that_does_not_help_has_its_sentence(host: Any, desk: Any, always: Any, says: str, n_asked: int) -> None:
+def test_each_answer_that_does_not_help_has_its_sentence(
+    host: Any, desk: Any, always: Any, says: str, n_asked: int
+) -> None:
     host.files["/x"], host.always = desk.packed("tar.gz", desk.TUNES), always
     sentence = desk.refused(desk.manifest(urls=[f"{host.url}/x"]))
     assert sentence == f"{host.url}/x {says}: try again later, or pass --url or --archive"
@@ -128,10 +154,16 @@ def test_each_answer_that_does_not_help_has_its_sentence(host: Any, desk: Any, a
 
 
 def test_a_server_that_always_drops_leaves_what_can_be_gone_on_from(host: Any, desk: Any) -> None:
-    host.files["/x"], host.cut_bytes = desk.packed("tar.gz", {"set/noise": desk.noise(1_000_000)}), 20_000
+    host.files["/x"], host.cut_bytes = (
+        desk.packed("tar.gz", {"set/noise": desk.noise(1_000_000)}),
+        20_000,
+    )
     host.always = "cut"
     sentence = desk.refused(desk.manifest(urls=[f"{host.url}/x"]))
-    assert "breaks off after" in sentence and "4 times in a row: run it again to go on after 80,000 bytes" in sentence
+    assert (
+        "breaks off after" in sentence
+        and "4 times in a row: run it again to go on after 80,000 bytes" in sentence
+    )
     assert sorted(os.listdir(desk.to)) == ["tunes.part", "tunes.part.json"]
 
 
@@ -147,7 +179,11 @@ def test_a_host_that_is_not_there_has_its_sentence(host: Any, desk: Any) -> None
         ({"size": 1234}, "chunked", "gives more than 1,234 bytes"),
         ({"max_gib": 1e-5}, None, "more than the 10,737 that are taken"),
         ({"max_gib": 1e-5}, "chunked", "gives more than 10,737 bytes"),
-        ({"sha256": "0" * 64}, None, "where " + "0" * 64 + " is pinned: it is not the file that was published"),
+        (
+            {"sha256": "0" * 64},
+            None,
+            "where " + "0" * 64 + " is pinned: it is not the file that was published",
+        ),
         ({"kind": "zip"}, None, "is not a zip archive"),
         ({"inside": "lpd_5"}, None, "holds set and no files in lpd_5: it is another archive"),
     ],
@@ -168,7 +204,9 @@ def test_a_web_page_that_calls_itself_an_archive_is_refused(host: Any, desk: Any
         assert os.listdir(desk.to) == []
 
 
-def test_a_source_without_a_pin_is_held_to_what_was_seen_first(host: Any, tmp_path: Path, desk: Any) -> None:
+def test_a_source_without_a_pin_is_held_to_what_was_seen_first(
+    host: Any, tmp_path: Path, desk: Any
+) -> None:
     first = host.files["/x"] = desk.noisy()
     manifest = desk.manifest(urls=[f"{host.url}/x"])
     desk.fetch(manifest)

@@ -1,4 +1,5 @@
-"""fetch as a user runs it: what goes well, what is there already, browsers, and what stands in its way."""
+"""fetch as a user runs it: what goes well, what is there already, browsers, and what stands in
+its way."""
 
 import hashlib
 import json
@@ -15,15 +16,21 @@ from schemas.settings import SettingsError
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz", "tar.xz"])
-def test_an_archive_is_fetched_verified_and_unpacked(host: Any, tmp_path: Path, desk: Any, kind: str) -> None:
+def test_an_archive_is_fetched_verified_and_unpacked(
+    host: Any, tmp_path: Path, desk: Any, kind: str
+) -> None:
     data = desk.packed(kind, {**desk.TUNES, "readme": b"left out"})
     host.files["/x"] = data
     sha256 = hashlib.sha256(data).hexdigest()
     manifest = desk.manifest(kind=kind, urls=[f"{host.url}/x"], size=len(data), sha256=sha256)
     source, fetched, was_there = desk.fetch(manifest)
     assert not was_there and source.name == "tunes"
-    assert desk.tree(desk.to / "tunes") == {name.removeprefix("set/"): data for name, data in desk.TUNES.items()}
-    assert fetched == Fetched("tunes", sha256, len(data), "tunes", 3, sum(map(len, desk.TUNES.values())))
+    assert desk.tree(desk.to / "tunes") == {
+        name.removeprefix("set/"): data for name, data in desk.TUNES.items()
+    }
+    assert fetched == Fetched(
+        "tunes", sha256, len(data), "tunes", 3, sum(map(len, desk.TUNES.values()))
+    )
     assert sorted(os.listdir(desk.to)) == ["tunes", "tunes.lock.json"]
     assert json.loads((desk.to / "tunes.lock.json").read_text())["sha256"] == sha256
     assert str(tmp_path) not in (desk.to / "tunes.lock.json").read_text()
@@ -43,7 +50,9 @@ def test_what_is_fetched_already_is_not_fetched_again(host: Any, desk: Any) -> N
 
 def test_a_plain_file_is_fetched(host: Any, desk: Any) -> None:
     host.files["/x"], host.always = b'{"TR": 1}', "chunked"
-    manifest = desk.manifest(kind="file", path="deep/scores.json", inside="", urls=[f"{host.url}/x"])
+    manifest = desk.manifest(
+        kind="file", path="deep/scores.json", inside="", urls=[f"{host.url}/x"]
+    )
     desk.fetch(manifest)
     assert desk.tree(desk.to).keys() == {"deep/scores.json", "tunes.lock.json"}
     assert (desk.to / "deep" / "scores.json").read_bytes() == host.files["/x"]
@@ -69,14 +78,21 @@ def test_a_source_for_browsers_says_where_to_click_and_takes_the_file(
     manifest = desk.manifest(browser="https://example.org/get", click="the second link")
     assert main(["fetch", manifest, "--to", str(desk.to)]) == 2
     said = capsys.readouterr().err
-    assert "open https://example.org/get, take the second link, then pass --archive FILE" in said and said.count("\n") == 1
+    assert (
+        "open https://example.org/get, take the second link, then pass --archive FILE" in said
+        and said.count("\n") == 1
+    )
     assert main(["fetch", manifest, "--to", str(desk.to), "--archive", str(tmp_path / "none")]) == 2
     assert "no file at" in capsys.readouterr().err and not desk.to.exists()
     archive = tmp_path / "set.tar.gz"
     archive.write_bytes(desk.packed("tar.gz", desk.TUNES))
     assert main(["fetch", manifest, "--to", str(desk.to), "--archive", str(archive)]) == 0
     said = capsys.readouterr().out
-    assert "3 files" in said and "CC0" in said and hashlib.sha256(archive.read_bytes()).hexdigest() in said
+    assert (
+        "3 files" in said
+        and "CC0" in said
+        and hashlib.sha256(archive.read_bytes()).hexdigest() in said
+    )
     assert archive.exists() and len(desk.tree(desk.to / "tunes")) == 3
     assert main(["fetch", manifest, "--to", str(desk.to)]) == 0
     assert "fetched already" in capsys.readouterr().out
@@ -86,12 +102,17 @@ def test_a_plain_file_given_as_archive_is_copied(tmp_path: Path, desk: Any) -> N
     given = tmp_path / "scores.json"
     given.write_text("{}")
     manifest = desk.manifest(kind="file", inside="", urls=["http://a/b"], size=3)
-    assert "has 2 bytes where 3 are expected" in desk.refused(manifest, str(given)) and os.listdir(desk.to) == []
+    assert (
+        "has 2 bytes where 3 are expected" in desk.refused(manifest, str(given))
+        and os.listdir(desk.to) == []
+    )
     desk.fetch(desk.manifest(kind="file", inside="", urls=["http://a/b"]), archive=str(given))
     assert given.exists() and (desk.to / "tunes").read_text() == "{}"
 
 
-def test_an_unknown_source_is_told_the_known_ones(desk: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_source_is_told_the_known_ones(
+    desk: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["fetch", "nothing-of-the-sort", "--to", str(desk.to)]) == 2
     said = capsys.readouterr().err
     assert all(name in said for name in known()) and said.count("\n") == 1

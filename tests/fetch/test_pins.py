@@ -19,7 +19,13 @@ def test_every_manifest_is_in_order(name: str) -> None:
 
 
 def test_the_sources_the_project_builds_from_are_there() -> None:
-    assert {"lpd-5-full", "lpd-5-cleansed", "lmd-match-scores", "msd-unique-tracks", "msd-summary"} <= set(known())
+    assert {
+        "lpd-5-full",
+        "lpd-5-cleansed",
+        "lmd-match-scores",
+        "msd-unique-tracks",
+        "msd-summary",
+    } <= set(known())
     assert {"nottingham", "nottingham-abc", "nottingham-lisa"} <= set(known())
 
 
@@ -38,14 +44,18 @@ def test_the_sources_the_project_builds_from_are_there() -> None:
         ({"licence_": "x"}, "unknown key licence_: did you mean licence?"),
     ],
 )
-def test_a_manifest_that_is_not_in_order_is_refused_by_name(desk: Any, fields: dict[str, Any], says: str) -> None:
+def test_a_manifest_that_is_not_in_order_is_refused_by_name(
+    desk: Any, fields: dict[str, Any], says: str
+) -> None:
     path = desk.manifest(**({"urls": ["http://a/b"]} | fields))
     with pytest.raises(SettingsError, match=says) as error:
         load_source(path)
     assert path in str(error.value)
 
 
-def test_the_manifests_of_an_installed_package_are_found(tmp_path: Path, desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_manifests_of_an_installed_package_are_found(
+    tmp_path: Path, desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     installed = tmp_path / "share" / "moodroll" / "manifests" / "sources"
     installed.mkdir(parents=True)
     Path(desk.manifest(urls=["http://a/b"])).rename(installed / "tunes.toml")

@@ -1,4 +1,5 @@
-"""ABC tunes: what is written, against what sounds; music21's own streams are the oracle for the notes."""
+"""ABC tunes: what is written, against what sounds; music21's own streams are the oracle for the
+notes."""
 
 import math
 from collections import Counter
@@ -53,7 +54,9 @@ def reason(text: str, limits: Limits = LIMITS) -> Reason:
 
 class TestSplit:
     def test_tunes_and_the_files_own_fields(self) -> None:
-        blob = b"% a book\nM:6/8\nL:1/8\n\nX:1\nT:One\nK:G\nABc|\n\n\nX: 2\nT:Two\nM:3/4\nK:D\ndef|\n"
+        blob = (
+            b"% a book\nM:6/8\nL:1/8\n\nX:1\nT:One\nK:G\nABc|\n\n\nX: 2\nT:Two\nM:3/4\nK:D\ndef|\n"
+        )
         first, second = split_tunes(blob)
         assert read_header(first).meter == (6, 8) and read_header(first).title == "One"
         assert read_header(second).meter == (3, 4) and read_header(second).number == 2
@@ -66,23 +69,47 @@ class TestSplit:
             assert len(read_tune(one, LIMITS).notes) == 3
 
     def test_no_tune(self) -> None:
-        assert split_tunes(b"") == split_tunes(b"hello\nT:no number\n") == split_tunes(bytes(range(256))) == []
+        assert (
+            split_tunes(b"")
+            == split_tunes(b"hello\nT:no number\n")
+            == split_tunes(bytes(range(256)))
+            == []
+        )
 
 
 class TestHeader:
     def test_fields(self) -> None:
         text = "X:12\nT:First\nT:Second\nC:Trad.\nR: Slip Jig\nM:9/8 % as printed\nL:1/8\nQ:3/8=100\nK:Ador\nABc|"
         header = read_header(text)
-        assert (header.number, header.title, header.composer, header.rhythm) == (12, "First", "Trad.", "Slip Jig")
-        assert (header.meter, header.unit, header.key, header.tempo_bpm) == ((9, 8), "1/8", "Ador", 150.0)
+        assert (header.number, header.title, header.composer, header.rhythm) == (
+            12,
+            "First",
+            "Trad.",
+            "Slip Jig",
+        )
+        assert (header.meter, header.unit, header.key, header.tempo_bpm) == (
+            (9, 8),
+            "1/8",
+            "Ador",
+            150.0,
+        )
 
-    @pytest.mark.parametrize(("text", "meter"), [("C", (4, 4)), ("C|", (2, 2)), ("none", None), ("5/4", (5, 4))])
+    @pytest.mark.parametrize(
+        ("text", "meter"), [("C", (4, 4)), ("C|", (2, 2)), ("none", None), ("5/4", (5, 4))]
+    )
     def test_meters(self, text: str, meter: tuple[int, int] | None) -> None:
         assert read_header(f"X:1\nM:{text}\nK:G\nA|").meter == meter
 
     @pytest.mark.parametrize(
         ("text", "bpm"),
-        [("1/4=90", 90), ("120", 120), ('"Slowly" 1/8=120', 60), ('"Slowly"', None), ("1/4=0", None), ("x", None)],
+        [
+            ("1/4=90", 90),
+            ("120", 120),
+            ('"Slowly" 1/8=120', 60),
+            ('"Slowly"', None),
+            ("1/4=0", None),
+            ("x", None),
+        ],
     )
     def test_tempi(self, text: str, bpm: float | None) -> None:
         assert read_header(f"X:1\nQ:{text}\nK:G\nA|").tempo_bpm == bpm
@@ -104,7 +131,9 @@ class TestNotes:
 
     def test_an_accidental_holds_to_the_end_of_its_bar(self) -> None:
         text = "X:1\nM:4/4\nL:1/4\nK:C\n^FFfF|F4|\n"
-        carried, single = (read_tune(text, LIMITS, carry).notes["pitch"].tolist() for carry in (True, False))
+        carried, single = (
+            read_tune(text, LIMITS, carry).notes["pitch"].tolist() for carry in (True, False)
+        )
         assert carried == [66, 66, 78, 66, 65] and single == [66, 65, 77, 65, 65]
 
     def test_broken_rhythm_also_across_slurs_and_grace_notes(self) -> None:
@@ -112,7 +141,12 @@ class TestNotes:
             assert [row[1] for row in melody(tune(music))] == [36, 12, 12, 36], music
 
     def test_tuplets(self) -> None:
-        assert [row[:2] for row in melody(tune("(3ABc d|", unit="1/8"))] == [(0, 8), (8, 8), (16, 8), (24, 12)]
+        assert [row[:2] for row in melody(tune("(3ABc d|", unit="1/8"))] == [
+            (0, 8),
+            (8, 8),
+            (16, 8),
+            (24, 12),
+        ]
         assert [row[1] for row in melody(tune("(3{a}ABc d|", unit="1/8"))] == [8, 8, 8, 12]
         assert [row[1] for row in melody(tune("(6::2AB d|", unit="1/4"))] == [8, 8, 24]
 
@@ -133,7 +167,16 @@ class TestNotes:
 
     def test_voices_after_the_first_are_counted_not_read(self) -> None:
         read = tune("V:1\nCDEF|\nV:2\nGGGG|\nV:1\nGABc|\nV:2\nCCCC|")
-        assert [pitch for _, _, pitch in melody(read)] == [60, 62, 64, 65, 67, 69, 71, 72] and read.voices_left_out == 1
+        assert [pitch for _, _, pitch in melody(read)] == [
+            60,
+            62,
+            64,
+            65,
+            67,
+            69,
+            71,
+            72,
+        ] and read.voices_left_out == 1
 
 
 class TestRepeats:
@@ -168,22 +211,37 @@ class TestRepeats:
     @settings(max_examples=200, deadline=None)
     @given(
         st.lists(
-            st.tuples(st.booleans(), st.booleans(), st.booleans(), st.frozensets(st.integers(1, 3), max_size=2)),
+            st.tuples(
+                st.booleans(),
+                st.booleans(),
+                st.booleans(),
+                st.frozensets(st.integers(1, 3), max_size=2),
+            ),
             min_size=1,
             max_size=12,
         )
     )
-    def test_ends_and_plays_every_measure(self, signs: list[tuple[bool, bool, bool, frozenset[int]]]) -> None:
-        measures = [Measure((4, 4), opens=a, closes=b, section_end=c, endings=d) for a, b, c, d in signs]
+    def test_ends_and_plays_every_measure(
+        self, signs: list[tuple[bool, bool, bool, frozenset[int]]]
+    ) -> None:
+        measures = [
+            Measure((4, 4), opens=a, closes=b, section_end=c, endings=d) for a, b, c, d in signs
+        ]
         order = play_order(measures)
         assert len(order) <= 9 * len(measures)
-        unnumbered = {i for i in range(len(measures)) if not any(measure.endings for measure in measures[: i + 1])}
+        unnumbered = {
+            i
+            for i in range(len(measures))
+            if not any(measure.endings for measure in measures[: i + 1])
+        }
         assert unnumbered <= set(order)
 
     @settings(max_examples=100, deadline=None)
     @given(st.lists(st.integers(1, 4), min_size=1, max_size=6))
     def test_parts_with_end_signs_alone_sound_twice_each(self, lengths: list[int]) -> None:
-        measures = [Measure((4, 4), closes=i == length - 1) for length in lengths for i in range(length)]
+        measures = [
+            Measure((4, 4), closes=i == length - 1) for length in lengths for i in range(length)
+        ]
         wanted, at = [], 0
         for length in lengths:
             wanted += 2 * list(range(at, at + length))
@@ -202,7 +260,12 @@ class TestBars:
 
     def test_changes_of_meter(self) -> None:
         bars = tune("GGG|\nM:2/4\nGG|\nM:6/8\nG3|G3|", meter="3/4").bars
-        assert [tuple(bar)[1:] for bar in bars.tolist()] == [(72, 3, 4), (48, 2, 4), (72, 6, 8), (72, 6, 8)]
+        assert [tuple(bar)[1:] for bar in bars.tolist()] == [
+            (72, 3, 4),
+            (48, 2, 4),
+            (72, 6, 8),
+            (72, 6, 8),
+        ]
 
     def test_free_meter_takes_the_bars_as_written(self) -> None:
         assert tune("CDEFGA|Bc|", meter="none").bars["length"].tolist() == [144, 48]
@@ -213,7 +276,11 @@ class TestBars:
 
     def test_tempi(self) -> None:
         assert tune("C4|").tempi.tolist() == [(0, 120.0)]
-        assert tune("C4|\nQ:1/4=60\nD4|[Q:1/4=90]E4|").tempi.tolist() == [(0, 120.0), (96, 60.0), (192, 90.0)]
+        assert tune("C4|\nQ:1/4=60\nD4|[Q:1/4=90]E4|").tempi.tolist() == [
+            (0, 120.0),
+            (96, 60.0),
+            (192, 90.0),
+        ]
 
 
 class TestChords:
@@ -243,7 +310,15 @@ class TestChords:
 
 class TestHostile:
     def test_what_music21_refuses(self) -> None:
-        for music in ("[CEG|", "A1/0|", "(0ABc|", "^^^^^^c|", "c''''''|", "A" + "9" * 400 + "|", "L:zz\nA|"):
+        for music in (
+            "[CEG|",
+            "A1/0|",
+            "(0ABc|",
+            "^^^^^^c|",
+            "c''''''|",
+            "A" + "9" * 400 + "|",
+            "L:zz\nA|",
+        ):
             assert reason(f"X:1\nM:4/4\nL:1/8\nK:C\n{music}\n") == Reason.MALFORMED, music
 
     def test_no_header_no_meter_no_notes(self) -> None:
@@ -273,7 +348,8 @@ class TestHostile:
 
 
 def music21_notes(text: str) -> list[tuple[int, int]]:
-    """(start, pitch) of every note as written, by music21's own streams: chord symbols, graces, tied ends left out."""
+    """(start, pitch) of every note as written, by music21's own streams: chord symbols, graces,
+    tied ends left out."""
     handler = abcFormat.ABCHandler()
     handler.process(text)
     part = translate.abcToStreamScore(handler).parts[0]
@@ -287,14 +363,19 @@ def music21_notes(text: str) -> list[tuple[int, int]]:
 
 
 def without_repeats(text: str) -> str:
-    """A tune whose repeat signs and endings are plain bar lines: what is written once sounds once."""
+    """A tune whose repeat signs and endings are plain bar lines: what is written once sounds
+    once."""
     head, key, music = text.partition("\nK:")
-    lines = [line if line[1:2] == ":" else line.replace("::", "|").replace(":", "") for line in music.split("\n")]
+    lines = [
+        line if line[1:2] == ":" else line.replace("::", "|").replace(":", "")
+        for line in music.split("\n")
+    ]
     return head + key + "\n".join(lines).replace("[1", "").replace("[2", "")
 
 
 def test_notes_are_those_of_music21s_streams(nottingham_root: Path) -> None:
-    """But for what its streams get wrong: ties of chords, ties of two pitches, bars lost about some double bars."""
+    """But for what its streams get wrong: ties of chords, ties of two pitches, bars lost about
+    some double bars."""
     paths = sorted((nottingham_root / "ABC_cleaned").glob("*.abc"))
     tunes = [text for path in paths for text in split_tunes(path.read_bytes())]
     assert len(tunes) == 1034

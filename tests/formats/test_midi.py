@@ -36,11 +36,18 @@ def chunk(events: list[Event]) -> bytes:
 
 
 def smf(*tracks: list[Event], ticks_per_quarter: int = 96) -> bytes:
-    return b"MThd" + struct.pack(">IHHH", 6, 1, len(tracks), ticks_per_quarter) + b"".join(map(chunk, tracks))
+    return (
+        b"MThd"
+        + struct.pack(">IHHH", 6, 1, len(tracks), ticks_per_quarter)
+        + b"".join(map(chunk, tracks))
+    )
 
 
 def note(start: int, end: int, pitch: int, velocity: int = 90, channel: int = 0) -> list[Event]:
-    return [(start, bytes([0x90 | channel, pitch, velocity])), (end, bytes([0x80 | channel, pitch, 0]))]
+    return [
+        (start, bytes([0x90 | channel, pitch, velocity])),
+        (end, bytes([0x80 | channel, pitch, 0])),
+    ]
 
 
 def meter(tick: int, numerator: int, power: int) -> Event:
@@ -53,7 +60,9 @@ def tempo(tick: int, microseconds: int) -> Event:
 
 def rows(midi: MidiFile) -> list[tuple[int, ...]]:
     columns = [(track.start, track.duration, track.pitch, track.velocity) for track in midi.tracks]
-    return [row for track in columns for row in zip(*(column.tolist() for column in track), strict=True)]
+    return [
+        row for track in columns for row in zip(*(column.tolist() for column in track), strict=True)
+    ]
 
 
 def reason(blob: bytes, limits: Limits = LIMITS) -> Reason:
@@ -67,7 +76,8 @@ def nearest(times: int, ticks_per_quarter: int) -> int:
 
 
 def pretty_rows(path: Path) -> list[tuple[int, ...]]:
-    """(start, duration, pitch, velocity, program, is_drum) of every note that pretty_midi sees, in our ticks."""
+    """(start, duration, pitch, velocity, program, is_drum) of every note that pretty_midi sees,
+    in our ticks."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import pretty_midi
@@ -76,15 +86,27 @@ def pretty_rows(path: Path) -> list[tuple[int, ...]]:
     found: list[tuple[int, ...]] = []
     for instrument in pretty.instruments:
         for one in instrument.notes:
-            start, end = (nearest(int(pretty.time_to_tick(t)), pretty.resolution) for t in (one.start, one.end))
-            row = (start, max(1, end - start), one.pitch, one.velocity, int(instrument.program), instrument.is_drum)
+            start, end = (
+                nearest(int(pretty.time_to_tick(t)), pretty.resolution)
+                for t in (one.start, one.end)
+            )
+            row = (
+                start,
+                max(1, end - start),
+                one.pitch,
+                one.velocity,
+                int(instrument.program),
+                instrument.is_drum,
+            )
             found.append(row)
     return found
 
 
 def our_rows(path: Path) -> list[tuple[int, ...]]:
     midi = read_midi(path.read_bytes(), LIMITS)
-    return [(*row, t.program, t.is_drum) for t in midi.tracks for row in rows(MidiFile((t,), (), ()))]
+    return [
+        (*row, t.program, t.is_drum) for t in midi.tracks for row in rows(MidiFile((t,), (), ()))
+    ]
 
 
 class TestOracle:
@@ -93,17 +115,21 @@ class TestOracle:
             assert Counter(our_rows(path)) == Counter(pretty_rows(path)), path.name
 
     def test_lakh_is_pretty_midis_but_for_stray_notes(self, lmd_root: Path) -> None:
-        """Program changes amid a note and notes of no length are read in other ways: under one note in a hundred."""
+        """Program changes amid a note and notes of no length are read in other ways: under one
+        note in a hundred."""
         equal = 0
         paths = sorted(lmd_root.glob("0/*.mid"))[:14]
         for path in paths:
             ours, pretty = Counter(our_rows(path)), Counter(pretty_rows(path))
             equal += ours == pretty
-            assert (ours - pretty).total() + (pretty - ours).total() < 0.01 * pretty.total(), path.name
+            assert (ours - pretty).total() + (pretty - ours).total() < 0.01 * pretty.total(), (
+                path.name
+            )
         assert equal > len(paths) // 2
 
     def test_the_three_broken_files(self, lmd_root: Path) -> None:
-        """pretty_midi refuses all three: two for a key signature that is none, which does not concern the notes."""
+        """pretty_midi refuses all three: two for a key signature that is none, which does not
+        concern the notes."""
         names = {path.stem[:8]: path for path in lmd_root.glob("*/*.mid")}
         assert reason(names["42213043"].read_bytes()) == Reason.MALFORMED
         for stem in ("6cf97f67", "b4468b49"):
@@ -116,13 +142,17 @@ class TestNotes:
     @given(
         st.integers(1, 960),
         st.lists(
-            st.tuples(st.integers(0, 3000), st.integers(1, 500), st.integers(0, 127), st.integers(1, 127)),
+            st.tuples(
+                st.integers(0, 3000), st.integers(1, 500), st.integers(0, 127), st.integers(1, 127)
+            ),
             min_size=1,
             max_size=30,
             unique_by=lambda one: one[2],
         ),
     )
-    def test_every_note_comes_back(self, ticks_per_quarter: int, notes: list[tuple[int, int, int, int]]) -> None:
+    def test_every_note_comes_back(
+        self, ticks_per_quarter: int, notes: list[tuple[int, int, int, int]]
+    ) -> None:
         events = sorted(event for s, d, p, v in notes for event in note(s, s + d, p, v))
         wanted = []
         for s, d, p, v in notes:
@@ -133,13 +163,22 @@ class TestNotes:
 
     def test_a_note_off_ends_all_notes_of_its_pitch_that_sound(self) -> None:
         overlapping = [*note(0, 96, 60), *note(48, 192, 60)]
-        assert rows(read_midi(smf(sorted(overlapping)), LIMITS)) == [(0, 24, 60, 90), (12, 12, 60, 90)]
+        assert rows(read_midi(smf(sorted(overlapping)), LIMITS)) == [
+            (0, 24, 60, 90),
+            (12, 12, 60, 90),
+        ]
 
     def test_tracks_and_channels_stay_apart_and_empty_ones_go(self) -> None:
         name = (0, b"\xff\x03\x04Bass")
         program = (0, bytes([0xC0, 33]))
-        midi = read_midi(smf([meter(0, 3, 2)], [name, program, *note(0, 96, 40)], note(0, 96, 36, channel=9)), LIMITS)
-        assert [(t.name, t.program, t.is_drum) for t in midi.tracks] == [("Bass", 33, False), ("", 0, True)]
+        midi = read_midi(
+            smf([meter(0, 3, 2)], [name, program, *note(0, 96, 40)], note(0, 96, 36, channel=9)),
+            LIMITS,
+        )
+        assert [(t.name, t.program, t.is_drum) for t in midi.tracks] == [
+            ("Bass", 33, False),
+            ("", 0, True),
+        ]
         assert midi.end == 24
 
 
@@ -151,7 +190,9 @@ class TestBars:
         bars = midi_bars(midi, midi.end)
         assert bars["start"].tolist() == [0, 24, 96, 168, 240]
         assert bars["length"].tolist() == [24, 72, 72, 72, 72]
-        assert list(zip(bars["numerator"].tolist(), bars["denominator"].tolist(), strict=True))[2:4] == [(3, 4), (6, 8)]
+        assert list(zip(bars["numerator"].tolist(), bars["denominator"].tolist(), strict=True))[
+            2:4
+        ] == [(3, 4), (6, 8)]
 
     def test_a_change_amid_a_bar_cuts_it_short(self) -> None:
         midi = read_midi(smf([meter(0, 4, 2), meter(96 * 6, 2, 2)], note(0, 96 * 9, 60)), LIMITS)
@@ -164,26 +205,41 @@ class TestBars:
 
     @settings(max_examples=60, deadline=None)
     @given(
-        st.lists(st.tuples(st.integers(0, 2000), st.integers(1, 15), st.integers(0, 5)), max_size=6),
+        st.lists(
+            st.tuples(st.integers(0, 2000), st.integers(1, 15), st.integers(0, 5)), max_size=6
+        ),
         st.integers(1, 3000),
     )
-    def test_bars_run_on_and_every_signature_starts_one(self, changes: list[tuple[int, int, int]], end: int) -> None:
+    def test_bars_run_on_and_every_signature_starts_one(
+        self, changes: list[tuple[int, int, int]], end: int
+    ) -> None:
         signatures = [meter(t, n, d) for t, n, d in sorted(changes)]
         midi = read_midi(smf(signatures, note(0, 96 * 200, 60)), LIMITS)
         bars = midi_bars(midi, end)
         ends = (bars["start"] + bars["length"]).tolist()
-        assert bars["start"].tolist() == [0, *ends[:-1]] and ends[-1] >= end and (bars["length"] > 0).all()
-        assert {tick for tick, _, _ in midi.time_signatures if tick < end} <= set(bars["start"].tolist())
+        assert (
+            bars["start"].tolist() == [0, *ends[:-1]]
+            and ends[-1] >= end
+            and (bars["length"] > 0).all()
+        )
+        assert {tick for tick, _, _ in midi.time_signatures if tick < end} <= set(
+            bars["start"].tolist()
+        )
         assert (bars["length"] <= 96 * bars["numerator"].astype(int) // bars["denominator"]).all()
 
 
 def test_a_tempo_beyond_any_song_says_nothing() -> None:
-    midi = read_midi(smf([*note(0, 1, 60), tempo(1, 400_000), tempo(2**27, 500_000)], ticks_per_quarter=1), LIMITS)
+    midi = read_midi(
+        smf([*note(0, 1, 60), tempo(1, 400_000), tempo(2**27, 500_000)], ticks_per_quarter=1),
+        LIMITS,
+    )
     assert midi_tempi(midi).tolist() == [(0, 120.0), (24, 150.0)]
 
 
 def test_tempi() -> None:
-    midi = read_midi(smf([tempo(0, 600_000), tempo(192, 300_000), tempo(192, 400_000)], note(0, 96, 60)), LIMITS)
+    midi = read_midi(
+        smf([tempo(0, 600_000), tempo(192, 300_000), tempo(192, 400_000)], note(0, 96, 60)), LIMITS
+    )
     assert midi.tempi == ((0, 100.0), (48, 150.0))
     late = read_midi(smf([tempo(192, 400_000)], note(0, 960, 60)), LIMITS)
     assert midi_tempi(late).tolist() == [(0, 120.0), (48, 150.0)]
@@ -194,7 +250,12 @@ class TestHostile:
 
     def test_empty_and_other_files(self) -> None:
         assert reason(b"") == Reason.EMPTY_FILE
-        for blob in (b"hello", b"<html><body>404</body></html>", b"\x00" * 500, b"RIFF" + self.whole):
+        for blob in (
+            b"hello",
+            b"<html><body>404</body></html>",
+            b"\x00" * 500,
+            b"RIFF" + self.whole,
+        ):
             assert reason(blob) == Reason.MALFORMED
 
     def test_cut_at_every_byte(self) -> None:
@@ -206,7 +267,10 @@ class TestHostile:
 
     def test_smpte_and_no_resolution(self) -> None:
         for division in (0, 0xE728):
-            assert reason(self.whole[:12] + struct.pack(">H", division) + self.whole[14:]) == Reason.MALFORMED
+            assert (
+                reason(self.whole[:12] + struct.pack(">H", division) + self.whole[14:])
+                == Reason.MALFORMED
+            )
 
     def test_absurd_length_and_too_many_notes(self) -> None:
         assert reason(smf(note(0, (1 << 28) - 1, 60), ticks_per_quarter=1)) == Reason.TOO_LARGE
@@ -215,7 +279,9 @@ class TestHostile:
         assert reason(self.whole, Limits(max_file_bytes=10)) == Reason.TOO_LARGE
 
     def test_times_that_overflow(self) -> None:
-        events = [(k * ((1 << 28) - 1), message) for k in range(12) for _, message in note(0, 0, 60)]
+        events = [
+            (k * ((1 << 28) - 1), message) for k in range(12) for _, message in note(0, 0, 60)
+        ]
         assert reason(smf(events)) == Reason.TOO_LARGE
 
     @settings(max_examples=200, deadline=None)
@@ -229,7 +295,15 @@ class TestHostile:
         except BadInput:
             return
         for track in midi.tracks:
-            assert (np.diff(track.start) >= 0).all() and (track.start >= 0).all() and (track.duration > 0).all()
-            assert track.pitch.max() <= 127 and track.velocity.min() >= 1 and track.velocity.max() <= 127
+            assert (
+                (np.diff(track.start) >= 0).all()
+                and (track.start >= 0).all()
+                and (track.duration > 0).all()
+            )
+            assert (
+                track.pitch.max() <= 127
+                and track.velocity.min() >= 1
+                and track.velocity.max() <= 127
+            )
         assert midi_bars(midi, midi.end)["length"].min() > 0
         assert np.isfinite(midi_tempi(midi)["bpm"]).all()

@@ -20,7 +20,8 @@ from schemas.song import make_notes, make_tempi
 
 
 def notes_of_rolls(path: Path) -> list[tuple[int, ...]]:
-    """The plain loop over the rolls that pypianoroll loads: (start, track, pitch, duration, velocity)."""
+    """The plain loop over the rolls that pypianoroll loads: (start, track, pitch, duration,
+    velocity)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pypianoroll warns of LPD's own empty tracks
         import pypianoroll
@@ -40,13 +41,20 @@ def notes_of_rolls(path: Path) -> list[tuple[int, ...]]:
 
 
 def plain(notes: np.ndarray) -> list[tuple[int, ...]]:
-    return [tuple(int(note[name]) for name in ("start", "track", "pitch", "duration", "velocity")) for note in notes]
+    return [
+        tuple(int(note[name]) for name in ("start", "track", "pitch", "duration", "velocity"))
+        for note in notes
+    ]
 
 
 def test_notes_of_200_real_songs_are_those_of_their_rolls(lpd_root: Path) -> None:
     paths = sorted(lpd_root.rglob("*.npz"))
     sizes = {path: path.stat().st_size for path in paths}
-    chosen = [paths[index] for index in np.random.default_rng(0).permutation(len(paths)) if sizes[paths[index]] < 200_000][:200]
+    chosen = [
+        paths[index]
+        for index in np.random.default_rng(0).permutation(len(paths))
+        if sizes[paths[index]] < 200_000
+    ][:200]
     for path in chosen:
         assert plain(read_npz(path.read_bytes(), Limits()).notes) == notes_of_rolls(path)
 
@@ -57,7 +65,11 @@ def test_what_is_written_is_read_back_and_by_pypianoroll_too(tmp_path: Path) -> 
     assert blob == write_npz(song.notes, song.tempi, 96, "made")
     roll = read_npz(blob, Limits())
     # Drums play C2 twice in touching notes of one velocity: one run, as the format has it.
-    assert plain(roll.notes) == [(0, 0, 36, 48, 80), *plain(song.notes)[1:3], *plain(song.notes)[4:]]
+    assert plain(roll.notes) == [
+        (0, 0, 36, 48, 80),
+        *plain(song.notes)[1:3],
+        *plain(song.notes)[4:],
+    ]
     assert roll.n_ticks == 96
     assert roll.downbeats.tolist() == [0]
     assert roll.tempi.tolist() == [(0, 120.0)]
@@ -88,14 +100,19 @@ def test_any_rolls_come_back(seed: int) -> None:
 @given(st.integers(1, 960), st.lists(st.integers(0, 10**6), min_size=1))
 def test_any_resolution_becomes_ticks(resolution: int, steps: list[int]) -> None:
     exact = [np.floor(step * 24 / resolution + 0.5) for step in steps]
-    assert np.abs(to_ticks(np.array(steps), resolution) - exact).max() <= (0 if 24 % resolution == 0 else 1)
+    assert np.abs(to_ticks(np.array(steps), resolution) - exact).max() <= (
+        0 if 24 % resolution == 0 else 1
+    )
 
 
 def archive(changes: dict[str, bytes | np.ndarray | None]) -> bytes:
     """A sound archive with some members replaced, or left out."""
     song = mock.song("Piano: C4 D4 E4 F4")
     stream = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(write_npz(song.notes, song.tempi, 96, "x"))) as sound, zipfile.ZipFile(stream, "w") as made:
+    with (
+        zipfile.ZipFile(io.BytesIO(write_npz(song.notes, song.tempi, 96, "x"))) as sound,
+        zipfile.ZipFile(stream, "w") as made,
+    ):
         for name in sound.namelist():
             content = changes.get(name, sound.read(name))
             if isinstance(content, np.ndarray):
@@ -110,7 +127,9 @@ def archive(changes: dict[str, bytes | np.ndarray | None]) -> bytes:
 def header_alone(shape: tuple[int, ...]) -> bytes:
     """An array that claims a shape and has no bytes."""
     member = io.BytesIO()
-    np.lib.format.write_array_header_1_0(member, {"descr": "|b1", "fortran_order": False, "shape": shape})
+    np.lib.format.write_array_header_1_0(
+        member, {"descr": "|b1", "fortran_order": False, "shape": shape}
+    )
     return member.getvalue()
 
 
@@ -121,12 +140,19 @@ def header_text(text: str, content: bytes = b"") -> bytes:
 
 def claiming(descr: str, shape: str, content: bytes = b"") -> dict[str, bytes | np.ndarray | None]:
     """Tempo of a dtype and shape."""
-    return {"tempo.npy": header_text(f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}}}", content)}
+    return {
+        "tempo.npy": header_text(
+            f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}}}", content
+        )
+    }
 
 
 def packed_by(method: int) -> bytes:
     stream = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(archive({}))) as sound, zipfile.ZipFile(stream, "w", method) as made:
+    with (
+        zipfile.ZipFile(io.BytesIO(archive({}))) as sound,
+        zipfile.ZipFile(stream, "w", method) as made,
+    ):
         for name in sound.namelist():
             made.writestr(name, sound.read(name))
     return stream.getvalue()
@@ -153,9 +179,15 @@ BAD: dict[str, tuple[Callable[[], bytes], Reason]] = {
     "half": (lambda: archive({})[:900], Reason.TRUNCATED),
     "a zip bomb": (bomb, Reason.TOO_LARGE),
     "a pickled object": (lambda: archive({"tempo.npy": np.array([{}], object)}), Reason.PICKLED),
-    "10^9 steps of tempo": (lambda: archive({"tempo.npy": header_alone((10**9,))}), Reason.MALFORMED),
+    "10^9 steps of tempo": (
+        lambda: archive({"tempo.npy": header_alone((10**9,))}),
+        Reason.MALFORMED,
+    ),
     "10^9 steps of roll": (lambda: archive(far_step()), Reason.TOO_LARGE),
-    "a negative shape": (lambda: archive({"pianoroll_1_csc_shape.npy": np.array([-1, 128])}), Reason.MALFORMED),
+    "a negative shape": (
+        lambda: archive({"pianoroll_1_csc_shape.npy": np.array([-1, 128])}),
+        Reason.MALFORMED,
+    ),
     "NaN tempo": (lambda: archive({"tempo.npy": nan_tempo()}), Reason.BAD_TEMPO),
     "zero tempo": (lambda: archive({"tempo.npy": np.zeros(96)}), Reason.BAD_TEMPO),
     "text tempo": (lambda: archive({"tempo.npy": np.array(["fast"] * 96)}), Reason.MALFORMED),
@@ -164,19 +196,46 @@ BAD: dict[str, tuple[Callable[[], bytes], Reason]] = {
     "no resolution": (lambda: archive({"info.json": b"{}"}), Reason.BAD_INFO),
     "no info": (lambda: archive({"info.json": None}), Reason.MALFORMED),
     "no third track": (lambda: archive({"pianoroll_3_csc_data.npy": None}), Reason.MALFORMED),
-    "a step outside": (lambda: archive({"pianoroll_1_csc_indices.npy": np.full(96, 96)}), Reason.MALFORMED),
-    "columns that go back": (lambda: archive({"pianoroll_1_csc_indptr.npy": np.arange(128, -1, -1)}), Reason.MALFORMED),
-    "a header that does not end": (lambda: archive({"tempo.npy": header_text("{'shape': (((")}), Reason.MALFORMED),
+    "a step outside": (
+        lambda: archive({"pianoroll_1_csc_indices.npy": np.full(96, 96)}),
+        Reason.MALFORMED,
+    ),
+    "columns that go back": (
+        lambda: archive({"pianoroll_1_csc_indptr.npy": np.arange(128, -1, -1)}),
+        Reason.MALFORMED,
+    ),
+    "a header that does not end": (
+        lambda: archive({"tempo.npy": header_text("{'shape': (((")}),
+        Reason.MALFORMED,
+    ),
     "numbers of no bytes": (lambda: archive(claiming("'|V0'", "(1000000000,)")), Reason.MALFORMED),
     "negative sides": (lambda: archive(claiming("'<f8'", "(-1, -1)", bytes(8))), Reason.MALFORMED),
-    "nothing by far too much": (lambda: archive(claiming("'<f8'", f"(0, {10**40})")), Reason.MALFORMED),
-    "numbers in pairs": (lambda: archive(claiming("('<f8', (2,))", "(1,)", bytes(16))), Reason.MALFORMED),
-    "a shape of no sides": (lambda: archive({"pianoroll_1_csc_shape.npy": np.array(5)}), Reason.MALFORMED),
-    "a shape of words": (lambda: archive({"pianoroll_1_csc_shape.npy": np.array(["a", "b"])}), Reason.MALFORMED),
-    "a bar line far off": (lambda: archive({"downbeat.npy": np.arange(5_000_000) % 4_999_999 == 0}), Reason.TOO_LARGE),
+    "nothing by far too much": (
+        lambda: archive(claiming("'<f8'", f"(0, {10**40})")),
+        Reason.MALFORMED,
+    ),
+    "numbers in pairs": (
+        lambda: archive(claiming("('<f8', (2,))", "(1,)", bytes(16))),
+        Reason.MALFORMED,
+    ),
+    "a shape of no sides": (
+        lambda: archive({"pianoroll_1_csc_shape.npy": np.array(5)}),
+        Reason.MALFORMED,
+    ),
+    "a shape of words": (
+        lambda: archive({"pianoroll_1_csc_shape.npy": np.array(["a", "b"])}),
+        Reason.MALFORMED,
+    ),
+    "a bar line far off": (
+        lambda: archive({"downbeat.npy": np.arange(5_000_000) % 4_999_999 == 0}),
+        Reason.TOO_LARGE,
+    ),
     "packed by LZMA": (lambda: packed_by(zipfile.ZIP_LZMA), Reason.MALFORMED),
     "packed by bzip2": (lambda: packed_by(zipfile.ZIP_BZIP2), Reason.MALFORMED),
-    "a velocity of 200": (lambda: archive({"pianoroll_1_csc_data.npy": np.full(96, 200, np.uint8)}), Reason.MALFORMED),
+    "a velocity of 200": (
+        lambda: archive({"pianoroll_1_csc_data.npy": np.full(96, 200, np.uint8)}),
+        Reason.MALFORMED,
+    ),
 }
 
 
@@ -200,7 +259,9 @@ def test_limits_are_the_caller_s() -> None:
 def test_bar_lines_of_one_tick_are_one() -> None:
     downbeat = np.zeros(96, bool)
     downbeat[[0, 1, 80]] = True
-    roll = read_npz(archive({"info.json": b'{"resolution": 960}', "downbeat.npy": downbeat}), Limits())
+    roll = read_npz(
+        archive({"info.json": b'{"resolution": 960}', "downbeat.npy": downbeat}), Limits()
+    )
     assert roll.downbeats.tolist() == [0, 2]
 
 

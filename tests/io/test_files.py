@@ -21,7 +21,9 @@ def test_walk_is_sorted_and_follows_links_once(tmp_path: Path) -> None:
     assert found == [("a.npz", None), ("b/two.npz", 2), ("gone.npz", None)]
 
 
-def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_read_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "shut").mkdir()
     scandir = os.scandir
 
@@ -56,7 +58,10 @@ def test_a_scheme_is_listed_through_beam(monkeypatch: pytest.MonkeyPatch) -> Non
 
     def match(patterns: list[str]) -> list[MatchResult]:
         asked.extend(patterns)
-        found = [FileMetadata("gs://bucket/lpd/b/2.npz", 2), FileMetadata("gs://bucket/lpd/a/1.npz", 1)]
+        found = [
+            FileMetadata("gs://bucket/lpd/b/2.npz", 2),
+            FileMetadata("gs://bucket/lpd/a/1.npz", 1),
+        ]
         return [MatchResult(patterns[0], found)]
 
     monkeypatch.setattr(FileSystems, "match", match)
@@ -65,7 +70,9 @@ def test_a_scheme_is_listed_through_beam(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_scheme_is_read_through_beam(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FileSystems, "open", lambda path, compression_type: io.BytesIO(path.encode()))
+    monkeypatch.setattr(
+        FileSystems, "open", lambda path, compression_type: io.BytesIO(path.encode())
+    )
     monkeypatch.setattr(FileSystems, "join", lambda *parts: "/".join(parts))
     assert BeamFiles().read("gs://bucket/lpd", "a/1.npz") == b"gs://bucket/lpd/a/1.npz"
     assert files.is_local("/data/lpd") and not files.is_local("gs://bucket/lpd")

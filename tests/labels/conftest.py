@@ -17,9 +17,9 @@ SLOW_SECONDS = 0.6
 class FakeSpotify:
     """tracks: (title, artists, release, seconds) by id; values: (valence, energy) by id.
 
-    tricks: how the next requests are answered, one each, None for the truth; always: how the ones after them are. A trick
-    is a status with headers, bytes or JSON for a body, or one of the words half, cut, slow and stale. tokens: what the next
-    requests for a token get instead of one.
+    tricks: how the next requests are answered, one each, None for the truth; always: how the ones
+    after them are. A trick is a status with headers, bytes or JSON for a body, or one of the words
+    half, cut, slow and stale. tokens: what the next requests for a token get instead of one.
     """
 
     secret, token = "secret-of-the-app", "token-made-from-it"
@@ -43,7 +43,9 @@ class FakeSpotify:
         if trick == "slow":
             time.sleep(SLOW_SECONDS)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        truth = json.dumps(self.search(query["q"]) if kind == "search" else self.features(query["ids"])).encode()
+        truth = json.dumps(
+            self.search(query["q"]) if kind == "search" else self.features(query["ids"])
+        ).encode()
         if trick in (None, "slow"):
             self.last[kind] = truth
             return 200, {}, truth
@@ -51,10 +53,18 @@ class FakeSpotify:
             return 200, {}, before
         if trick in ("half", "cut"):
             # Half the answer, its length said to be that of the whole or of what is there.
-            return 200, {"Content-Length": str(len(truth))} if trick == "half" else {}, truth[: len(truth) // 2]
+            return (
+                200,
+                {"Content-Length": str(len(truth))} if trick == "half" else {},
+                truth[: len(truth) // 2],
+            )
         if isinstance(trick, int | tuple):
             status, headers = trick if isinstance(trick, tuple) else (trick, {})
-            return status, headers, json.dumps({"error": {"status": status, "message": "no"}}).encode()
+            return (
+                status,
+                headers,
+                json.dumps({"error": {"status": status, "message": "no"}}).encode(),
+            )
         return 200, {}, trick if isinstance(trick, bytes) else json.dumps(trick).encode()
 
     def search(self, query: str) -> dict[str, Any]:
@@ -63,11 +73,19 @@ class FakeSpotify:
              "duration_ms": int(seconds * 1000)}
             for name, (title, artists, release, seconds) in self.tracks.items() if title.lower() in query.lower()
         ]  # fmt: skip
-        return {"tracks": {"href": f"{self.url}/v1/search?query={quote(query)}&type=track", "items": items}}
+        return {
+            "tracks": {
+                "href": f"{self.url}/v1/search?query={quote(query)}&type=track",
+                "items": items,
+            }
+        }
 
     def features(self, ids: str) -> dict[str, Any]:
         found = [(name, self.values.get(name)) for name in ids.split(",")]
-        items = [{"id": name, "valence": pair[0], "energy": pair[1]} if pair else None for name, pair in found]
+        items = [
+            {"id": name, "valence": pair[0], "energy": pair[1]} if pair else None
+            for name, pair in found
+        ]
         return {"audio_features": items}
 
 

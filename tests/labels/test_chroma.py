@@ -1,4 +1,5 @@
-"""Chroma of notes and segments against slow sums, the alignment against the textbook recursion, and what it tells."""
+"""Chroma of notes and segments against slow sums, the alignment against the textbook recursion,
+and what it tells."""
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from schemas.song import PIANO, Song, covered_ticks, make_notes, make_tempi, reg
 def song_of(starts, durations, pitches, bpm=120.0, track=PIANO) -> Song:
     n = len(starts)
     notes = make_notes(starts, durations, pitches, np.full(n, 64), np.full(n, track))
-    return Song("x", "y", notes, regular_bars(covered_ticks(notes)), make_tempi([0], [bpm]), "assumed_4_4")
+    return Song(
+        "x", "y", notes, regular_bars(covered_ticks(notes)), make_tempi([0], [bpm]), "assumed_4_4"
+    )
 
 
 def melody(seed: int, n: int = 300) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -20,7 +23,11 @@ def melody(seed: int, n: int = 300) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     scale = np.array([0, 2, 4, 5, 7, 9, 11])
     # A melody that dwells on chords, so that its chroma moves through the piece.
     chord = np.repeat(rng.integers(0, 7, n // 6 + 1), 6)[:n]
-    return np.cumsum(durations) - durations, durations, 60 + scale[(chord + rng.choice([0, 2, 4], n)) % 7]
+    return (
+        np.cumsum(durations) - durations,
+        durations,
+        60 + scale[(chord + rng.choice([0, 2, 4], n)) % 7],
+    )
 
 
 def test_note_chroma_sums_seconds_times_velocity():
@@ -44,7 +51,9 @@ def test_segment_chroma_is_the_time_weighted_sum():
     expected = np.zeros((FRAMES, 12))
     for start, end, strength in zip(starts, ends, pitches, strict=True):
         for frame in range(FRAMES):
-            expected[frame] += strength * max(0.0, min(end, (frame + 1) * width) - max(start, frame * width))
+            expected[frame] += strength * max(
+                0.0, min(end, (frame + 1) * width) - max(start, frame * width)
+            )
     np.testing.assert_allclose(segment_chroma(starts, pitches, 25.0), expected, atol=1e-9)
 
 
@@ -56,7 +65,9 @@ def slow_alignment(likeness: np.ndarray) -> float:
         for j in range(1, n + 1):
             if abs(i - j) <= round(n * BAND):
                 here = 1 - likeness[i - 1, j - 1]
-                cost[i, j] = min(cost[i - 1, j - 1] + 2 * here, cost[i - 1, j] + here, cost[i, j - 1] + here)
+                cost[i, j] = min(
+                    cost[i - 1, j - 1] + 2 * here, cost[i - 1, j] + here, cost[i, j - 1] + here
+                )
     return 1 - cost[n, n] / (2 * n)
 
 
@@ -67,12 +78,15 @@ def test_alignment_equals_the_recursion(n):
 
 
 def as_audio(song: Song, stretch: float, noise: float) -> np.ndarray:
-    """The song as segments of a quarter of a second of a performance that speeds up, with a floor of noise."""
+    """The song as segments of a quarter of a second of a performance that speeds up, with a
+    floor of noise."""
     starts = np.arange(0, 200) / 200
     frames = note_chroma(song)
     at = np.minimum((starts**stretch * FRAMES).astype(int), FRAMES - 1)
     pitches = frames[at] / np.maximum(frames[at].max(axis=1, keepdims=True), 1e-9)
-    pitches = np.clip(pitches * (1 - noise) + noise * np.random.default_rng(0).random((200, 12)), 0, 1)
+    pitches = np.clip(
+        pitches * (1 - noise) + noise * np.random.default_rng(0).random((200, 12)), 0, 1
+    )
     return segment_chroma(starts * 60, pitches, 60.0)
 
 

@@ -10,7 +10,10 @@ IDS = ["s1", "s2", "s3", "s4"]
 
 def songs(**columns) -> pa.Table:
     nothing = pa.nulls(4, pa.string())
-    return pa.table({"song_id": IDS, "md5": ["m1", "m2", "m3", None], "artist": nothing, "title": nothing} | columns)
+    return pa.table(
+        {"song_id": IDS, "md5": ["m1", "m2", "m3", None], "artist": nothing, "title": nothing}
+        | columns
+    )
 
 
 def joined(*rows: dict) -> pa.Table:
@@ -26,9 +29,14 @@ def test_one_track_one_msd_song_or_one_name_links():
     for one, other in (
         ({"track_id": "TR1"}, {"track_id": "TR1"}),
         ({"track_id": "TR1", "song_id": "SO1"}, {"track_id": "TR2", "song_id": "SO1"}),
-        ({"track_id": "TR1", "artist": "The X", "title": "Y (Live)"}, {"track_id": "TR2", "artist": "x", "title": "Y"}),
+        (
+            {"track_id": "TR1", "artist": "The X", "title": "Y (Live)"},
+            {"track_id": "TR2", "artist": "x", "title": "Y"},
+        ),
     ):
-        assert pairs(group_keys(songs(), joined({"md5": "m1"} | one, {"md5": "m3"} | other), none)) == [("s1", "s3")]
+        assert pairs(
+            group_keys(songs(), joined({"md5": "m1"} | one, {"md5": "m3"} | other), none)
+        ) == [("s1", "s3")]
 
 
 def test_unlike_or_unknown_names_link_nothing():

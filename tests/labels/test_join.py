@@ -1,4 +1,5 @@
-"""The join: real labels recomputed by hand, buckets, own labels, names, trust, and what must be refused."""
+"""The join: real labels recomputed by hand, buckets, own labels, names, trust, and what must be
+refused."""
 
 import csv
 import itertools
@@ -11,7 +12,15 @@ import pyarrow.compute as pc
 import pytest
 
 from pipelines.labels.config import AffectConfig
-from pipelines.labels.join import CHROMA, LABELLED, NAMES, Inputs, join_all, join_tracks, label_songs
+from pipelines.labels.join import (
+    CHROMA,
+    LABELLED,
+    NAMES,
+    Inputs,
+    join_all,
+    join_tracks,
+    label_songs,
+)
 from pipelines.labels.matches import MATCHES, merge_matches, read_matches
 from pipelines.labels.names import read_names
 from pipelines.labels.tables import LABELS, prefer, read_labels
@@ -22,9 +31,13 @@ TRACKS = [f"TRAAAAA{index:011X}" for index in range(9)]
 
 @pytest.fixture(scope="module")
 def real(real_data) -> Inputs:
-    table = read_labels((real_data / "msd_spotify_features.csv").read_bytes(), "msd_spotify_features.csv")
+    table = read_labels(
+        (real_data / "msd_spotify_features.csv").read_bytes(), "msd_spotify_features.csv"
+    )
     return Inputs(
-        matches=merge_matches([read_matches((real_data / "lpd_matched_ids.txt").read_bytes(), "ids.txt")], 0.0),
+        matches=merge_matches(
+            [read_matches((real_data / "lpd_matched_ids.txt").read_bytes(), "ids.txt")], 0.0
+        ),
         tracks=merge_tracks([table.tracks]),
         labels=prefer([table]),
         names=read_names((real_data / "lmd_clean_names.tsv").read_bytes(), "names.tsv"),
@@ -48,31 +61,56 @@ def without_names(inputs: Inputs) -> Inputs:
 
 
 def title_by_hand(title: str) -> str:
-    plain = "".join(mark for mark in unicodedata.normalize("NFKD", title).lower() if not unicodedata.combining(mark))
+    plain = "".join(
+        mark
+        for mark in unicodedata.normalize("NFKD", title).lower()
+        if not unicodedata.combining(mark)
+    )
     plain = re.sub(r"(?<=\w)(.*?)[(\[{].*?([)\]}]|$)", r"\1 ", plain)
     plain = re.sub(
-        r" [-/:] .*\b(remaster|remix|mix|version|edit|live|album|single|mono|stereo|demo|cut).*| feat\.? .*", "", plain
+        r" [-/:] .*\b(remaster|remix|mix|version|edit|live|album|single|mono|stereo|demo|cut).*| feat\.? .*",
+        "",
+        plain,
     )
     words = re.sub(r"[^\w]|_", " ", re.sub(r"['.`’´]", "", plain).replace("&", " and ")).split()
     return " ".join(words[1:] if words[0] in ("the", "a", "an") and len(words) > 1 else words)
 
 
 def test_100_random_labels_by_hand_from_the_files(real, real_data):
-    """The label of each song from the two CSVs alone: largest title, medoid, none where titles differ by over .2."""
-    told = {row["song_id"][5:]: row for row in join_all(all_songs(real), without_names(real), AffectConfig()).to_pylist()}
+    """The label of each song from the two CSVs alone: largest title, medoid, none where titles
+    differ by over .2."""
+    told = {
+        row["song_id"][5:]: row
+        for row in join_all(all_songs(real), without_names(real), AffectConfig()).to_pylist()
+    }
     lines = (real_data / "msd_spotify_features.csv").read_text("utf-8").splitlines()
     rows = {row["track_id"]: row for row in csv.DictReader(lines)}
-    pairs = sorted(line.split() for line in (real_data / "lpd_matched_ids.txt").read_text().splitlines())
-    matched = {md5: [rows[track] for _, track in group] for md5, group in itertools.groupby(pairs, lambda pair: pair[0])}
+    pairs = sorted(
+        line.split() for line in (real_data / "lpd_matched_ids.txt").read_text().splitlines()
+    )
+    matched = {
+        md5: [rows[track] for _, track in group]
+        for md5, group in itertools.groupby(pairs, lambda pair: pair[0])
+    }
     several = [md5 for md5 in sorted(told) if len(matched[md5]) > 1]
     rng = np.random.default_rng(2026)
-    for md5 in [*rng.choice(sorted(told), 50, replace=False), *rng.choice(several, 50, replace=False)]:
-        found = [(title_by_hand(row["title"]), float(row["valence"] or 0), float(row["energy"] or 0)) for row in matched[md5]]
+    for md5 in [
+        *rng.choice(sorted(told), 50, replace=False),
+        *rng.choice(several, 50, replace=False),
+    ]:
+        found = [
+            (title_by_hand(row["title"]), float(row["valence"] or 0), float(row["energy"] or 0))
+            for row in matched[md5]
+        ]
         valued = [one for one in found if one[1]]
         titles = [title for title, *_ in found]
-        lead = max(titles, key=lambda t: (titles.count(t), [title for title, *_ in valued].count(t)))
+        lead = max(
+            titles, key=lambda t: (titles.count(t), [title for title, *_ in valued].count(t))
+        )
         members = [one[1:] for one in valued if one[0] == lead]
-        spread = max((max(axis) - min(axis) for axis in list(zip(*valued, strict=True))[1:]), default=0.0)
+        spread = max(
+            (max(axis) - min(axis) for axis in list(zip(*valued, strict=True))[1:]), default=0.0
+        )
         unsure = len({title for title, *_ in valued}) > 1 and round(spread, 9) > 0.2
         cost = [round(sum(abs(v - w) + abs(a - b) for w, b in members), 9) for v, a in members]
         label = members[cost.index(min(cost))] if members and not unsure else (None, None)
@@ -97,9 +135,14 @@ def test_cut_into_buckets_gives_the_same(real, config):
     by_track = real.labels.filter(pc.equal(real.labels["key"], "track_id"))
     last = {"matches": "track_id", "tracks": "track_id", "labels": "id"}
     tables = {"matches": real.matches, "tracks": real.tracks, "labels": by_track}
-    ends = {name: np.array([track[-1] for track in tables[name][last[name]].to_pylist()]) for name in tables}
+    ends = {
+        name: np.array([track[-1] for track in tables[name][last[name]].to_pylist()])
+        for name in tables
+    }
     joined = pa.concat_tables(
-        join_tracks(**{name: table.filter(pa.array(ends[name] == one)) for name, table in tables.items()})
+        join_tracks(
+            **{name: table.filter(pa.array(ends[name] == one)) for name, table in tables.items()}
+        )
         for one in "0123456789ABCDEF"
     )
     none = LABELS.empty_table()
@@ -109,15 +152,27 @@ def test_cut_into_buckets_gives_the_same(real, config):
         def mine(table, one=one):
             return table.filter(pc.equal(pc.utf8_slice_codeunits(table["md5"], 31), one))
 
-        parts.append(label_songs(mine(songs), mine(joined), none, mine(real.names), CHROMA.empty_table(), config))
+        parts.append(
+            label_songs(
+                mine(songs), mine(joined), none, mine(real.names), CHROMA.empty_table(), config
+            )
+        )
     assert pa.concat_tables(parts).sort_by("song_id").equals(whole)
 
 
 def one_song(*rows: tuple[str, str, float | None], md5="a" * 32, **extra) -> Inputs:
     """One md5 matched to (artist, title, valence = energy) tracks."""
     n = len(rows)
-    table = {"track_id": TRACKS[:n], "artist": [row[0] for row in rows], "title": [row[1] for row in rows]}
-    labels = [(("track_id", TRACKS[i], row[2], row[2], "t")) for i, row in enumerate(rows) if row[2] is not None]
+    table = {
+        "track_id": TRACKS[:n],
+        "artist": [row[0] for row in rows],
+        "title": [row[1] for row in rows],
+    }
+    labels = [
+        (("track_id", TRACKS[i], row[2], row[2], "t"))
+        for i, row in enumerate(rows)
+        if row[2] is not None
+    ]
     return Inputs(
         matches=pa.table([[md5] * n, TRACKS[:n], extra.pop("score", [None] * n)], MATCHES),
         tracks=merge_tracks([pa.table(table | extra)]),
@@ -126,7 +181,12 @@ def one_song(*rows: tuple[str, str, float | None], md5="a" * 32, **extra) -> Inp
 
 
 def named(inputs: Inputs, artist: str, title: str) -> Inputs:
-    return Inputs(inputs.matches, inputs.tracks, inputs.labels, pa.table([["a" * 32], [artist], [title]], NAMES))
+    return Inputs(
+        inputs.matches,
+        inputs.tracks,
+        inputs.labels,
+        pa.table([["a" * 32], [artist], [title]], NAMES),
+    )
 
 
 def label(inputs: Inputs, config: AffectConfig | None = None, **columns) -> dict:
@@ -135,7 +195,9 @@ def label(inputs: Inputs, config: AffectConfig | None = None, **columns) -> dict
 
 
 def test_a_true_name_settles_which_match_it_is():
-    inputs = one_song(("Soul II Soul", "Keep On Movin'", 0.9), ("Matthew Wilder", "Break My Stride (Live)", 0.1))
+    inputs = one_song(
+        ("Soul II Soul", "Keep On Movin'", 0.9), ("Matthew Wilder", "Break My Stride (Live)", 0.1)
+    )
     assert label(inputs)["unlabelled"] == "titles differ"
     row = label(named(inputs, "Wilder, Matthew", "Break My Stride"))
     assert (row["valence"], row["msd_track_id"], row["unlabelled"]) == (0.1, TRACKS[1], None)
@@ -154,23 +216,36 @@ def test_of_the_true_title_the_true_artist_is_taken_and_a_cover_is_not_trusted()
 def test_a_contradicted_name_takes_the_trust():
     row = label(named(one_song(("A", "One", 0.5)), "B", "Two"))
     assert row["label_trust"] < 0.1 and row["valence"] == 0.5
-    refused = label(named(one_song(("A", "One", 0.5)), "B", "Two"), AffectConfig(min_label_trust=0.5))
+    refused = label(
+        named(one_song(("A", "One", 0.5)), "B", "Two"), AffectConfig(min_label_trust=0.5)
+    )
     assert (refused["valence"], refused["unlabelled"], refused["trusted"]) == (None, "trust", False)
     assert refused["label_trust"] == row["label_trust"]
 
 
 def test_duration_tempo_key_and_chroma_of_the_chosen_track():
     inputs = one_song(("A", "One", 0.5), duration=[205.0], tempo=[60.0], key=[9], mode=[0])
-    heard = Inputs(inputs.matches, inputs.tracks, inputs.labels, chroma=pa.table([["a" * 32], TRACKS[:1], [0.5]], CHROMA))
+    heard = Inputs(
+        inputs.matches,
+        inputs.tracks,
+        inputs.labels,
+        chroma=pa.table([["a" * 32], TRACKS[:1], [0.5]], CHROMA),
+    )
     assert label(heard)["evidence"] == [
         "matches=+0-0 (+0.50)", "duration=0.025 (+0.80)", "tempo=0.000 (+1.20)", "key=near (+0.20)", "chroma=0.500 (+3.00)",
     ]  # fmt: skip
 
 
 def test_margin_is_over_other_titles():
-    inputs = one_song(("A", "One", 0.5), ("A", "One (Live)", 0.5), ("B", "Two", 0.5), score=[0.8, 0.7, 0.6])
+    inputs = one_song(
+        ("A", "One", 0.5), ("A", "One (Live)", 0.5), ("B", "Two", 0.5), score=[0.8, 0.7, 0.6]
+    )
     row = label(inputs, AffectConfig(min_margin=0.2))
-    assert (row["match_margin"], row["match_score"], row["valence"]) == (pytest.approx(0.2), 0.8, 0.5)
+    assert (row["match_margin"], row["match_score"], row["valence"]) == (
+        pytest.approx(0.2),
+        0.8,
+        0.5,
+    )
     assert label(inputs, AffectConfig(min_margin=0.3))["unlabelled"] == "margin"
 
 
@@ -178,10 +253,20 @@ def test_a_label_by_md5_needs_no_match_and_goes_first():
     inputs = one_song(("A", "One", 0.5))
     own = pa.table([["md5"], ["a" * 32], [0.25], [0.75], ["mine"]], LABELS)
     row = label(Inputs(inputs.matches, inputs.tracks, pa.concat_tables([own, inputs.labels])))
-    assert (row["valence"], row["arousal"], row["label_source"], row["label_trust"]) == (0.25, 0.75, "mine:md5", 1.0)
+    assert (row["valence"], row["arousal"], row["label_source"], row["label_trust"]) == (
+        0.25,
+        0.75,
+        "mine:md5",
+        1.0,
+    )
     assert row["msd_track_id"] == TRACKS[0]
     row = label(Inputs(labels=own))
-    assert (row["valence"], row["trusted"], row["msd_track_id"], row["unlabelled"]) == (0.25, True, None, None)
+    assert (row["valence"], row["trusted"], row["msd_track_id"], row["unlabelled"]) == (
+        0.25,
+        True,
+        None,
+        None,
+    )
 
 
 def test_songs_without_md5_or_match_stay_unlabelled():
@@ -190,7 +275,9 @@ def test_songs_without_md5_or_match_stay_unlabelled():
     assert told["unlabelled"].to_pylist() == ["no match"] * 3 + [None]
     assert told["label_trust"].null_count == 3
     assert join_all(songs_of([]), inputs, AffectConfig()).equals(LABELLED.empty_table())
-    assert join_all(songs_of(["a" * 32]), Inputs(), AffectConfig())["unlabelled"].to_pylist() == ["no match"]
+    assert join_all(songs_of(["a" * 32]), Inputs(), AffectConfig())["unlabelled"].to_pylist() == [
+        "no match"
+    ]
 
 
 def test_an_md5_on_two_songs_is_refused():
@@ -201,4 +288,6 @@ def test_an_md5_on_two_songs_is_refused():
 def test_labels_of_tracks_that_no_song_matches_change_nothing(real):
     more = pa.table([["track_id"], [TRACKS[0]], [0.5], [0.5], ["x"]], LABELS)
     inputs = Inputs(real.matches, real.tracks, pa.concat_tables([real.labels, more]), real.names)
-    assert join_all(all_songs(real), inputs, AffectConfig()).equals(join_all(all_songs(real), real, AffectConfig()))
+    assert join_all(all_songs(real), inputs, AffectConfig()).equals(
+        join_all(all_songs(real), real, AffectConfig())
+    )

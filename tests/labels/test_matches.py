@@ -7,7 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.labels.matches import MATCHES, folder_matches, margin_to_runner_up, merge_matches, read_matches
+from pipelines.labels.matches import (
+    MATCHES,
+    folder_matches,
+    margin_to_runner_up,
+    merge_matches,
+    read_matches,
+)
 
 MD5S = [f"{index:032x}" for index in range(4)]
 TRACKS = [f"TRAAAAA{index:011X}" for index in range(4)]
@@ -24,7 +30,10 @@ def test_match_scores():
 
 @pytest.mark.parametrize("blank", [" ", "\t", "    "])
 def test_matched_ids(blank):
-    table = read_matches(f"{MD5S[0]}{blank}{TRACKS[0]}\n\n{MD5S[1]}{blank}{TRACKS[1]}\r\n".encode(), "matched_ids.txt")
+    table = read_matches(
+        f"{MD5S[0]}{blank}{TRACKS[0]}\n\n{MD5S[1]}{blank}{TRACKS[1]}\r\n".encode(),
+        "matched_ids.txt",
+    )
     assert table["md5"].to_pylist() == MD5S[:2]
     assert table["track_id"].to_pylist() == TRACKS[:2]
     assert table["score"].null_count == 2
@@ -39,7 +48,9 @@ def test_matched_ids_of_lpd(real_data):
 
 def test_folders_of_the_cleansed_layout():
     table = folder_matches(MD5S[:3], [[TRACKS[0], TRACKS[1]], [], ["lpd_5_cleansed"]])
-    assert table.to_pylist() == [{"md5": MD5S[0], "track_id": track, "score": None} for track in TRACKS[:2]]
+    assert table.to_pylist() == [
+        {"md5": MD5S[0], "track_id": track, "score": None} for track in TRACKS[:2]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +70,9 @@ def test_what_is_no_match_scores_json_is_one_sentence(data):
     assert "fetch" in str(error.value) or "give" in str(error.value)
 
 
-@pytest.mark.parametrize("data", [b"", b"\n\n", b"abc TRAAAAA00000000000", MD5S[0].encode(), b"\xff\xfe a", b"<html>\n"])
+@pytest.mark.parametrize(
+    "data", [b"", b"\n\n", b"abc TRAAAAA00000000000", MD5S[0].encode(), b"\xff\xfe a", b"<html>\n"]
+)
 def test_what_is_no_id_list_is_one_sentence(data):
     with pytest.raises(ValueError, match=r"^ids\.txt"):
         read_matches(data, "ids.txt")
@@ -72,7 +85,9 @@ def test_an_md5_in_the_wrong_column_is_named():
 
 def test_merge_keeps_the_best_score_and_every_pair_once():
     one = pa.table([[MD5S[1], MD5S[0]], [TRACKS[0], TRACKS[0]], [0.4, 0.6]], MATCHES)
-    two = pa.table([[MD5S[0], MD5S[0], MD5S[2]], [TRACKS[0], TRACKS[1], TRACKS[2]], [0.7, None, 0.1]], MATCHES)
+    two = pa.table(
+        [[MD5S[0], MD5S[0], MD5S[2]], [TRACKS[0], TRACKS[1], TRACKS[2]], [0.7, None, 0.1]], MATCHES
+    )
     merged = merge_matches([one, two], 0.2)
     assert merged.to_pylist() == [
         {"md5": MD5S[0], "track_id": TRACKS[0], "score": 0.7},
@@ -84,8 +99,16 @@ def test_merge_keeps_the_best_score_and_every_pair_once():
 
 
 def runner_up(md5, work, score, row):
-    mine = [s for m, w, s in zip(md5, work, score, strict=True) if (m, w) == (md5[row], work[row]) and not math.isnan(s)]
-    others = [s for m, w, s in zip(md5, work, score, strict=True) if m == md5[row] and w != work[row] and not math.isnan(s)]
+    mine = [
+        s
+        for m, w, s in zip(md5, work, score, strict=True)
+        if (m, w) == (md5[row], work[row]) and not math.isnan(s)
+    ]
+    others = [
+        s
+        for m, w, s in zip(md5, work, score, strict=True)
+        if m == md5[row] and w != work[row] and not math.isnan(s)
+    ]
     return max(mine) - max(others) if mine and others else math.nan
 
 

@@ -20,7 +20,12 @@ TRACK = {
 
 def written(track=TRACK, starts=(0.0, 0.5), pitches=None) -> bytes:
     sink = io.BytesIO()
-    write_track(sink, track, np.array(starts), np.full((len(starts), 12), 0.5) if pitches is None else pitches)
+    write_track(
+        sink,
+        track,
+        np.array(starts),
+        np.full((len(starts), 12), 0.5) if pitches is None else pitches,
+    )
     return sink.getvalue()
 
 
@@ -51,11 +56,17 @@ def test_the_real_sample(msd_root):
         assert path == msd_root / track_path(row["track_id"])
         with h5py.File(path) as file:
             names, music = file["metadata/songs"][0], file["analysis/songs"][0]
-            assert (row["artist"].encode(), row["title"].encode()) == (names["artist_name"], names["title"])
+            assert (row["artist"].encode(), row["title"].encode()) == (
+                names["artist_name"],
+                names["title"],
+            )
             assert (row["duration"], row["key"]) == (music["duration"], music["key"])
             assert row["year"] == (file["musicbrainz/songs"][0]["year"] or None)
             starts, pitches, seconds = read_segments(path.read_bytes())
-            assert np.array_equal(pitches, file["analysis/segments_pitches"][()]) and seconds == music["duration"]
+            assert (
+                np.array_equal(pitches, file["analysis/segments_pitches"][()])
+                and seconds == music["duration"]
+            )
             assert len(starts) == len(pitches)
     assert len(paths) == 63
 
@@ -77,7 +88,9 @@ def test_the_summary_file_has_a_row_a_track(tmp_path, monkeypatch):
         read_segments(file)
 
 
-@pytest.mark.parametrize("data", [b"", b"not HDF5", written()[:3000], written()[: len(written()) // 2]])
+@pytest.mark.parametrize(
+    "data", [b"", b"not HDF5", written()[:3000], written()[: len(written()) // 2]]
+)
 def test_a_file_that_is_no_hdf5_is_bad_input(data):
     for read in (read_tracks, read_segments):
         with pytest.raises(BadInput, match="not"):
@@ -129,7 +142,9 @@ def test_a_claim_of_a_billion_segments_takes_no_memory():
     def change(file):
         del file["analysis/segments_start"], file["analysis/segments_pitches"]
         file.create_dataset("analysis/segments_start", shape=(10**9,), dtype="<f8", chunks=(1024,))
-        file.create_dataset("analysis/segments_pitches", shape=(10**9, 12), dtype="<f8", chunks=(1024, 12))
+        file.create_dataset(
+            "analysis/segments_pitches", shape=(10**9, 12), dtype="<f8", chunks=(1024, 12)
+        )
 
     with pytest.raises(BadInput, match="segments_start"):
         read_segments(changed(change))
@@ -147,13 +162,18 @@ def test_a_claim_of_a_billion_songs_takes_no_memory():
         read_tracks(changed(change))
 
 
-@pytest.mark.parametrize(("title", "chunks"), [("S100000", (1,)), ("S1024", (1_000_000,)), ("<i4", (1,)), (("S8", (2,)), (1,))])
+@pytest.mark.parametrize(
+    ("title", "chunks"),
+    [("S100000", (1,)), ("S1024", (1_000_000,)), ("<i4", (1,)), (("S8", (2,)), (1,))],
+)
 def test_a_row_of_another_form_is_bad_input(title, chunks):
     kind = np.dtype([("title", *title)] if isinstance(title, tuple) else [("title", title)])
 
     def change(file):
         del file["metadata/songs"]
-        file.create_dataset("metadata/songs", shape=(1,), maxshape=(None,), dtype=kind, chunks=chunks)
+        file.create_dataset(
+            "metadata/songs", shape=(1,), maxshape=(None,), dtype=kind, chunks=chunks
+        )
 
     with pytest.raises(BadInput):
         read_tracks(changed(change))

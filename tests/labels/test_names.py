@@ -38,7 +38,13 @@ def test_two_names(part, one, other):
 
 
 def test_normal_form_is_stable_and_keeps_nulls():
-    names = [name for _, *pair in SAME + OTHER for name in pair] + [None, "", "???", "夜に駆ける", "Ленинград"]
+    names = [name for _, *pair in SAME + OTHER for name in pair] + [
+        None,
+        "",
+        "???",
+        "夜に駆ける",
+        "Ленинград",
+    ]
     for part in (ARTIST, TITLE):
         once = normalise(pa.array(names), part)
         assert normalise(once, part).to_pylist() == once.to_pylist()
@@ -48,7 +54,9 @@ def test_normal_form_is_stable_and_keeps_nulls():
 
 def test_one_at_a_time_equals_the_column():
     names = [name for _, *pair in SAME + OTHER for name in pair]
-    assert normalise(pa.array(names), TITLE).to_pylist() == [normalise_one(name, TITLE) for name in names]
+    assert normalise(pa.array(names), TITLE).to_pylist() == [
+        normalise_one(name, TITLE) for name in names
+    ]
 
 
 def test_similarity_is_symmetric_and_bounded():
@@ -74,7 +82,9 @@ def test_read_names(real_data):
     assert [list(row.values()) for row in table.to_pylist()] == [line.split("\t") for line in lines]
 
 
-@pytest.mark.parametrize("data", [b"", b"md5\tartist\nx\ty\n", b"md5\tartist\ttitle\na\tb\n", b"\x00\xff\xfe"])
+@pytest.mark.parametrize(
+    "data", [b"", b"md5\tartist\nx\ty\n", b"md5\tartist\ttitle\na\tb\n", b"\x00\xff\xfe"]
+)
 def test_a_file_that_is_no_list_is_one_sentence(data):
     with pytest.raises(ValueError, match=r"names\.tsv is no tab-separated list"):
         read_names(data, "names.tsv")

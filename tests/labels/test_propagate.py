@@ -13,7 +13,12 @@ def labelled(*rows: dict) -> pa.Table:
     full = [base | {"song_id": f"s{index:02}"} | row for index, row in enumerate(rows)]
     for row in full:
         if row["valence"] is not None:
-            row.update(arousal=row["valence"], label_source="t:agree", unlabelled=None, msd_track_id=f"TR-{row['song_id']}")
+            row.update(
+                arousal=row["valence"],
+                label_source="t:agree",
+                unlabelled=None,
+                msd_track_id=f"TR-{row['song_id']}",
+            )
     return pa.Table.from_pylist(full, LABELLED)
 
 
@@ -21,12 +26,21 @@ def test_the_most_trusted_of_the_cluster_lends():
     best = {"valence": 0.9, "label_trust": 0.7, "trusted": True}
     rows = labelled({}, {"valence": 0.1, "label_trust": 0.6}, best, {"valence": 0.5})
     told = propagate(rows, np.array([0, 0, 0, 3]), np.array([True, False, False, True])).to_pylist()
-    assert told[0] == rows.to_pylist()[2] | {"song_id": "s00", "label_source": "t:agree lent by s02"}
+    assert told[0] == rows.to_pylist()[2] | {
+        "song_id": "s00",
+        "label_source": "t:agree lent by s02",
+    }
     assert told[1:] == rows.to_pylist()[1:]
 
 
 def test_only_borrowers_borrow_and_only_within_their_cluster():
-    rows = labelled({"valence": 0.2, "label_trust": 0.5}, {"valence": 0.1, "label_trust": 0.5}, {}, {}, {"unlabelled": "trust"})
+    rows = labelled(
+        {"valence": 0.2, "label_trust": 0.5},
+        {"valence": 0.1, "label_trust": 0.5},
+        {},
+        {},
+        {"unlabelled": "trust"},
+    )
     told = propagate(rows, np.array([0, 0, 0, 0, 4]), np.array([False, False, True, False, True]))
     assert told["valence"].to_pylist() == [0.2, 0.1, 0.2, None, None]
     assert told["unlabelled"].to_pylist() == [None, None, None, "no match", "trust"]
@@ -37,23 +51,39 @@ def test_only_borrowers_borrow_and_only_within_their_cluster():
 def test_lending_equals_the_loop(seed):
     rng = np.random.default_rng(seed)
     rows = [
-        {"valence": float(rng.random()), "label_trust": float(rng.integers(1, 4)) / 4} if rng.random() < 0.5 else {}
+        {"valence": float(rng.random()), "label_trust": float(rng.integers(1, 4)) / 4}
+        if rng.random() < 0.5
+        else {}
         for _ in range(30)
     ]
     cluster, borrows = rng.integers(0, 9, 30), rng.random(30) < 0.7
     before = labelled(*rows).to_pylist()
     for index, row in enumerate(propagate(labelled(*rows), cluster, borrows).to_pylist()):
         mine = [
-            other for other, one in zip(before, cluster, strict=True) if one == cluster[index] and other["valence"] is not None
+            other
+            for other, one in zip(before, cluster, strict=True)
+            if one == cluster[index] and other["valence"] is not None
         ]
         own = before[index]["valence"] is not None or not mine or not borrows[index]
-        lender = before[index] if own else min(mine, key=lambda other: (-other["label_trust"], other["song_id"]))
-        says = lender["label_source"] if own else f"{lender['label_source']} lent by {lender['song_id']}"
-        assert {name: row.get(name) for name in LENT} == {name: lender.get(name) for name in LENT} | {"label_source": says}
+        lender = (
+            before[index]
+            if own
+            else min(mine, key=lambda other: (-other["label_trust"], other["song_id"]))
+        )
+        says = (
+            lender["label_source"]
+            if own
+            else f"{lender['label_source']} lent by {lender['song_id']}"
+        )
+        assert {name: row.get(name) for name in LENT} == {
+            name: lender.get(name) for name in LENT
+        } | {"label_source": says}
 
 
 def test_nothing_to_lend():
     nobody = np.zeros(0, bool)
-    assert propagate(LABELLED.empty_table(), np.zeros(0, int), nobody).equals(LABELLED.empty_table())
+    assert propagate(LABELLED.empty_table(), np.zeros(0, int), nobody).equals(
+        LABELLED.empty_table()
+    )
     rows = labelled({}, {})
     assert propagate(rows, np.array([0, 0]), np.array([True, True])).equals(rows)

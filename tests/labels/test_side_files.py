@@ -1,4 +1,5 @@
-"""Side files of [affect] that are none, through `split`: one sentence, and nothing is written or touched."""
+"""Side files of [affect] that are none, through `split`: one sentence, and nothing is written or
+touched."""
 
 import json
 from pathlib import Path
@@ -19,8 +20,12 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("corpus")
     (root / "lpd").mkdir()
     for song in mock.songs(8, n_bars=4):
-        (root / "lpd" / f"{song.source_key}.npz").write_bytes(write_npz(song.notes, song.tempi, 96 * len(song.bars), song.source_key))
-    (root / "build.toml").write_text(f'name = "t"\nshards = 2\n[sources.lpd5]\nroot = "{root}/lpd"\n')
+        (root / "lpd" / f"{song.source_key}.npz").write_bytes(
+            write_npz(song.notes, song.tempi, 96 * len(song.bars), song.source_key)
+        )
+    (root / "build.toml").write_text(
+        f'name = "t"\nshards = 2\n[sources.lpd5]\nroot = "{root}/lpd"\n'
+    )
     (root / "split.toml").write_text('name = "t"\n[affect]\nthreshold = 0.5\n')
     assert main(["build", str(root / "build.toml"), "--out", str(root / "out"), *IN_PROCESS]) == 0
     return root
@@ -28,7 +33,18 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def split(corpus: Path, out: Path, *settings: str) -> int:
     flags = [word for setting in settings for word in ("--set", setting)]
-    return main(["split", str(corpus / "split.toml"), "--corpus", str(corpus / "out"), "--out", str(out), *flags, *IN_PROCESS])
+    return main(
+        [
+            "split",
+            str(corpus / "split.toml"),
+            "--corpus",
+            str(corpus / "out"),
+            "--out",
+            str(out),
+            *flags,
+            *IN_PROCESS,
+        ]
+    )
 
 
 @pytest.mark.parametrize(
@@ -47,7 +63,13 @@ def split(corpus: Path, out: Path, *settings: str) -> int:
     ],
 )
 def test_a_file_that_is_none_is_one_sentence_and_nothing_is_written(
-    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], setting: str, name: str, data: bytes, says: str
+    corpus: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    setting: str,
+    name: str,
+    data: bytes,
+    says: str,
 ) -> None:
     (tmp_path / name).write_bytes(data)
     value = f"['{tmp_path / name}']" if setting in ("labels", "matches") else str(tmp_path / name)
@@ -59,9 +81,13 @@ def test_a_file_that_is_none_is_one_sentence_and_nothing_is_written(
 
 def test_a_finished_split_is_not_touched_by_a_bad_file(corpus: Path, tmp_path: Path) -> None:
     assert split(corpus, tmp_path / "out") == 0
-    before = {path: path.read_bytes() for path in sorted((tmp_path / "out").rglob("*")) if path.is_file()}
+    before = {
+        path: path.read_bytes() for path in sorted((tmp_path / "out").rglob("*")) if path.is_file()
+    }
     assert split(corpus, tmp_path / "out", f"affect.labels=['{tmp_path}/none.csv']") == 2
-    assert {path: path.read_bytes() for path in sorted((tmp_path / "out").rglob("*")) if path.is_file()} == before
+    assert {
+        path: path.read_bytes() for path in sorted((tmp_path / "out").rglob("*")) if path.is_file()
+    } == before
 
 
 @pytest.mark.parametrize(
@@ -84,11 +110,18 @@ def test_labels_of_which_none_is_left_are_told_and_make_no_release(
     assert not (tmp_path / "out" / "release").exists()
 
 
-def test_refused_rows_are_counted_by_what_is_wrong_not_by_value(corpus: Path, tmp_path: Path) -> None:
+def test_refused_rows_are_counted_by_what_is_wrong_not_by_value(
+    corpus: Path, tmp_path: Path
+) -> None:
     md5 = next((corpus / "lpd").iterdir()).stem
     rows = [f"{md5},0.5,0.5", *(f"{i:032x},{i},0.5" for i in range(100, 130))]
     (tmp_path / "x.csv").write_text("\n".join(["md5,valence,energy", *rows]) + "\n")
-    everything = [f"affect.labels=['{tmp_path}/x.csv']", "splits.train=1.0", "splits.validation=0.0", "splits.test=0.0"]
+    everything = [
+        f"affect.labels=['{tmp_path}/x.csv']",
+        "splits.train=1.0",
+        "splits.validation=0.0",
+        "splits.test=0.0",
+    ]
     assert split(corpus, tmp_path / "out", *everything) == 0
     manifest = json.loads((tmp_path / "out" / "release" / "manifest.json").read_text())
     assert manifest["metadata"]["refused"] == {"valence is not in [0, 1]": 30}

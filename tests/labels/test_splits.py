@@ -1,4 +1,5 @@
-"""Splits, ranks and judges by hash: shares, nesting, independence, and stability against a written-out sha256."""
+"""Splits, ranks and judges by hash: shares, nesting, independence, and stability against a
+written-out sha256."""
 
 import hashlib
 
@@ -24,7 +25,9 @@ def test_shares_are_kept(seed):
 def test_a_new_seed_moves_groups_and_the_old_one_does_not():
     first = [split_of(name, 0, Shares()) for name in IDS]
     assert first == [split_of(name, 0, Shares()) for name in IDS]
-    moved = sum(a != b for a, b in zip(first, (split_of(name, 1, Shares()) for name in IDS), strict=True))
+    moved = sum(
+        a != b for a, b in zip(first, (split_of(name, 1, Shares()) for name in IDS), strict=True)
+    )
     assert abs(moved / len(IDS) - (1 - 0.64 - 0.01 - 0.01)) < 0.02
 
 

@@ -13,12 +13,16 @@ TRACKS = [f"TRAAAAA{index:011X}" for index in range(9)]
 SPOTIFY = [f"{index:022d}" for index in range(4)]
 
 
-def table(*rows: str, header: str = "track_id,valence,energy", name: str = "tables/mine.csv", **options):
+def table(
+    *rows: str, header: str = "track_id,valence,energy", name: str = "tables/mine.csv", **options
+):
     return read_labels("\n".join([header, *rows]).encode(), name, **options)
 
 
 def test_the_real_table_row_by_row(real_data):
-    read = read_labels((real_data / "msd_spotify_features.csv").read_bytes(), "msd_spotify_features.csv")
+    read = read_labels(
+        (real_data / "msd_spotify_features.csv").read_bytes(), "msd_spotify_features.csv"
+    )
     with (real_data / "msd_spotify_features.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     expected = [
@@ -57,7 +61,9 @@ def test_a_bad_row_is_refused_and_the_rest_stays(row, why):
     assert read.labels["id"].to_pylist() == [TRACKS[1], TRACKS[2]]
     assert read.refused.schema == REFUSED
     (refused,) = read.refused.to_pylist()
-    assert (refused["file"], refused["row"]) == ("tables/mine.csv", 2) and refused["why"].startswith(why)
+    assert (refused["file"], refused["row"]) == ("tables/mine.csv", 2) and refused[
+        "why"
+    ].startswith(why)
 
 
 def test_doubled_ids():
@@ -72,7 +78,12 @@ def test_doubled_ids():
 
 
 def test_missing_values_are_counted_not_refused():
-    read = table(*(f"{TRACKS[index]},{value},0.5" for index, value in enumerate(["", "nan", "NA", "null", " ", "0.0", "0"])))
+    read = table(
+        *(
+            f"{TRACKS[index]},{value},0.5"
+            for index, value in enumerate(["", "nan", "NA", "null", " ", "0.0", "0"])
+        )
+    )
     assert (len(read.labels), len(read.refused), read.n_missing) == (0, 0, 7)
 
 
@@ -86,7 +97,10 @@ def test_missing_values_are_counted_not_refused():
         (b"track_id,valence,energy\nx,0.5\n", "cannot be read"),
         (b"track_id,valence,valence,energy\nx,1,1,1\n", "twice"),
         (b"\x89HDF\r\n\x1a\n\x00\x00", "cannot be read|lacks a column"),
-        ("track_id,valence,energy\nTR\u00e9,0.5,0.5\n".encode("utf-16"), "cannot be read|lacks a column"),
+        (
+            "track_id,valence,energy\nTR\u00e9,0.5,0.5\n".encode("utf-16"),
+            "cannot be read|lacks a column",
+        ),
     ],
 )
 def test_a_file_that_is_no_label_table_is_one_sentence(data, says):
@@ -112,7 +126,9 @@ def test_parquet_of_any_numeric_type():
         energy=pa.array([1, 0, 1], pa.int8()), source=["a", "b", None],
     )  # fmt: skip
     read = read_labels(data, "x.parquet")
-    assert read.labels.to_pylist() == [{"key": "track_id", "id": TRACKS[0], "valence": 0.5, "arousal": 1.0, "source": "a"}]
+    assert read.labels.to_pylist() == [
+        {"key": "track_id", "id": TRACKS[0], "valence": 0.5, "arousal": 1.0, "source": "a"}
+    ]
     assert (len(read.refused), read.n_missing) == (1, 1)
 
 
@@ -142,14 +158,19 @@ def test_the_first_table_that_has_a_label_wins():
 
 
 def test_blanks_around_an_id_are_no_part_of_it():
-    read = table(f" {TRACKS[0]} ,0.1,0.1,One, {SPOTIFY[0]} ", header="track_id,valence,energy,title,spotify_id")
+    read = table(
+        f" {TRACKS[0]} ,0.1,0.1,One, {SPOTIFY[0]} ",
+        header="track_id,valence,energy,title,spotify_id",
+    )
     for ids in (read.labels["id"], read.tracks["track_id"], read.links["track_id"]):
         assert ids.to_pylist() == TRACKS[:1]
     assert read.links["spotify_id"].to_pylist() == SPOTIFY[:1]
 
 
 def test_labels_by_md5():
-    labels = prefer([table(f"{'a' * 32},0.1,0.1", header="md5,valence,energy"), table(f"{TRACKS[0]},0.9,0.9")])
+    labels = prefer(
+        [table(f"{'a' * 32},0.1,0.1", header="md5,valence,energy"), table(f"{TRACKS[0]},0.9,0.9")]
+    )
     assert labels["key"].to_pylist() == ["md5", "track_id"]
 
 

@@ -19,10 +19,14 @@ def one_class(value: float | None, threshold: float, margin: float) -> int | Non
     return None if abs(value - threshold) < margin else int(value > threshold)
 
 
-@pytest.mark.parametrize(("threshold", "margin"), list(itertools.product([0.5, 0.496, 0.0, 1.0], [0.0, 0.05, 0.1])))
+@pytest.mark.parametrize(
+    ("threshold", "margin"), list(itertools.product([0.5, 0.496, 0.0, 1.0], [0.0, 0.05, 0.1]))
+)
 def test_classes_equal_the_rule_row_by_row(threshold, margin):
     values = np.array([*np.arange(0, 1001) / 1000, math.nan])
-    assert classify(values, threshold, margin).to_pylist() == [one_class(v, threshold, margin) for v in values]
+    assert classify(values, threshold, margin).to_pylist() == [
+        one_class(v, threshold, margin) for v in values
+    ]
 
 
 def test_margin_is_the_same_on_both_sides():
@@ -38,7 +42,9 @@ def test_values_stored_as_float32_fall_on_the_same_side():
 
 
 def test_quadrants_by_name():
-    songs = pa.table({"valence": [0.9, 0.1, 0.1, 0.9, None, 0.9], "arousal": [0.9, 0.9, 0.1, 0.1, 0.9, None]})
+    songs = pa.table(
+        {"valence": [0.9, 0.1, 0.1, 0.9, None, 0.9], "arousal": [0.9, 0.9, 0.1, 0.1, 0.9, None]}
+    )
     told = apply_rule(songs, Thresholds(0.5, 0.5, 0.0, "fixed", 0))
     assert told["quadrant"].to_pylist() == ["happy", "tense", "sad", "calm", None, None]
     assert told["valence_class"].to_pylist() == [V1, V0, V0, V1, None, V1]

@@ -11,7 +11,12 @@ def test_unique_tracks():
     table = read_unique_tracks(data, "unique_tracks.txt")
     assert table.schema == TRACKS
     assert table.select(["track_id", "song_id", "artist", "title"]).to_pylist() == [
-        {"track_id": "TR1", "song_id": "SO1", "artist": "Faster Pussy cat", "title": "Silent Night"},
+        {
+            "track_id": "TR1",
+            "song_id": "SO1",
+            "artist": "Faster Pussy cat",
+            "title": "Silent Night",
+        },
         {"track_id": "TR2", "song_id": "SO2", "artist": "Søren", "title": "A<SEP>B"},
     ]
     assert table["duration"].null_count == 2
@@ -21,15 +26,29 @@ def test_a_line_separator_within_a_title_ends_no_line():
     assert len(read_unique_tracks("TR1<SEP>SO1<SEP>A<SEP>B\u2028C\x0bD\n".encode(), "u.txt")) == 1
 
 
-@pytest.mark.parametrize("data", [b"", b"TR1,SO1,A,B\n", b"TR1<SEP>SO1<SEP>A\n", b"\xff<SEP><SEP><SEP>\n"])
+@pytest.mark.parametrize(
+    "data", [b"", b"TR1,SO1,A,B\n", b"TR1<SEP>SO1<SEP>A\n", b"\xff<SEP><SEP><SEP>\n"]
+)
 def test_another_file_is_one_sentence(data):
     with pytest.raises(ValueError, match=r"^u\.txt is not MSD's unique_tracks\.txt"):
         read_unique_tracks(data, "u.txt")
 
 
 def test_merge_takes_each_value_from_the_first_that_has_it():
-    one = pa.table({"track_id": ["TR2", "TR1", "TR1"], "title": [None, "one", "again"], "tempo": [100.0, None, 7.0]})
-    two = pa.table({"track_id": ["TR1", "TR2", "TR3"], "title": ["uno", "dos", "tres"], "tempo": [1.0, 2.0, None]})
+    one = pa.table(
+        {
+            "track_id": ["TR2", "TR1", "TR1"],
+            "title": [None, "one", "again"],
+            "tempo": [100.0, None, 7.0],
+        }
+    )
+    two = pa.table(
+        {
+            "track_id": ["TR1", "TR2", "TR3"],
+            "title": ["uno", "dos", "tres"],
+            "tempo": [1.0, 2.0, None],
+        }
+    )
     merged = merge_tracks([one, two])
     assert merged.schema == TRACKS
     assert merged.select(["track_id", "title", "tempo"]).to_pylist() == [

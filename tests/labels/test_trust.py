@@ -1,4 +1,5 @@
-"""label_trust: each piece of evidence by itself, their sum by hand, and the fit of the weight of agreement."""
+"""label_trust: each piece of evidence by itself, their sum by hand, and the fit of the weight of
+agreement."""
 
 import math
 
@@ -6,7 +7,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.labels.trust import AUDIT, EVIDENCE, WEIGHTS, label_trust, fit_agreement, key_distance, tempo_gap, trust_without_name
+from pipelines.labels.trust import (
+    AUDIT,
+    EVIDENCE,
+    WEIGHTS,
+    fit_agreement,
+    key_distance,
+    label_trust,
+    tempo_gap,
+    trust_without_name,
+)
 
 
 def trust(**row) -> dict:
@@ -56,9 +66,22 @@ def test_each_piece_adds_what_the_table_says(row, adds):
 
 
 def test_pieces_add_up_and_are_listed():
-    told = trust(n_agreeing=1, n_rivals=1, title_likeness=1.0, artist_likeness=1.0, song_bpm=100.0, track_bpm=120.0)
-    assert told["label_trust"] == pytest.approx(1 / (1 + math.exp(-(PLAIN + 1.61 - 1.45 + 4.0 - 1.0))), abs=1e-6)
-    assert told["evidence"] == ["matches=+1-1 (+0.66)", "name=title+artist (+4.00)", "tempo=0.263 (-1.00)"]
+    told = trust(
+        n_agreeing=1,
+        n_rivals=1,
+        title_likeness=1.0,
+        artist_likeness=1.0,
+        song_bpm=100.0,
+        track_bpm=120.0,
+    )
+    assert told["label_trust"] == pytest.approx(
+        1 / (1 + math.exp(-(PLAIN + 1.61 - 1.45 + 4.0 - 1.0))), abs=1e-6
+    )
+    assert told["evidence"] == [
+        "matches=+1-1 (+0.66)",
+        "name=title+artist (+4.00)",
+        "tempo=0.263 (-1.00)",
+    ]
     assert told["trusted"] is True
     assert trust()["trusted"] is False and trust()["evidence"] == ["matches=+0-0 (+0.50)"]
 
@@ -67,22 +90,35 @@ def test_what_trust_would_be_without_the_name_is_told_by_the_list():
     facts = {"n_agreeing": 1, "song_bpm": 100.0, "track_bpm": 120.0, "chroma": 0.4}
     for likeness, found in ((1.0, "title+artist"), (0.1, "other")):
         named = trust(title_likeness=likeness, artist_likeness=likeness, **facts)
-        assert trust_without_name(named["evidence"]) == (found, pytest.approx(trust(**facts)["label_trust"], abs=1e-6))
+        assert trust_without_name(named["evidence"]) == (
+            found,
+            pytest.approx(trust(**facts)["label_trust"], abs=1e-6),
+        )
     assert trust_without_name(trust(**facts)["evidence"]) is None
-    assert trust_without_name([]) is None and trust_without_name(["label=of the song itself"]) is None
+    assert (
+        trust_without_name([]) is None and trust_without_name(["label=of the song itself"]) is None
+    )
 
 
 def test_rows_do_not_see_each_other():
-    rows = [{"n_agreeing": index % 3, "n_rivals": index % 2, "chroma": index / 10} for index in range(10)]
+    rows = [
+        {"n_agreeing": index % 3, "n_rivals": index % 2, "chroma": index / 10}
+        for index in range(10)
+    ]
     rows = [dict.fromkeys(EVIDENCE.names) | row for row in rows]
     together = label_trust(pa.Table.from_pylist(rows, EVIDENCE), 0.5)
     alone = [label_trust(pa.Table.from_pylist([row], EVIDENCE), 0.5) for row in rows]
     assert pa.concat_tables(alone).equals(together)
 
 
-@pytest.mark.parametrize(("song", "track", "gap"), [(60, 60, 0), (60, 120, 0), (120, 60, 0), (60, 240, 1), (90, 60, 0.415)])
+@pytest.mark.parametrize(
+    ("song", "track", "gap"),
+    [(60, 60, 0), (60, 120, 0), (120, 60, 0), (60, 240, 1), (90, 60, 0.415)],
+)
 def test_tempo_allows_an_octave_and_no_more(song, track, gap):
-    assert tempo_gap(np.array([float(song)]), np.array([float(track)]))[0] == pytest.approx(gap, abs=1e-3)
+    assert tempo_gap(np.array([float(song)]), np.array([float(track)]))[0] == pytest.approx(
+        gap, abs=1e-3
+    )
 
 
 def test_tempo_of_nothing_is_unknown():

@@ -1,4 +1,5 @@
-"""croissant: the checker of the specification's own tool is content, and what it describes is what is there."""
+"""croissant: the checker of the specification's own tool is content, and what it describes is
+what is there."""
 
 import hashlib
 import json
@@ -17,7 +18,9 @@ from schemas.row import RELEASE
 from schemas.settings import SettingsError
 
 # The checker's own dependencies still use what newer versions of each other call old.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
+)
 
 
 def check(path: Path) -> tuple[set[str], set[str]]:
@@ -58,9 +61,13 @@ def test_fields_are_the_schema(manifest: dict[str, Any]) -> None:
 def test_hashes_are_those_of_the_files(labelled: Path, manifest: dict[str, Any]) -> None:
     release = labelled / "release"
     shards = [one for one in croissant(manifest)["distribution"] if one["@type"] == "cr:FileObject"]
-    assert {one["contentUrl"] for one in shards} == {f"data/{path.name}" for path in (release / "data").iterdir()}
+    assert {one["contentUrl"] for one in shards} == {
+        f"data/{path.name}" for path in (release / "data").iterdir()
+    }
     for one in shards:
-        assert one["sha256"] == hashlib.sha256((release / one["contentUrl"]).read_bytes()).hexdigest()
+        assert (
+            one["sha256"] == hashlib.sha256((release / one["contentUrl"]).read_bytes()).hexdigest()
+        )
 
 
 def test_the_tool_reads_the_rows(labelled: Path, manifest: dict[str, Any]) -> None:
@@ -68,10 +75,17 @@ def test_the_tool_reads_the_rows(labelled: Path, manifest: dict[str, Any]) -> No
 
     dataset = mlcroissant.Dataset(jsonld=str(labelled / "release" / "croissant.json"))
     read = list(dataset.records(record_set="test"))
-    wanted = [row for path in sorted((labelled / "release" / "data").glob("test-*")) for row in pq.read_table(path).to_pylist()]
+    wanted = [
+        row
+        for path in sorted((labelled / "release" / "data").glob("test-*"))
+        for row in pq.read_table(path).to_pylist()
+    ]
     assert len(read) == len(wanted) == manifest["splits"]["test"]
     for row, other in zip(read, wanted, strict=True):
-        assert row["test/song_id"].decode() == other["song_id"] and list(row["test/remi"]) == other["remi"]
+        assert (
+            row["test/song_id"].decode() == other["song_id"]
+            and list(row["test/remi"]) == other["remi"]
+        )
 
 
 def test_version_moves_with_the_bytes(manifest: dict[str, Any]) -> None:
@@ -84,14 +98,30 @@ def test_version_moves_with_the_bytes(manifest: dict[str, Any]) -> None:
 def test_lineage_has_the_shape_of_a_run_event(manifest: dict[str, Any]) -> None:
     event = lineage(manifest)
     # What the specification's RunEvent requires, and what it may have.
-    assert event.keys() == {"eventTime", "producer", "schemaURL", "run", "job", "eventType", "inputs", "outputs"}
+    assert event.keys() == {
+        "eventTime",
+        "producer",
+        "schemaURL",
+        "run",
+        "job",
+        "eventType",
+        "inputs",
+        "outputs",
+    }
     assert datetime.fromisoformat(event["eventTime"]).tzinfo and uuid.UUID(event["run"]["runId"])
     assert manifest["lineage"] == event
-    rows = {one["name"]: one["outputFacets"]["outputStatistics"]["rowCount"] for one in event["outputs"]}
+    rows = {
+        one["name"]: one["outputFacets"]["outputStatistics"]["rowCount"] for one in event["outputs"]
+    }
     assert rows == {f"tiny/{split}": n for split, n in manifest["splits"].items()}
     pins = [*manifest["ingest"]["pins"], *manifest["metadata"]["pins"]]
-    assert [one["facets"]["moodroll_pin"]["sha256"] for one in event["inputs"]] == [pin["sha256"] for pin in pins]
-    for facets in [event["run"]["facets"], *(one["facets"] for one in [*event["inputs"], *event["outputs"]])]:
+    assert [one["facets"]["moodroll_pin"]["sha256"] for one in event["inputs"]] == [
+        pin["sha256"] for pin in pins
+    ]
+    for facets in [
+        event["run"]["facets"],
+        *(one["facets"] for one in [*event["inputs"], *event["outputs"]]),
+    ]:
         assert all(facet.keys() >= {"_producer", "_schemaURL"} for facet in facets.values())
 
 
@@ -103,7 +133,9 @@ def test_a_release_is_dated_by_the_environment_or_by_the_version_never_by_the_cl
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     assert dated() == "2023-11-14T22:13:20Z"
     moved = {**manifest, "dated": dated()}
-    assert lineage(moved)["eventTime"] == dated() and croissant(moved)["datePublished"] == "2023-11-14"
+    assert (
+        lineage(moved)["eventTime"] == dated() and croissant(moved)["datePublished"] == "2023-11-14"
+    )
     for wrong in ("soon", "1e9", "9" * 30):
         monkeypatch.setenv("SOURCE_DATE_EPOCH", wrong)
         with pytest.raises(SettingsError, match="SOURCE_DATE_EPOCH must be seconds"):

@@ -42,7 +42,14 @@ def test_profiles_are_those_of_music21(name, analysis):
 
 
 def test_every_profile_has_its_triad_on_top():
-    for name in ("albrecht_shanahan", "temperley", "aarden_essen", "bellman_budge", "krumhansl_kessler", "sapp_simple"):
+    for name in (
+        "albrecht_shanahan",
+        "temperley",
+        "aarden_essen",
+        "bellman_budge",
+        "krumhansl_kessler",
+        "sapp_simple",
+    ):
         profile = key_profile(name)
         assert set(profile[0].argsort()[-2:]) <= {0, 4, 7}
         assert profile[12, 3] > profile[12, 4] and profile[0, 4] > profile[0, 3]

@@ -26,9 +26,15 @@ def slow_tokens(song: Song, every_beat: bool = False) -> list[str]:
         first = True
         for position in range(16):
             here = [
-                (int(note["track"]), int(note["pitch"]), int(note["velocity"]), int(grid.sixteenths[index]))
+                (
+                    int(note["track"]),
+                    int(note["pitch"]),
+                    int(note["velocity"]),
+                    int(grid.sixteenths[index]),
+                )
                 for index, note in enumerate(song.notes)
-                if (grid.bar[index], grid.position[index]) == (bar, position) and 21 <= note["pitch"] <= 108
+                if (grid.bar[index], grid.position[index]) == (bar, position)
+                and 21 <= note["pitch"] <= 108
             ]
             if not here:
                 continue
@@ -100,7 +106,8 @@ def decoded_notes(song: Song) -> list[tuple[int, ...]]:
     decoded = decode(remi.tokens, song.bars)
     assert decoded.ignored == 0
     return sorted(
-        tuple(int(note[name]) for name in ("start", "track", "pitch", "duration", "velocity")) for note in decoded.notes
+        tuple(int(note[name]) for name in ("start", "track", "pitch", "duration", "velocity"))
+        for note in decoded.notes
     )
 
 
@@ -171,7 +178,11 @@ def test_every_real_song_comes_back_from_its_tokens(lpd_root: Path, nottingham_r
             assert np.array_equal(start[kept][order], decoded.notes["start"])
             assert np.array_equal(song.notes["pitch"][kept][order], decoded.notes["pitch"])
             assert np.array_equal(song.notes["track"][kept][order], decoded.notes["track"])
-            assert np.array_equal(np.minimum(grid.sixteenths[kept][order], 16) * 6, decoded.notes["duration"])
-            assert np.array_equal((song.notes["velocity"][kept][order] - 1) // 2 * 2 + 1, decoded.notes["velocity"])
+            assert np.array_equal(
+                np.minimum(grid.sixteenths[kept][order], 16) * 6, decoded.notes["duration"]
+            )
+            assert np.array_equal(
+                (song.notes["velocity"][kept][order] - 1) // 2 * 2 + 1, decoded.notes["velocity"]
+            )
             n_songs += 1
     assert n_songs == 3848 + 1034

@@ -31,7 +31,15 @@ class Outer:
 
 
 def test_a_table_becomes_a_dataclass() -> None:
-    table = {"name": "x", "share": 1, "kind": "b", "limit": 3, "words": ["p", "q"], "threshold": 0.4, "inner": {"width": 2}}
+    table = {
+        "name": "x",
+        "share": 1,
+        "kind": "b",
+        "limit": 3,
+        "words": ["p", "q"],
+        "threshold": 0.4,
+        "inner": {"width": 2},
+    }
     assert build(Outer, table) == Outer("x", 1.0, "b", 3, ("p", "q"), 0.4, Inner(2))
     assert build(Outer, {"name": "x"}) == Outer("x")
 
@@ -59,7 +67,12 @@ def test_what_does_not_fit_is_refused_by_name(table: dict[str, Any], says: str) 
 def test_overrides_lay_values_over_and_leave_the_tables_alone() -> None:
     tables = {"name": "x", "inner": {"width": 1}}
     laid = override(tables, ["name=a word", "inner.width=5", "words=['p']", "new.deep.key=0.5"])
-    assert laid == {"name": "a word", "inner": {"width": 5}, "words": ["p"], "new": {"deep": {"key": 0.5}}}
+    assert laid == {
+        "name": "a word",
+        "inner": {"width": 5},
+        "words": ["p"],
+        "new": {"deep": {"key": 0.5}},
+    }
     assert tables == {"name": "x", "inner": {"width": 1}}
     for wrong in ("name", "=3", "name.sub=3"):
         with pytest.raises(SettingsError, match="--set"):

@@ -7,7 +7,10 @@ from schemas.song import Song, covered_ticks, make_notes, make_tempi, regular_ba
 
 
 def remade(song: Song, **changes: object) -> Song:
-    fields = {name: getattr(song, name) for name in ("source", "key", "notes", "bars", "tempi", "meter_source")}
+    fields = {
+        name: getattr(song, name)
+        for name in ("source", "key", "notes", "bars", "tempi", "meter_source")
+    }
     return Song(**{**fields, **changes})
 
 
@@ -25,7 +28,10 @@ def test_arrays_are_read_only() -> None:
         ({"notes": make_notes([0], [6], [128], [80], [1])}, "pitch over 127"),
         ({"notes": make_notes([0], [6], [60], [0], [1])}, "velocity outside"),
         ({"notes": make_notes([0], [6], [60], [80], [5])}, "track outside"),
-        ({"notes": make_notes([0, 6], [6, 6], [60, 60], [80, 80], [1, 1])[::-1].copy()}, "not sorted"),
+        (
+            {"notes": make_notes([0, 6], [6, 6], [60, 60], [80, 80], [1, 1])[::-1].copy()},
+            "not sorted",
+        ),
         ({"notes": make_notes([0], [97], [60], [80], [1])}, "bars end at tick"),
         ({"notes": make_notes([94], [1], [60], [80], [1])}, "bars end at tick"),
         ({"bars": regular_bars(96)[1:]}, "without gaps"),
@@ -60,7 +66,9 @@ def test_the_grid_is_the_nearest_sixteenth_of_the_nearest_bar() -> None:
         for note, bar, position, sixteenths, moved in zip(
             song.notes, grid.bar, grid.position, grid.sixteenths, grid.moved, strict=True
         ):
-            sixteenth = int(np.floor(note["start"] / 6 + 0.5))  # bars of 96 ticks: the grid is one ruler
+            sixteenth = int(
+                np.floor(note["start"] / 6 + 0.5)
+            )  # bars of 96 ticks: the grid is one ruler
             assert (bar, position) == divmod(sixteenth, 16)
             assert moved == sixteenth * 6 - note["start"]
             assert sixteenths == max(1, int(np.floor(note["duration"] / 6 + 0.5)))

@@ -25,7 +25,9 @@ def read(root: Path, midi_info: str = "") -> dict[str, Song]:
     config = Lpd5Config(str(root), midi_info)
     found = items(BeamFiles(), config)
     return {
-        item.key: parse(item, tuple(BeamFiles().read(str(root), path) for path in item.paths), config, Limits())
+        item.key: parse(
+            item, tuple(BeamFiles().read(str(root), path) for path in item.paths), config, Limits()
+        )
         for item in found
     }
 
@@ -73,7 +75,12 @@ def test_midi_info_gives_meter_and_first_beat(tmp_path: Path) -> None:
     put(tmp_path / "a" / f"{A}.npz", TUNE)
     put(tmp_path / "b" / f"{B}.npz", TUNE)
     side = tmp_path / "midi_info.json"
-    entry = {"constant_time_signature": "3/4", "first_beat_time": 0.5, "num_time_signature_change": 1, "constant_tempo": 120.0}
+    entry = {
+        "constant_time_signature": "3/4",
+        "first_beat_time": 0.5,
+        "num_time_signature_change": 1,
+        "constant_tempo": 120.0,
+    }
     side.write_text(json.dumps({A: entry, B: {**entry, "constant_time_signature": None}}))
     songs = read(tmp_path, str(side))
     # Half a second at 120 is a quarter: a pick-up of 24 ticks before bars of 72.
@@ -84,17 +91,26 @@ def test_midi_info_gives_meter_and_first_beat(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("signature", "first_beat", "starts"),
-    [("3/4", 2.5, [0, 48, 120, 192]), ("4/4", 4.0, [0, 96, 192, 288]), ("3/4", 100.0, [0, 72, 144, 216])],
+    [
+        ("3/4", 2.5, [0, 48, 120, 192]),
+        ("4/4", 4.0, [0, 96, 192, 288]),
+        ("3/4", 100.0, [0, 72, 144, 216]),
+    ],
 )
 def test_a_silence_before_the_first_beat_is_in_bars(
     tmp_path: Path, signature: str, first_beat: float, starts: list[int]
 ) -> None:
     put(tmp_path / "a" / f"{A}.npz", TUNE)
-    (tmp_path / "info.json").write_text(json.dumps({A: {"constant_time_signature": signature, "first_beat_time": first_beat}}))
+    (tmp_path / "info.json").write_text(
+        json.dumps({A: {"constant_time_signature": signature, "first_beat_time": first_beat}})
+    )
     assert read(tmp_path, str(tmp_path / "info.json"))[A].bars["start"].tolist()[:4] == starts
 
 
-@pytest.mark.parametrize("odd", [{"constant_time_signature": "4/64"}, {"first_beat_time": 1e6}, {"first_beat_time": -1.0}])
+@pytest.mark.parametrize(
+    "odd",
+    [{"constant_time_signature": "4/64"}, {"first_beat_time": 1e6}, {"first_beat_time": -1.0}],
+)
 def test_one_odd_meter_costs_its_song_the_meter(tmp_path: Path, odd: dict[str, object]) -> None:
     put(tmp_path / "a" / f"{A}.npz", TUNE)
     put(tmp_path / "b" / f"{B}.npz", TUNE)
@@ -105,7 +121,8 @@ def test_one_odd_meter_costs_its_song_the_meter(tmp_path: Path, odd: dict[str, o
 
 
 @pytest.mark.parametrize(
-    "text", ["<html>", "[1]", '{"x": {"first_beat_time": 0}}', '{"x": {"constant_time_signature": "4/0"}}']
+    "text",
+    ["<html>", "[1]", '{"x": {"first_beat_time": 0}}', '{"x": {"constant_time_signature": "4/0"}}'],
 )
 def test_a_side_file_that_is_not_lpd_s_is_refused(tmp_path: Path, text: str) -> None:
     put(tmp_path / "a" / f"{A}.npz", TUNE)

@@ -1,4 +1,5 @@
-"""The three layouts of Nottingham, listed and read; jukedeck's MIDI files against the ABC tunes of their numbers."""
+"""The three layouts of Nottingham, listed and read; jukedeck's MIDI files against the ABC tunes
+of their numbers."""
 
 import hashlib
 from collections import Counter
@@ -28,7 +29,10 @@ class Folder:
         self.n_read = 0
 
     def walk(self, root: str) -> list[FileInfo]:
-        return [FileInfo(path, None if blob is None else len(blob)) for path, blob in sorted(self.contents.items())]
+        return [
+            FileInfo(path, None if blob is None else len(blob))
+            for path, blob in sorted(self.contents.items())
+        ]
 
     def read(self, root: str, path: str) -> bytes:
         self.n_read += 1
@@ -39,7 +43,10 @@ class Folder:
 
     def songs(self, config: NottinghamConfig) -> dict[str, Song]:
         found = items(self, config)
-        return {item.key: parse(item, tuple(self.read("", path) for path in item.paths), config, LIMITS) for item in found}
+        return {
+            item.key: parse(item, tuple(self.read("", path) for path in item.paths), config, LIMITS)
+            for item in found
+        }
 
 
 def on_disk(root: Path) -> Folder:
@@ -66,11 +73,22 @@ class TestAbc:
         ]  # fmt: skip
 
     def test_a_file_may_bear_the_name_that_a_second_one_is_given(self) -> None:
-        files = Folder({f"{folder}/{name}.mid": b"" for folder, name in (("test", "x.2"), ("train", "x"), ("valid", "x"))})
-        assert [item.key for item in items(files, NottinghamConfig(layout="lisa"))] == ["x", "x.2", "x.3"]
+        files = Folder(
+            {
+                f"{folder}/{name}.mid": b""
+                for folder, name in (("test", "x.2"), ("train", "x"), ("valid", "x"))
+            }
+        )
+        assert [item.key for item in items(files, NottinghamConfig(layout="lisa"))] == [
+            "x",
+            "x.2",
+            "x.3",
+        ]
 
     def test_song(self) -> None:
-        song = Folder({"slip.abc": ("M:9/8\n\n" + ONE + "\n" + TWO).encode()}).songs(NottinghamConfig())["slip-1"]
+        song = Folder({"slip.abc": ("M:9/8\n\n" + ONE + "\n" + TWO).encode()}).songs(
+            NottinghamConfig()
+        )["slip-1"]
         assert (song.title, song.artist, song.genre) == ("One", "Trad.", "slip jig")
         assert song.meter_source == "score" and song.song_id == "nottingham:slip-1"
         assert [tuple(bar) for bar in song.bars.tolist()][:2] == [(0, 12, 6, 8), (12, 72, 6, 8)]
@@ -79,15 +97,28 @@ class TestAbc:
     def test_sha256_is_of_the_tunes_text_alone(self) -> None:
         alone = Folder({"a.abc": ONE.encode()}).songs(NottinghamConfig())["a-1"]
         among = Folder({"a.abc": (ONE + "\n\n" + TWO).encode()}).songs(NottinghamConfig())["a-1"]
-        assert alone.source_sha256 == among.source_sha256 == hashlib.sha256(ONE.encode()).hexdigest()
+        assert (
+            alone.source_sha256 == among.source_sha256 == hashlib.sha256(ONE.encode()).hexdigest()
+        )
 
     def test_bad_files_are_one_item_each(self) -> None:
-        files = Folder({"dir.abc": None, "empty.abc": b"", "text.abc": b"no tune", "bytes.abc": bytes(range(256))})
+        files = Folder(
+            {
+                "dir.abc": None,
+                "empty.abc": b"",
+                "text.abc": b"no tune",
+                "bytes.abc": bytes(range(256)),
+            }
+        )
         found = {item.key: item for item in items(files, NottinghamConfig())}
         assert sorted(found) == ["bytes-0", "dir-0", "empty-0", "text-0"]
         assert found["dir-0"].n_bytes is None
         assert reason(found["empty-0"], b"") == Reason.EMPTY_FILE
-        assert reason(found["text-0"], b"no tune") == reason(found["bytes-0"], bytes(range(256))) == Reason.MALFORMED
+        assert (
+            reason(found["text-0"], b"no tune")
+            == reason(found["bytes-0"], bytes(range(256)))
+            == Reason.MALFORMED
+        )
 
     def test_a_huge_file_is_not_read_for_listing(self) -> None:
         class Huge(Folder):
@@ -95,7 +126,9 @@ class TestAbc:
                 return [FileInfo("huge.abc", 1 << 40)]
 
         files = Huge({"huge.abc": ONE.encode()})
-        assert [(item.key, item.n_bytes) for item in items(files, NottinghamConfig())] == [("huge-0", 1 << 40)]
+        assert [(item.key, item.n_bytes) for item in items(files, NottinghamConfig())] == [
+            ("huge-0", 1 << 40)
+        ]
         assert not files.n_read
 
     def test_what_music21_refuses(self) -> None:
@@ -108,10 +141,18 @@ class TestLayout:
 
     def test_auto(self) -> None:
         cases: list[tuple[dict[str, bytes | None], list[str]]] = [
-            ({"MIDI/jigs1.mid": b"", "ABC_cleaned/jigs.abc": self.tune, "train/a.mid": b""}, ["jigs1"]),
+            (
+                {"MIDI/jigs1.mid": b"", "ABC_cleaned/jigs.abc": self.tune, "train/a.mid": b""},
+                ["jigs1"],
+            ),
             ({"nottingham/MIDI/jigs1.mid": b""}, ["jigs1"]),
             (
-                {"Nottingham/train/a.mid": b"", "Nottingham/test/b.mid": b"", "other/c.mid": b"", "d.abc": b""},
+                {
+                    "Nottingham/train/a.mid": b"",
+                    "Nottingham/test/b.mid": b"",
+                    "other/c.mid": b"",
+                    "d.abc": b"",
+                },
                 ["a", "b"],
             ),
             ({"d.abc": self.tune, "c.mid": b""}, ["d-1"]),
@@ -121,17 +162,34 @@ class TestLayout:
             assert [item.key for item in items(Folder(contents), NottinghamConfig())] == keys
 
     def test_named(self) -> None:
-        files = Folder({"MIDI/jigs1.mid": b"", "ABC_cleaned/jigs.abc": self.tune, "train/a.mid": b"", "valid/a.mid": b""})
+        files = Folder(
+            {
+                "MIDI/jigs1.mid": b"",
+                "ABC_cleaned/jigs.abc": self.tune,
+                "train/a.mid": b"",
+                "valid/a.mid": b"",
+            }
+        )
         assert [item.key for item in items(files, NottinghamConfig(layout="abc"))] == ["jigs-1"]
         lisa = items(files, NottinghamConfig(layout="lisa"))
-        assert [(item.key, item.paths) for item in lisa] == [("a", ("train/a.mid",)), ("a.2", ("valid/a.mid",))]
+        assert [(item.key, item.paths) for item in lisa] == [
+            ("a", ("train/a.mid",)),
+            ("a.2", ("valid/a.mid",)),
+        ]
 
     def test_settings(self) -> None:
         with pytest.raises(SettingsError, match=r"sources\.nottingham\.layout"):
             build(NottinghamConfig, {"layout": "midi"}, "sources.nottingham")
 
     def test_jukedeck_things_that_are_no_files(self) -> None:
-        files = Folder({"MIDI/x1.mid": None, "MIDI/y.mid": b"", "ABC_cleaned/x.abc": self.tune, "ABC_cleaned/y.abc": None})
+        files = Folder(
+            {
+                "MIDI/x1.mid": None,
+                "MIDI/y.mid": b"",
+                "ABC_cleaned/x.abc": self.tune,
+                "ABC_cleaned/y.abc": None,
+            }
+        )
         found = items(files, NottinghamConfig())
         assert [(item.key, item.paths, item.n_bytes) for item in found] == [
             ("x1", ("MIDI/x1.mid",), None), ("y", ("MIDI/y.mid",), 0),
@@ -162,7 +220,9 @@ def texts(nottingham: Folder) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def tunes(texts: dict[str, str]) -> dict[str, AbcTune]:
     """A third of them, read; in the MIDI files no accidental holds beyond its note."""
-    return {key: read_tune(texts[key], LIMITS, carry_accidentals=False) for key in sorted(texts)[::3]}
+    return {
+        key: read_tune(texts[key], LIMITS, carry_accidentals=False) for key in sorted(texts)[::3]
+    }
 
 
 class TestJukedeck:
@@ -175,33 +235,59 @@ class TestJukedeck:
             "christmas": 13, "slip jig": 11,
         }  # fmt: skip
         # No MIDI file has a tempo, one ABC header does.
-        assert {key: float(song.tempi["bpm"][0]) for key, song in songs.items() if song.tempi["bpm"][0] != 120} == {
-            "morris2": 180.0
-        }
+        assert {
+            key: float(song.tempi["bpm"][0])
+            for key, song in songs.items()
+            if song.tempi["bpm"][0] != 120
+        } == {"morris2": 180.0}
 
-    def test_meters_and_titles_are_the_headers(self, songs: dict[str, Song], texts: dict[str, str]) -> None:
+    def test_meters_and_titles_are_the_headers(
+        self, songs: dict[str, Song], texts: dict[str, str]
+    ) -> None:
         assert texts.keys() == songs.keys()
-        first = Counter((int(s.bars["numerator"][0]), int(s.bars["denominator"][0])) for s in songs.values())
-        assert first == {(4, 4): 537, (6, 8): 370, (3, 4): 60, (2, 4): 41, (9, 8): 14, (2, 2): 7, (3, 2): 3, (6, 4): 2}
+        first = Counter(
+            (int(s.bars["numerator"][0]), int(s.bars["denominator"][0])) for s in songs.values()
+        )
+        assert first == {
+            (4, 4): 537,
+            (6, 8): 370,
+            (3, 4): 60,
+            (2, 4): 41,
+            (9, 8): 14,
+            (2, 2): 7,
+            (3, 2): 3,
+            (6, 4): 2,
+        }
         for key, text in texts.items():
             header, bar = read_header(text), songs[key].bars[0]
             assert (bar["numerator"], bar["denominator"]) == header.meter
             assert header.key and header.title == songs[key].title
 
     def test_changes_of_meter(self, songs: dict[str, Song]) -> None:
-        """Ashover 1: a pick-up in a whole bar, six bars of 3/4, one of 2/4, one of 3/4, and so on."""
+        """Ashover 1: a pick-up in a whole bar, six bars of 3/4, one of 2/4, one of 3/4, and so
+        on."""
         bars = songs["ashover1"].bars
         assert bars["length"][:12].tolist() == [72] * 7 + [48] + [72] * 4
         assert (bars["numerator"][:12] == bars["length"][:12] // 24).all()
         assert songs["ashover1"].notes["start"].min() == 48
 
-    def test_melody_is_that_of_the_abc_tune_of_its_number(self, songs: dict[str, Song], tunes: dict[str, AbcTune]) -> None:
-        """The first pitches agree, repeated ones counted once as the MIDI loses ties; but where parts are reordered."""
-        differ = [key for key in tunes if first_pitches(songs[key].notes) != first_pitches(tunes[key].notes)]
+    def test_melody_is_that_of_the_abc_tune_of_its_number(
+        self, songs: dict[str, Song], tunes: dict[str, AbcTune]
+    ) -> None:
+        """The first pitches agree, repeated ones counted once as the MIDI loses ties; but where
+        parts are reordered."""
+        differ = [
+            key
+            for key in tunes
+            if first_pitches(songs[key].notes) != first_pitches(tunes[key].notes)
+        ]
         assert set(differ) <= {"morris10"}
 
-    def test_pick_ups_end_a_whole_first_bar(self, songs: dict[str, Song], tunes: dict[str, AbcTune]) -> None:
-        """Where the onsets agree, the MIDI is later by what the pick-up lacks, and has the bar lines of the ABC."""
+    def test_pick_ups_end_a_whole_first_bar(
+        self, songs: dict[str, Song], tunes: dict[str, AbcTune]
+    ) -> None:
+        """Where the onsets agree, the MIDI is later by what the pick-up lacks, and has the bar
+        lines of the ABC."""
         agreeing = []
         for key in tunes:
             song = songs[key]
@@ -217,7 +303,11 @@ class TestJukedeck:
 
     def test_sha256_is_of_midi_and_tune(self, nottingham: Folder, songs: dict[str, Song]) -> None:
         midi = nottingham.contents["MIDI/hpps3.mid"] or b""
-        text = next(t for t in split_tunes(nottingham.contents["ABC_cleaned/hpps.abc"] or b"") if t.startswith("X: 3\n"))
+        text = next(
+            t
+            for t in split_tunes(nottingham.contents["ABC_cleaned/hpps.abc"] or b"")
+            if t.startswith("X: 3\n")
+        )
         assert songs["hpps3"].source_sha256 == hashlib.sha256(midi + text.encode()).hexdigest()
         assert songs["hpps3"].title == "Barn Dance 2"
 
@@ -225,7 +315,9 @@ class TestJukedeck:
         found = list(items(nottingham, NottinghamConfig(layout="abc")))
         assert len(found) == len({item.key for item in found}) == 1034
         for item in found[::20]:
-            song = parse(item, (nottingham.contents[item.paths[0]] or b"",), NottinghamConfig(), LIMITS)
+            song = parse(
+                item, (nottingham.contents[item.paths[0]] or b"",), NottinghamConfig(), LIMITS
+            )
             assert song.title and len(song.notes) > 20
 
     def test_cut_and_false_midi(self, nottingham: Folder) -> None:
@@ -251,8 +343,12 @@ class TestJukedeck:
 
 
 def first_pitches(notes: np.ndarray) -> list[int]:
-    """The first 8 pitches of the melody, the highest where several start at once, a repeated one counted once."""
+    """The first 8 pitches of the melody, the highest where several start at once, a repeated one
+    counted once."""
     melody = notes[notes["track"] == PIANO]
-    top = {int(start): int(pitch) for start, pitch in zip(melody["start"], melody["pitch"], strict=True)}
+    top = {
+        int(start): int(pitch)
+        for start, pitch in zip(melody["start"], melody["pitch"], strict=True)
+    }
     pitches = [top[start] for start in sorted(top)]
     return [pitch for i, pitch in enumerate(pitches) if i == 0 or pitch != pitches[i - 1]][:8]

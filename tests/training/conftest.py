@@ -1,4 +1,5 @@
-"""A small made-up release on disk, written from the schemas alone, and run settings that train in seconds."""
+"""A small made-up release on disk, written from the schemas alone, and run settings that train
+in seconds."""
 
 import hashlib
 import importlib.util
@@ -21,23 +22,45 @@ from training.config import RunConfig, from_tables
 from training.data.views import count_rhythm
 
 # Without the extras [training] and [evaluate] there is nothing to test here.
-NEEDED = ("torch", "safetensors", "fsspec", "pretty_midi", "symusic", "matplotlib", "sklearn", "scipy")
-collect_ignore_glob = [] if all(importlib.util.find_spec(name) for name in NEEDED) else ["test_*.py"]
+NEEDED = (
+    "torch",
+    "safetensors",
+    "fsspec",
+    "pretty_midi",
+    "symusic",
+    "matplotlib",
+    "sklearn",
+    "scipy",
+)
+collect_ignore_glob = (
+    [] if all(importlib.util.find_spec(name) for name in NEEDED) else ["test_*.py"]
+)
 
 SPLITS = {"train": 12, "validation": 4, "test": 4}
 
 
-def release_row(song: Song, index: int, labelled: bool = True, judge: bool = False) -> dict[str, Any]:
-    """A row of RELEASE; label_rank rises with index, and loud songs (more notes than most) are A1."""
+def release_row(
+    song: Song, index: int, labelled: bool = True, judge: bool = False
+) -> dict[str, Any]:
+    """A row of RELEASE; label_rank rises with index, and loud songs (more notes than most) are
+    A1."""
     grid = quantise(song)
-    rhythm = {f"rhythm_{name}": np.minimum(count, 255).astype(np.uint8).ravel() for name, count in count_rhythm(grid).items()}
+    rhythm = {
+        f"rhythm_{name}": np.minimum(count, 255).astype(np.uint8).ravel()
+        for name, count in count_rhythm(grid).items()
+    }
     remi = encode(song, grid)
     bars = len(song.bars)
     features = {
         **rhythm, "key": (np.arange(bars) % 25).astype(np.uint8), "seconds": 60.0, "n_notes": len(song.notes), "n_bars": bars,
     }  # fmt: skip
     arousal, valence = (int(len(song.notes) > 24 * bars), index % 2) if labelled else (None, None)
-    verdicts = {"label_rank": index / 100, "judge": judge, "valence_class": valence, "arousal_class": arousal}
+    verdicts = {
+        "label_rank": index / 100,
+        "judge": judge,
+        "valence_class": valence,
+        "arousal_class": arousal,
+    }
     row = {**to_row(song, remi, features), **verdicts}
     # What training does not read is empty, so that new columns of the schema need no change here.
     return {field.name: row.get(field.name, _empty(field)) for field in RELEASE}
@@ -56,7 +79,9 @@ def write_release(folder: Path, rows: dict[str, list[dict[str, Any]]], **manifes
     shards = []
     for split, of_split in rows.items():
         name = f"data/{split}-00000-of-00001.parquet"
-        pq.write_table(to_table([row | {"split": split} for row in of_split], RELEASE), folder / name)
+        pq.write_table(
+            to_table([row | {"split": split} for row in of_split], RELEASE), folder / name
+        )
         content = (folder / name).read_bytes()
         shards.append(
             {
@@ -77,11 +102,14 @@ def write_release(folder: Path, rows: dict[str, list[dict[str, Any]]], **manifes
     return str(folder)
 
 
-def mock_rows(labelled: Callable[[int], bool] = lambda index: True, n_bars: int = 12) -> dict[str, list[dict[str, Any]]]:
+def mock_rows(
+    labelled: Callable[[int], bool] = lambda index: True, n_bars: int = 12
+) -> dict[str, list[dict[str, Any]]]:
     """Made-up songs by split."""
     songs = iter(mock.songs(sum(SPLITS.values()), n_bars=n_bars))
     return {
-        split: [release_row(next(songs), index, labelled(index)) for index in range(count)] for split, count in SPLITS.items()
+        split: [release_row(next(songs), index, labelled(index)) for index in range(count)]
+        for split, count in SPLITS.items()
     }
 
 

@@ -1,4 +1,5 @@
-"""Every command through its door: what it writes, what it says of wrong input, and its exit code."""
+"""Every command through its door: what it writes, what it says of wrong input, and its exit
+code."""
 
 import json
 from pathlib import Path
@@ -44,22 +45,60 @@ def test_sample_transfer_swap_and_reconstruct_write_midi(run, release, midi, tmp
         "sample": (["sample", run, "--emotion", "sad", "--n", "2"], 2),
         "one axis": (["sample", run, "--arousal", "1", "--bars", "2"], 1),
         "transfer": (["transfer", run, midi[0], "--emotion", "calm", "--strength", "0.5"], 1),
-        "transfer of a song": (["transfer", run, mock.songs(20)[17].song_id, "--data", release, "--valence", "0"], 1),
+        "transfer of a song": (
+            ["transfer", run, mock.songs(20)[17].song_id, "--data", release, "--valence", "0"],
+            1,
+        ),
         "swap": (["swap", run, *midi, "--part", "key"], 2),
         "reconstruct": (["reconstruct", run, midi[1], "--start", "2", "--temperature", "0"], 1),
     }
     for name, (command, count) in commands.items():
         assert main([*command, "--out", str(tmp_path / name)]) == 0
-        assert len(list((tmp_path / name).glob("*.mid"))) == count == len(capsys.readouterr().out.splitlines())
+        assert (
+            len(list((tmp_path / name).glob("*.mid")))
+            == count
+            == len(capsys.readouterr().out.splitlines())
+        )
 
 
 def test_evaluate_reports_everything(run, release, tmp_path, capsys):
     sets = [x for one in ("pieces=1", "pairs=1", "probe_steps=5") for x in ("--set", one)]
-    assert main(["evaluate", run, "--data", release, "--out", str(tmp_path), "--cache", str(tmp_path / "c"), *sets]) == 0
+    assert (
+        main(
+            [
+                "evaluate",
+                run,
+                "--data",
+                release,
+                "--out",
+                str(tmp_path),
+                "--cache",
+                str(tmp_path / "c"),
+                *sets,
+            ]
+        )
+        == 0
+    )
     report = json.loads((tmp_path / "report.json").read_text())
     assert report == json.loads(capsys.readouterr().out)
-    assert set(report) == {"run", "tokens", "features", "classes", "latent", "leakage", "writing", "emotion"}
-    assert set(report["tokens"]["by_type"]) == {"bar", "beat", "tempo", "pitch", "velocity", "duration"}
+    assert set(report) == {
+        "run",
+        "tokens",
+        "features",
+        "classes",
+        "latent",
+        "leakage",
+        "writing",
+        "emotion",
+    }
+    assert set(report["tokens"]["by_type"]) == {
+        "bar",
+        "beat",
+        "tempo",
+        "pitch",
+        "velocity",
+        "duration",
+    }
     assert report["classes"]["arousal"]["n"] == 4 and report["run"]["same_release"] is True
     assert {path.name for path in tmp_path.glob("*.png")} >= {
         "latent.png",
@@ -73,20 +112,58 @@ def test_evaluate_reports_everything(run, release, tmp_path, capsys):
 def test_wrong_usage_is_2_and_wrong_data_1(run, release, midi, tmp_path, capsys):
     out = ["--out", str(tmp_path / "out")]
     (tmp_path / "bad.toml").write_text('name = "x"\nkind = "semg_gmvae"\n[train]\nstep = 3\n')
-    fails(capsys, 2, "unknown key train.step", "train", str(tmp_path / "bad.toml"), "--data", release, *out)
+    fails(
+        capsys,
+        2,
+        "unknown key train.step",
+        "train",
+        str(tmp_path / "bad.toml"),
+        "--data",
+        release,
+        *out,
+    )
     fails(capsys, 2, "cannot read", "train", str(tmp_path / "none.toml"), "--data", release, *out)
     fails(capsys, 2, "say which emotion", "sample", run, *out)
     fails(capsys, 2, "not both", "sample", run, "--emotion", "sad", "--arousal", "1", *out)
-    fails(capsys, 2, "temperature must be", "sample", run, "--emotion", "sad", "--temperature", "-1", *out)
-    fails(capsys, 2, "unknown key songz", "evaluate", run, "--data", release, "--set", "songz=1", *out)
-    fails(capsys, 2, "split must be", "evaluate", run, "--data", release, "--set", "split=best", *out)
+    fails(
+        capsys,
+        2,
+        "temperature must be",
+        "sample",
+        run,
+        "--emotion",
+        "sad",
+        "--temperature",
+        "-1",
+        *out,
+    )
+    fails(
+        capsys, 2, "unknown key songz", "evaluate", run, "--data", release, "--set", "songz=1", *out
+    )
+    fails(
+        capsys, 2, "split must be", "evaluate", run, "--data", release, "--set", "split=best", *out
+    )
     fails(capsys, 2, "top_p over 0", "evaluate", run, "--data", release, "--set", "top_p=0.0", *out)
     (tmp_path / "file").write_text("")
-    fails(capsys, 1, "File exists", "sample", run, "--emotion", "sad", "--out", str(tmp_path / "file"))
+    fails(
+        capsys, 1, "File exists", "sample", run, "--emotion", "sad", "--out", str(tmp_path / "file")
+    )
     fails(capsys, 1, "train first", "sample", str(tmp_path / "nothing"), "--emotion", "sad", *out)
     fails(capsys, 1, "is not a release", "evaluate", run, "--data", str(tmp_path), *out)
     fails(capsys, 1, "is no file", "transfer", run, "lpd5:0", "--emotion", "sad", *out)
-    fails(capsys, 1, "neither a file nor a song_id", "transfer", run, "lpd5:0", "--data", release, "--emotion", "sad", *out)
+    fails(
+        capsys,
+        1,
+        "neither a file nor a song_id",
+        "transfer",
+        run,
+        "lpd5:0",
+        "--data",
+        release,
+        "--emotion",
+        "sad",
+        *out,
+    )
     fails(capsys, 1, "from bar 90", "reconstruct", run, midi[0], "--start", "90", *out)
     (tmp_path / "no.mid").write_bytes(b"MThd")
     fails(capsys, 1, "cannot be read as MIDI", "reconstruct", run, str(tmp_path / "no.mid"), *out)
@@ -98,7 +175,9 @@ def test_wrong_usage_is_2_and_wrong_data_1(run, release, midi, tmp_path, capsys)
     assert caught.value.code == 2
 
 
-@pytest.mark.parametrize("command", ["train", "sample", "transfer", "swap", "reconstruct", "evaluate"])
+@pytest.mark.parametrize(
+    "command", ["train", "sample", "transfer", "swap", "reconstruct", "evaluate"]
+)
 def test_help_has_an_example(command, capsys):
     with pytest.raises(SystemExit) as caught:
         main([command, "--help"])
@@ -112,4 +191,8 @@ RUNS = sorted((Path(__file__).resolve().parents[2] / "manifests" / "runs").glob(
 def test_every_run_file_reads_and_says_its_command_time_and_result(path):
     config, text = load(str(path)), path.read_text("utf-8")
     assert config.name == path.stem
-    assert f"moodroll-model train manifests/runs/{path.name}" in text and "Time: " in text and "Expected result: " in text
+    assert (
+        f"moodroll-model train manifests/runs/{path.name}" in text
+        and "Time: " in text
+        and "Expected result: " in text
+    )

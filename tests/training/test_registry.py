@@ -1,4 +1,5 @@
-"""A model that can less than Semg-GMVAE trains, is evaluated and is refused by the same commands, none of them changed."""
+"""A model that can less than Semg-GMVAE trains, is evaluated and is refused by the same
+commands, none of them changed."""
 
 import json
 from dataclasses import dataclass
@@ -31,7 +32,11 @@ class Plain(nn.Module):
 
     def forward(self, batch, step):
         target = batch["target"].long().flatten()
-        return {"loss": functional.cross_entropy(self.logits.expand(len(target), -1), target, ignore_index=0)}
+        return {
+            "loss": functional.cross_entropy(
+                self.logits.expand(len(target), -1), target, ignore_index=0
+            )
+        }
 
     def generate(self, classes, n, bars, choice):
         return mock.songs(n, seed=choice.seed, n_bars=bars)
@@ -52,7 +57,22 @@ def test_a_registry_line_is_all_that_a_model_needs(run, release, tmp_path, capsy
     out = ["--out", str(tmp_path / "out")]
     assert main(["sample", run, "--emotion", "sad", "--n", "2", *out]) == 0
     assert len(list((tmp_path / "out").glob("*.mid"))) == 2
-    assert main(["evaluate", run, "--data", release, "--cache", str(tmp_path / "cache"), "--set", "pieces=1", *out]) == 0
+    assert (
+        main(
+            [
+                "evaluate",
+                run,
+                "--data",
+                release,
+                "--cache",
+                str(tmp_path / "cache"),
+                "--set",
+                "pieces=1",
+                *out,
+            ]
+        )
+        == 0
+    )
     assert '"emotion"' in capsys.readouterr().out and not (tmp_path / "out" / "latent.png").exists()
 
 
@@ -63,12 +83,19 @@ def test_what_it_cannot_is_said_in_a_sentence(run, release, tmp_path, capsys):
     assert main(["transfer", run, song, "--emotion", "sad", "--data", release, *out]) == 1
 
 
-def test_a_model_that_tells_no_tokens_is_swapped_and_evaluated_all_the_same(tables, release, tmp_path, capsys):
-    config = from_tables({**tables, "kind": "ec2vae", "model": {"width": 8, "embedding": 4, "latent": 4}})
+def test_a_model_that_tells_no_tokens_is_swapped_and_evaluated_all_the_same(
+    tables, release, tmp_path, capsys
+):
+    config = from_tables(
+        {**tables, "kind": "ec2vae", "model": {"width": 8, "embedding": 4, "latent": 4}}
+    )
     run, cache = str(tmp_path / "run"), ["--data", release, "--cache", str(tmp_path / "cache")]
     Trainer(config, release, run, str(tmp_path / "cache")).run()
     songs = [song.song_id for song in mock.songs(20)[16:18]]
-    assert main(["swap", run, *songs, "--part", "rhythm", *cache, "--out", str(tmp_path / "swap")]) == 0
+    assert (
+        main(["swap", run, *songs, "--part", "rhythm", *cache, "--out", str(tmp_path / "swap")])
+        == 0
+    )
     assert len(list((tmp_path / "swap").glob("*.mid"))) == 2
     sets = [word for one in ("pieces=1", "pairs=1", "probe_steps=5") for word in ("--set", one)]
     assert main(["evaluate", run, *cache, *sets, "--out", str(tmp_path / "out")]) == 0

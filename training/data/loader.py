@@ -1,5 +1,5 @@
-"""Data: a release's split to batches. A batch is a pure function of its number, so that a run that resumes, and every
-rank, worker and thread, reads exactly what it should.
+"""Data: a release's split to batches. A batch is a pure function of its number, so that a run that
+resumes, and every rank, worker and thread, reads exactly what it should.
 """
 
 from collections import deque
@@ -19,8 +19,9 @@ from training.errors import RunFailed
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """B crops of T bars: tokens, target int16 (B, T, L), PAD where there is none; rhythm uint8 (B, T, 16); key uint8 (B, T);
-    label int64 (B, 2), -1 where none is used; song, start: which bars these are."""
+    """B crops of T bars: tokens, target int16 (B, T, L), PAD where there is none; rhythm uint8
+    (B, T, 16); key uint8 (B, T); label int64 (B, 2), -1 where none is used; song, start: which
+    bars these are."""
 
     tokens: np.ndarray
     target: np.ndarray
@@ -31,21 +32,29 @@ class Batch:
     start: np.ndarray
 
 
-def crops(split: Split, song: np.ndarray, start: np.ndarray, bars: int, length: int, label: np.ndarray) -> Batch:
-    """Crops of `bars` bars from bar `start` of each song; a bar's last target is the next Bar, or EOS after the song's last."""
+def crops(
+    split: Split, song: np.ndarray, start: np.ndarray, bars: int, length: int, label: np.ndarray
+) -> Batch:
+    """Crops of `bars` bars from bar `start` of each song; a bar's last target is the next Bar,
+    or EOS after the song's last."""
     bar = (split.first_bar[song] + start)[:, None] + np.arange(bars)
     first = split.bar_offset[bar][..., None]
     n_tokens = split.bar_offset[bar + 1][..., None] - first
     place = np.arange(length + 1)
-    here = np.where(place < n_tokens, split.tokens[np.minimum(first + place, len(split.tokens) - 1)], PAD).astype(np.int16)
+    here = np.where(
+        place < n_tokens, split.tokens[np.minimum(first + place, len(split.tokens) - 1)], PAD
+    ).astype(np.int16)
     tokens, target = here[..., :-1], here[..., 1:].copy()
     is_end = bar == (split.first_bar + split.n_bars - 1)[song][:, None]
-    np.put_along_axis(target, n_tokens - 1, np.where(is_end, EOS, BAR_TOKEN)[..., None].astype(np.int16), axis=2)
+    np.put_along_axis(
+        target, n_tokens - 1, np.where(is_end, EOS, BAR_TOKEN)[..., None].astype(np.int16), axis=2
+    )
     return Batch(tokens, target, split.rhythm[bar], split.key[bar], label, song, start)
 
 
 def used_labels(split: Split, usable: np.ndarray, supervision: float) -> np.ndarray:
-    """Labels (n_songs, 2) with -1 wherever the supervision rate withholds them: the lowest label_rank are used first."""
+    """Labels (n_songs, 2) with -1 wherever the supervision rate withholds them: the lowest
+    label_rank are used first."""
     labels = np.where(usable[:, None], split.labels, UNLABELLED)
     if supervision < 1:
         labelled = np.flatnonzero((labels != UNLABELLED).any(axis=1))
@@ -57,17 +66,32 @@ def used_labels(split: Split, usable: np.ndarray, supervision: float) -> np.ndar
 class Loader:
     """Endless batches of one split; `step` is the next one's number and the loader's whole state.
 
-    Every epoch takes each usable song once, in an order and at a random bar that (seed, epoch) alone decide; an epoch
-    runs on into the next without a short batch. Rank r of `ranks` takes every ranks-th crop of each batch. Songs shorter
-    than a crop, and (of the training split) songs that are another's by data.songs, are left out: `left_out` counts them.
+    Every epoch takes each usable song once, in an order and at a random bar that (seed, epoch)
+    alone decide; an epoch runs on into the next without a short batch. Rank r of `ranks` takes
+    every ranks-th crop of each batch. Songs shorter than a crop, and (of the training split) songs
+    that are another's by data.songs, are left out: `left_out` counts them.
     """
 
     def __init__(
-        self, split: Split, config: DataConfig, batch: int, seed: int, rank: int = 0, ranks: int = 1, held_out: bool = False
+        self,
+        split: Split,
+        config: DataConfig,
+        batch: int,
+        seed: int,
+        rank: int = 0,
+        ranks: int = 1,
+        held_out: bool = False,
     ) -> None:
         if batch % ranks:
             raise RunFailed(f"train.batch = {batch} does not divide among {ranks} ranks")
-        self.split, self.config, self.seed, self.rank, self.ranks, self.step = split, config, seed, rank, ranks, 0
+        self.split, self.config, self.seed, self.rank, self.ranks, self.step = (
+            split,
+            config,
+            seed,
+            rank,
+            ranks,
+            0,
+        )
         usable = self._usable(held_out)
         self.labels = used_labels(split, usable, config.supervision)
         has_label = (self.labels != UNLABELLED).any(axis=1)
@@ -81,28 +105,43 @@ class Loader:
         self._order = lru_cache(maxsize=8)(self._shuffle)
 
     def _usable(self, held_out: bool) -> np.ndarray:
-        """Which songs may be cropped, bool (n_songs): of a split that is held out from all, every one."""
+        """Which songs may be cropped, bool (n_songs): of a split that is held out from all,
+        every one."""
         split, bars, for_judges = self.split, self.config.bars, self.config.songs == "judges"
         long_enough = split.n_bars >= bars
         usable = long_enough & (held_out | (split.judge == for_judges))
         others = "for_generators" if for_judges else "for_judges"
-        self.left_out = {"too_short": int((~long_enough).sum()), others: int((long_enough & ~usable).sum())}
+        self.left_out = {
+            "too_short": int((~long_enough).sum()),
+            others: int((long_enough & ~usable).sum()),
+        }
         if not long_enough.any():
             longest = split.n_bars.max(initial=0)
-            raise RunFailed(f"no song has data.bars = {bars} bars (the longest has {longest}): lower data.bars")
+            raise RunFailed(
+                f"no song has data.bars = {bars} bars (the longest has {longest}): lower data.bars"
+            )
         if not usable.any():
-            raise RunFailed(f"no song that is long enough is for {self.config.songs}: build with another share for judges")
+            raise RunFailed(
+                f"no song that is long enough is for {self.config.songs}: build with another share for judges"
+            )
         return usable
 
-    def _mixed(self, usable: np.ndarray, has_label: np.ndarray, batch: int) -> list[tuple[np.ndarray, int]]:
+    def _mixed(
+        self, usable: np.ndarray, has_label: np.ndarray, batch: int
+    ) -> list[tuple[np.ndarray, int]]:
         """Groups of songs and how many of a batch each gives."""
         share = self.config.labelled_share
         if share < 0:
             return [(np.flatnonzero(usable), batch)]
         n = round(share * batch)
-        groups = [(np.flatnonzero(usable & has_label), n), (np.flatnonzero(usable & ~has_label), batch - n)]
+        groups = [
+            (np.flatnonzero(usable & has_label), n),
+            (np.flatnonzero(usable & ~has_label), batch - n),
+        ]
         if any(count and not len(songs) for songs, count in groups):
-            raise RunFailed(f"data.labelled_share = {share} needs both labelled and unlabelled songs in the split")
+            raise RunFailed(
+                f"data.labelled_share = {share} needs both labelled and unlabelled songs in the split"
+            )
         return [(songs, count) for songs, count in groups if count]
 
     def _shuffle(self, group: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -119,13 +158,17 @@ class Loader:
                 order, starts = self._order(group, place // len(songs))
                 chosen.append((int(order[place % len(songs)]), int(starts[place % len(songs)])))
         song, start = np.array(chosen[self.rank :: self.ranks], np.int64).T
-        return crops(self.split, song, start, self.config.bars, self.config.tokens_per_bar, self.labels[song])
+        return crops(
+            self.split, song, start, self.config.bars, self.config.tokens_per_bar, self.labels[song]
+        )
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches from `step` on, made ahead by threads; `step` moves on as each is taken."""
         threads = max(1, self.config.threads)
         with ThreadPoolExecutor(threads) as pool:
-            ahead = deque(pool.submit(self.batch_at, self.step + later) for later in range(threads + 1))
+            ahead = deque(
+                pool.submit(self.batch_at, self.step + later) for later in range(threads + 1)
+            )
             while True:
                 batch = ahead.popleft().result()
                 self.step += 1
@@ -137,16 +180,26 @@ class Loader:
         return {"step": self.step, "seed": self.seed}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go to where state_dict was taken; RunFailed for another seed, whose batches are others."""
+        """Go to where state_dict was taken; RunFailed for another seed, whose batches are
+        others."""
         if state["seed"] != self.seed:
-            raise RunFailed(f"the checkpoint's data has the order of seed {state['seed']}, not {self.seed}: keep train.seed")
+            raise RunFailed(
+                f"the checkpoint's data has the order of seed {state['seed']}, not {self.seed}: keep train.seed"
+            )
         self.step = state["step"]
 
     def describe(self) -> dict[str, Any]:
-        """What a run's log says of its data, with the share of bars that did not fit and of notes cut for it."""
+        """What a run's log says of its data, with the share of bars that did not fit and of
+        notes cut for it."""
         counts = self.split.counts
         shares = {
             "bars_over_share": counts["bars_over"] / max(counts["bars"], 1),
             "notes_cut_share": counts["notes_cut"] / max(counts["notes"], 1),
         }
-        return {**counts, **shares, "songs_used": self.n_songs, "songs_labelled": self.n_labelled, **self.left_out}
+        return {
+            **counts,
+            **shares,
+            "songs_used": self.n_songs,
+            "songs_labelled": self.n_labelled,
+            **self.left_out,
+        }

@@ -1,4 +1,5 @@
-"""MIDI: what models write, through pretty_midi, and the door for any file a user brings, in the five tracks of LPD-5."""
+"""MIDI: what models write, through pretty_midi, and the door for any file a user brings, in the
+five tracks of LPD-5."""
 
 import io
 from typing import Any
@@ -23,38 +24,58 @@ from schemas.song import (  # fmt: skip
 )
 from training.errors import RunFailed
 
-# General MIDI programs that LPD-5 gives to each track, every other being Strings; and the one that is written.
+# General MIDI programs that LPD-5 gives to each track, every other being Strings; and the one that
+# is written.
 PROGRAMS = {PIANO: range(8), GUITAR: range(24, 32), BASS: range(32, 40)}
 WRITTEN_PROGRAM = {DRUMS: 0, PIANO: 0, GUITAR: 24, BASS: 32, STRINGS: 48}
 MIDI_RESOLUTION = 480
 
 
 def write_midi(song: Song, path: str) -> None:
-    """A song as a MIDI file through pretty_midi: five tracks with LPD-5's programs, tempo and meter changes."""
+    """A song as a MIDI file through pretty_midi: five tracks with LPD-5's programs, tempo and
+    meter changes."""
     import pretty_midi
 
     midi = pretty_midi.PrettyMIDI(_time_map(song))
     scale = MIDI_RESOLUTION // TICKS_PER_QUARTER
     for track, name in enumerate(TRACKS):
-        instrument = pretty_midi.Instrument(WRITTEN_PROGRAM[track], is_drum=track == DRUMS, name=name)
-        for start, duration, pitch, velocity, _ in song.notes[song.notes["track"] == track].tolist():
-            times = (midi.tick_to_time(start * scale), midi.tick_to_time((start + duration) * scale))
+        instrument = pretty_midi.Instrument(
+            WRITTEN_PROGRAM[track], is_drum=track == DRUMS, name=name
+        )
+        for start, duration, pitch, velocity, _ in song.notes[
+            song.notes["track"] == track
+        ].tolist():
+            times = (
+                midi.tick_to_time(start * scale),
+                midi.tick_to_time((start + duration) * scale),
+            )
             instrument.notes.append(pretty_midi.Note(velocity, pitch, *times))
         midi.instruments.append(instrument)
     midi.write(path)
 
 
 def _time_map(song: Song) -> io.BytesIO:
-    """A MIDI file of tempo and meter alone: PrettyMIDI takes changes of tempo from a file and in no other way."""
+    """A MIDI file of tempo and meter alone: PrettyMIDI takes changes of tempo from a file and in
+    no other way."""
     import mido
 
     meters = song.bars[["numerator", "denominator"]]
     changed = np.append(True, meters[1:] != meters[:-1])
-    events = [(start, mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(bpm))) for start, bpm in song.tempi.tolist()]
+    events = [
+        (start, mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(bpm)))
+        for start, bpm in song.tempi.tolist()
+    ]
     for start, _, numerator, denominator in song.bars[changed].tolist():
-        events.append((start, mido.MetaMessage("time_signature", numerator=numerator, denominator=denominator)))
+        events.append(
+            (
+                start,
+                mido.MetaMessage("time_signature", numerator=numerator, denominator=denominator),
+            )
+        )
     # A last event far enough that PrettyMIDI's table of ticks reaches every note.
-    events.append((int(song.bars["start"][-1] + song.bars["length"][-1]), mido.MetaMessage("end_of_track")))
+    events.append(
+        (int(song.bars["start"][-1] + song.bars["length"][-1]), mido.MetaMessage("end_of_track"))
+    )
     track, now = mido.MidiTrack(), 0
     for tick, message in sorted(events, key=lambda event: event[0]):
         track.append(message.copy(time=(tick - now) * (MIDI_RESOLUTION // TICKS_PER_QUARTER)))
@@ -66,7 +87,8 @@ def _time_map(song: Song) -> io.BytesIO:
 
 
 def read_midi(path: str) -> Song:
-    """Any MIDI file as a Song: instruments to five tracks by program, ticks to 1/24 quarter; RunFailed where it cannot be."""
+    """Any MIDI file as a Song: instruments to five tracks by program, ticks to 1/24 quarter;
+    RunFailed where it cannot be."""
     import symusic
 
     try:
@@ -75,15 +97,26 @@ def read_midi(path: str) -> Song:
         says = str(error).partition("\n")[0] or type(error).__name__
         raise RunFailed(f"{path} cannot be read as MIDI: {says}") from error
     scale = TICKS_PER_QUARTER / score.ticks_per_quarter
-    columns = np.concatenate([np.empty((5, 0), np.int64), *(_columns(part, scale) for part in score.tracks)], axis=1)
-    start, duration, pitch, velocity, track = columns[:, (columns[0] >= 0) & (columns[2] >= 0) & (columns[2] < 128)]
+    columns = np.concatenate(
+        [np.empty((5, 0), np.int64), *(_columns(part, scale) for part in score.tracks)], axis=1
+    )
+    start, duration, pitch, velocity, track = columns[
+        :, (columns[0] >= 0) & (columns[2] >= 0) & (columns[2] < 128)
+    ]
     if not len(start):
         raise RunFailed(f"{path} has no notes: give a MIDI file with at least one note")
     try:
         if (start + duration).max() > MAX_TICKS:
             raise ValueError(f"it lasts over {MAX_TICKS // TICKS_PER_QUARTER} quarters")
         notes = make_notes(start, np.maximum(duration, 1), pitch, np.clip(velocity, 1, 127), track)
-        return Song("midi", "file", notes, _meter(score, scale, covered_ticks(notes)), _tempo(score, scale), "score")
+        return Song(
+            "midi",
+            "file",
+            notes,
+            _meter(score, scale, covered_ticks(notes)),
+            _tempo(score, scale),
+            "score",
+        )
     except (ValueError, OverflowError) as error:
         raise RunFailed(f"{path} is not music this program can hold: {error}") from error
 
@@ -93,12 +126,18 @@ def _columns(part: Any, scale: float) -> np.ndarray:
     by_program = (track for track, programs in PROGRAMS.items() if part.program in programs)
     track = DRUMS if part.is_drum else next(by_program, STRINGS)
     notes = part.notes.numpy()
-    start, duration = (np.floor(notes[name] * scale + 0.5).astype(np.int64) for name in ("time", "duration"))
-    return np.stack([start, duration, notes["pitch"], notes["velocity"], np.full(len(start), track)])
+    start, duration = (
+        np.floor(notes[name] * scale + 0.5).astype(np.int64) for name in ("time", "duration")
+    )
+    return np.stack(
+        [start, duration, notes["pitch"], notes["velocity"], np.full(len(start), track)]
+    )
 
 
 def _tempo(score: Any, scale: float) -> np.ndarray:
-    changes = {0: 120.0} | {int(tempo.time * scale + 0.5): tempo.qpm for tempo in score.tempos if 1 <= tempo.qpm <= 2000}
+    changes = {0: 120.0} | {
+        int(tempo.time * scale + 0.5): tempo.qpm for tempo in score.tempos if 1 <= tempo.qpm <= 2000
+    }
     return make_tempi(sorted(changes), [changes[tick] for tick in sorted(changes)])
 
 

@@ -1,4 +1,5 @@
-"""A published release as flat files: checked against its manifest, converted once, memory-mapped from then on."""
+"""A published release as flat files: checked against its manifest, converted once, memory-mapped
+from then on."""
 
 import hashlib
 import json
@@ -36,7 +37,8 @@ SONGS = {"n_bars": "i8", "label_rank": "f8", "judge": "?", "labels": "i8", "ids"
 
 @dataclass(frozen=True)
 class Release:
-    """A published release: where it stands (folder or any fsspec URL), its manifest, and a hash of all that is in it."""
+    """A published release: where it stands (folder or any fsspec URL), its manifest, and a hash
+    of all that is in it."""
 
     url: str
     manifest: dict[str, Any]
@@ -49,7 +51,8 @@ class Release:
 
 
 def open_release(url: str) -> Release:
-    """The release in a folder, in a build's folder or at a URL; RunFailed where this program cannot read it."""
+    """The release in a folder, in a build's folder or at a URL; RunFailed where this program
+    cannot read it."""
     for place in (url.rstrip("/"), url.rstrip("/") + "/release"):
         try:
             with fsspec.open(f"{place}/manifest.json", "rt", encoding="utf-8") as stream:
@@ -60,20 +63,33 @@ def open_release(url: str) -> Release:
         except (OSError, ValueError, ImportError) as error:
             raise RunFailed(f"{place}/manifest.json cannot be read: {error}") from error
     else:
-        raise RunFailed(f"{url} is not a release: it has no manifest.json; build one with moodroll-data build")
-    if not isinstance(manifest, dict) or not {"schema_version", "vocabulary_sha256", "shards"} <= set(manifest):
-        raise RunFailed(f"{place}/manifest.json is not a release's: it lists no shards; build one with moodroll-data build")
+        raise RunFailed(
+            f"{url} is not a release: it has no manifest.json; build one with moodroll-data build"
+        )
+    if not isinstance(manifest, dict) or not {
+        "schema_version",
+        "vocabulary_sha256",
+        "shards",
+    } <= set(manifest):
+        raise RunFailed(
+            f"{place}/manifest.json is not a release's: it lists no shards; build one with moodroll-data build"
+        )
     if manifest["schema_version"] != SCHEMA_VERSION:
         found = manifest["schema_version"]
-        raise RunFailed(f"{place} has schema version {found}, this program reads {SCHEMA_VERSION}: build it anew")
+        raise RunFailed(
+            f"{place} has schema version {found}, this program reads {SCHEMA_VERSION}: build it anew"
+        )
     if manifest["vocabulary_sha256"] != vocabulary_sha256():
-        raise RunFailed(f"{place} has another token vocabulary than this program's REMI-923: build the release anew")
+        raise RunFailed(
+            f"{place} has another token vocabulary than this program's REMI-923: build the release anew"
+        )
     shards = sorted((shard["path"], shard["sha256"]) for shard in manifest["shards"])
     return Release(place, manifest, canonical_sha256(shards))
 
 
 def read_shard(release: Release, shard: dict[str, Any]) -> pa.Table:
-    """The rows of one shard, its bytes checked against the manifest; RunFailed where they differ."""
+    """The rows of one shard, its bytes checked against the manifest; RunFailed where they
+    differ."""
     path = f"{release.url}/{shard['path']}"
     try:
         with fsspec.open(path, "rb") as stream:
@@ -81,7 +97,9 @@ def read_shard(release: Release, shard: dict[str, Any]) -> pa.Table:
     except OSError as error:
         raise RunFailed(f"{path} cannot be read: {error}") from error
     if hashlib.sha256(content).hexdigest() != shard["sha256"]:
-        raise RunFailed(f"{path} is not the file that was published (its sha256 differs): fetch the release again")
+        raise RunFailed(
+            f"{path} is not the file that was published (its sha256 differs): fetch the release again"
+        )
     table = pq.read_table(pa.BufferReader(content), columns=COLUMNS)
     if missing := set(COLUMNS) - set(table.column_names):
         raise RunFailed(f"{path} has no column {min(missing)}: build the release anew")
@@ -89,7 +107,8 @@ def read_shard(release: Release, shard: dict[str, Any]) -> pa.Table:
 
 
 def prepare(release: Release, view: ViewConfig, cache: str | None = None) -> Path:
-    """Folder of the release's flat files under `view`, made once; beside the release, or under `cache`."""
+    """Folder of the release's flat files under `view`, made once; beside the release, or under
+    `cache`."""
     asked = {field.name: getattr(view, field.name) for field in fields(ViewConfig)}
     name = canonical_sha256([CACHE_VERSION, release.sha256, asked])[:16]
     folder = (Path(cache) if cache else _beside(release.url)) / name
@@ -99,10 +118,14 @@ def prepare(release: Release, view: ViewConfig, cache: str | None = None) -> Pat
     try:
         making.mkdir(parents=True)
     except OSError as error:
-        raise RunFailed(f"{making.parent} cannot be written ({error.strerror}): name another folder with --cache") from error
+        raise RunFailed(
+            f"{making.parent} cannot be written ({error.strerror}): name another folder with --cache"
+        ) from error
     try:
         counts = {split: _convert(release, split, view, making / split) for split in SPLITS}
-        (making / "meta.json").write_text(json.dumps({"release": release.sha256, "view": asked, "splits": counts}, indent=2))
+        (making / "meta.json").write_text(
+            json.dumps({"release": release.sha256, "view": asked, "splits": counts}, indent=2)
+        )
         try:
             making.rename(folder)
         except OSError:
@@ -123,7 +146,10 @@ def _beside(url: str) -> Path:
 
 def _convert(release: Release, split: str, view: ViewConfig, folder: Path) -> dict[str, int]:
     """Write the flat files of one split, shard after shard; what was counted."""
-    shards = sorted((shard for shard in release.manifest["shards"] if shard["split"] == split), key=lambda shard: shard["path"])
+    shards = sorted(
+        (shard for shard in release.manifest["shards"] if shard["split"] == split),
+        key=lambda shard: shard["path"],
+    )
     remi, songs = release.remi, []
     counts = dict.fromkeys(("songs", "bars", "tokens", "bars_over", "notes", "notes_cut"), 0)
     folder.mkdir()
@@ -135,20 +161,29 @@ def _convert(release: Release, split: str, view: ViewConfig, folder: Path) -> di
             arrays = (seen.tokens, seen.bar_offset[1:] + counts["tokens"], seen.rhythm, seen.key)
             for (name, dtype), array in zip(FILES.items(), arrays, strict=True):
                 files[name].write(np.ascontiguousarray(array, dtype).tobytes())
-            labels = [UNLABELLED if row[f"{axis}_class"] is None else row[f"{axis}_class"] for axis in AXES]
+            labels = [
+                UNLABELLED if row[f"{axis}_class"] is None else row[f"{axis}_class"]
+                for axis in AXES
+            ]
             songs.append((len(seen.key), row["label_rank"], row["judge"], labels, row["song_id"]))
             found = (1, len(seen.key), len(seen.tokens), seen.bars_over, seen.notes, seen.notes_cut)
-            counts = {name: total + more for (name, total), more in zip(counts.items(), found, strict=True)}
+            counts = {
+                name: total + more
+                for (name, total), more in zip(counts.items(), found, strict=True)
+            }
     columns = zip(*songs, strict=True) if songs else [()] * len(SONGS)
-    stored: dict[str, Any] = {name: np.array(c, SONGS[name]) for name, c in zip(SONGS, columns, strict=True)}
+    stored: dict[str, Any] = {
+        name: np.array(c, SONGS[name]) for name, c in zip(SONGS, columns, strict=True)
+    }
     np.savez(folder / "songs.npz", **stored)
     return counts
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The songs of one split as flat arrays: tokens (memory-mapped), bar_offset, rhythm (n_bars, 16), key (n_bars), and a
-    value a song: n_bars, first_bar, label_rank, judge, labels (n_songs, 2: arousal, valence; -1 unlabelled), ids."""
+    """The songs of one split as flat arrays: tokens (memory-mapped), bar_offset, rhythm (n_bars,
+    16), key (n_bars), and a value a song: n_bars, first_bar, label_rank, judge, labels (n_songs,
+    2: arousal, valence; -1 unlabelled), ids."""
 
     tokens: np.ndarray
     bar_offset: np.ndarray

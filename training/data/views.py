@@ -1,4 +1,5 @@
-"""Views: a song as models read it (REMI bars, rhythm, key), and the song that a model's tokens say."""
+"""Views: a song as models read it (REMI bars, rhythm, key), and the song that a model's tokens
+say."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,14 +14,16 @@ from schemas.row import from_row
 from schemas.song import BASS, DRUMS, TRACKS, Song, covered_ticks, regular_bars, sort_keys
 from training.config import ViewConfig
 
-# Which track's note stays longest where a position is thinned: the paper asks for a piano, then what carries the harmony.
+# Which track's note stays longest where a position is thinned: the paper asks for a piano, then
+# what carries the harmony.
 TRACK_STAYS = np.array([2, 0, 3, 1, 4])
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """tokens: uint16; bar_offset: int64, n_bars + 1; rhythm: uint8 (n_bars, 16); key: uint8 (n_bars);
-    bars_over, notes, notes_cut: bars longer than tokens_per_bar, notes heard, notes that did not fit."""
+    """tokens: uint16; bar_offset: int64, n_bars + 1; rhythm: uint8 (n_bars, 16); key: uint8
+    (n_bars); bars_over, notes, notes_cut: bars longer than tokens_per_bar, notes heard, notes
+    that did not fit."""
 
     tokens: np.ndarray
     bar_offset: np.ndarray
@@ -32,18 +35,32 @@ class View:
 
 
 def view_row(row: Mapping[str, Any], config: ViewConfig, remi: RemiConfig) -> View:
-    """A release row as a model reads it: its stored tokens where they serve, else encoded anew from its notes."""
+    """A release row as a model reads it: its stored tokens where they serve, else encoded anew
+    from its notes."""
     key = np.asarray(row["key"], np.uint8)
     if set(config.tracks) == set(TRACKS) and row["tokens_per_bar_max"] <= config.tokens_per_bar:
         rhythm = np.asarray(row[f"rhythm_{config.rhythm}"], np.uint8).reshape(-1, N_BEATS)
         offset = np.asarray(row["remi_bar_offset"], np.int64)
-        return View(np.asarray(row["remi"], np.uint16), offset, np.minimum(rhythm, config.max_count), key, 0, row["n_notes"], 0)
+        return View(
+            np.asarray(row["remi"], np.uint16),
+            offset,
+            np.minimum(rhythm, config.max_count),
+            key,
+            0,
+            row["n_notes"],
+            0,
+        )
     return view_song(from_row(row), config, remi, key)
 
 
-def view_song(song: Song, config: ViewConfig, remi: RemiConfig, key: np.ndarray | None = None) -> View:
-    """Any song as a model reads it; key: one a bar, none where not given. Rhythm counts the notes before thinning."""
-    heard = _with_notes(song, np.isin(song.notes["track"], [TRACKS.index(name) for name in config.tracks]))
+def view_song(
+    song: Song, config: ViewConfig, remi: RemiConfig, key: np.ndarray | None = None
+) -> View:
+    """Any song as a model reads it; key: one a bar, none where not given. Rhythm counts the
+    notes before thinning."""
+    heard = _with_notes(
+        song, np.isin(song.notes["track"], [TRACKS.index(name) for name in config.tracks])
+    )
     grid, limit, cut = quantise(heard), config.tokens_per_bar, 0
     rhythm = np.minimum(count_rhythm(grid)[config.rhythm], config.max_count).astype(np.uint8)
     encoded = encode(heard, grid, remi)
@@ -69,12 +86,17 @@ def _with_notes(song: Song, keep: np.ndarray) -> Song:
 def thin(notes: np.ndarray, grid: Grid, lengths: np.ndarray, limit: int) -> np.ndarray:
     """Which notes stay, bool, so that every bar of `lengths` tokens comes down to `limit`.
 
-    The fullest positions give first: within a position the inner notes of a track's chord (highest stays, in the bass
-    and drums lowest), then whole tracks; of equals the softest. So each onset keeps a note as long as it can, and the
-    bar its end, where cutting the tail would stop more than half of the long bars before beat 4.
+    The fullest positions give first: within a position the inner notes of a track's chord (highest
+    stays, in the bass and drums lowest), then whole tracks; of equals the softest. So each onset
+    keeps a note as long as it can, and the bar its end, where cutting the tail would stop more than
+    half of the long bars before beat 4.
     """
     excess = -(-np.maximum(lengths - limit, 0) // 3)
-    said = (notes["pitch"] >= LOWEST_PITCH) & (notes["pitch"] <= HIGHEST_PITCH) & (grid.position < N_BEATS)
+    said = (
+        (notes["pitch"] >= LOWEST_PITCH)
+        & (notes["pitch"] <= HIGHEST_PITCH)
+        & (grid.position < N_BEATS)
+    )
     at = np.flatnonzero(said & (excess[grid.bar] > 0))
     slot, bar, chosen = (grid.bar * N_BEATS + grid.position)[at], grid.bar[at], notes[at]
     track = chosen["track"].astype(np.int64)
@@ -100,7 +122,8 @@ def _rank(group: np.ndarray, value: np.ndarray) -> np.ndarray:
 
 
 def count_rhythm(grid: Grid) -> dict[str, np.ndarray]:
-    """Notes that start in (`onsets`) and sound in (`sounding`) each of a bar's first 16 sixteenths; int64 (n_bars, 16)."""
+    """Notes that start in (`onsets`) and sound in (`sounding`) each of a bar's first 16
+    sixteenths; int64 (n_bars, 16)."""
     first = np.append(0, np.cumsum(grid.bar_positions))
     start = first[grid.bar] + grid.position
     total = int(first[-1])
@@ -110,13 +133,21 @@ def count_rhythm(grid: Grid) -> dict[str, np.ndarray]:
     position = np.arange(N_BEATS)
     inside = position < grid.bar_positions[:, None]
     where = np.where(inside, first[:-1, None] + position, 0)
-    return {"onsets": onsets[where] * inside, "sounding": (np.cumsum(onsets) - ended)[where] * inside}
+    return {
+        "onsets": onsets[where] * inside,
+        "sounding": (np.cumsum(onsets) - ended)[where] * inside,
+    }
 
 
 def separate(notes: np.ndarray) -> np.ndarray:
-    """Notes as one player a track can play them: of one pitch at one tick the longest, each ending where the next begins."""
+    """Notes as one player a track can play them: of one pitch at one tick the longest, each
+    ending where the next begins."""
     line = notes[np.lexsort((-notes["duration"], notes["start"], notes["pitch"], notes["track"]))]
-    place = (line["track"].astype(np.int64) << 40) | (line["pitch"].astype(np.int64) << 32) | line["start"]
+    place = (
+        (line["track"].astype(np.int64) << 40)
+        | (line["pitch"].astype(np.int64) << 32)
+        | line["start"]
+    )
     first = np.append(True, np.diff(place) > 0)[: len(line)]
     line, place = line[first].copy(), place[first]
     # The next note of another pitch stands at least 2**32 minus the longest song away.
@@ -129,7 +160,11 @@ def song_of(tokens: np.ndarray, name: str = "generated") -> Song:
     said = decode(tokens)
     notes = separate(said.notes)
     needed = covered_ticks(notes)
-    bars = said.bars if said.bars["start"][-1] + said.bars["length"][-1] >= needed else regular_bars(needed)
+    bars = (
+        said.bars
+        if said.bars["start"][-1] + said.bars["length"][-1] >= needed
+        else regular_bars(needed)
+    )
     return Song("generated", name, notes, bars, said.tempi, "assumed_4_4")
 
 

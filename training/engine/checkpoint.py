@@ -1,4 +1,5 @@
-"""Checkpoints: safetensors, never pickle; weights, optimiser, random state and where the data stood, written in one rename."""
+"""Checkpoints: safetensors, never pickle; weights, optimiser, random state and where the data
+stood, written in one rename."""
 
 import hashlib
 import json
@@ -21,7 +22,8 @@ LAST, BEST = "last.safetensors", "best.safetensors"
 
 
 class Checkpoint(NamedTuple):
-    """tensors by dotted name (model.*, optimiser.*, random.*); facts: step, config, release, code, loader, best."""
+    """tensors by dotted name (model.*, optimiser.*, random.*); facts: step, config, release,
+    code, loader, best."""
 
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
@@ -36,12 +38,24 @@ def code_version() -> str:
     return digest.hexdigest()[:16]
 
 
-def save(path: Path, model: torch.nn.Module, facts: Mapping[str, Any], optimiser: torch.optim.Optimizer | None = None) -> None:
-    """Write a checkpoint under a temporary name, then rename: a killed run leaves the last whole one."""
-    tensors = {f"model.{name}": value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
+def save(
+    path: Path,
+    model: torch.nn.Module,
+    facts: Mapping[str, Any],
+    optimiser: torch.optim.Optimizer | None = None,
+) -> None:
+    """Write a checkpoint under a temporary name, then rename: a killed run leaves the last whole
+    one."""
+    tensors = {
+        f"model.{name}": value.detach().cpu().contiguous().clone()
+        for name, value in model.state_dict().items()
+    }
     if optimiser is not None:
         for index, state in optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{index}.{name}": value.detach().cpu().contiguous().clone() for name, value in state.items()}
+            tensors |= {
+                f"optimiser.{index}.{name}": value.detach().cpu().contiguous().clone()
+                for name, value in state.items()
+            }
         tensors["random.cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
             tensors["random.cuda"] = torch.cuda.get_rng_state()
@@ -72,18 +86,29 @@ def read(path: Path) -> Checkpoint:
 
 def restore_model(model: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> None:
     """Put the weights in; RunFailed where they are another model's."""
-    weights = {name.removeprefix("model."): value for name, value in checkpoint.tensors.items() if name.startswith("model.")}
+    weights = {
+        name.removeprefix("model."): value
+        for name, value in checkpoint.tensors.items()
+        if name.startswith("model.")
+    }
     own = model.state_dict()
-    odd = sorted(set(weights) ^ set(own)) or [name for name in own if own[name].shape != weights[name].shape]
+    odd = sorted(set(weights) ^ set(own)) or [
+        name for name in own if own[name].shape != weights[name].shape
+    ]
     if odd:
-        raise RunFailed(f"{path} holds another model than this run asks for: {odd[0]} and {len(odd) - 1} more weights differ")
+        raise RunFailed(
+            f"{path} holds another model than this run asks for: {odd[0]} and {len(odd) - 1} more weights differ"
+        )
     model.load_state_dict(weights)
 
 
 def restore_training(optimiser: torch.optim.Optimizer, checkpoint: Checkpoint, path: Path) -> None:
-    """Put the optimiser's state and the random state back; RunFailed where the checkpoint holds the weights alone."""
+    """Put the optimiser's state and the random state back; RunFailed where the checkpoint holds
+    the weights alone."""
     if "random.cpu" not in checkpoint.tensors:
-        raise RunFailed(f"{path} holds weights alone, as {BEST} does: training cannot go on from it, so name another --out")
+        raise RunFailed(
+            f"{path} holds weights alone, as {BEST} does: training cannot go on from it, so name another --out"
+        )
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in checkpoint.tensors.items():
         if name.startswith("optimiser."):
@@ -96,11 +121,14 @@ def restore_training(optimiser: torch.optim.Optimizer, checkpoint: Checkpoint, p
 
 
 def load_run(run: str, device: str = "cpu") -> tuple[torch.nn.Module, RunConfig, dict[str, Any]]:
-    """The model of a run's best checkpoint (or the last, or of a file), its settings and facts, ready to be used."""
+    """The model of a run's best checkpoint (or the last, or of a file), its settings and facts,
+    ready to be used."""
     from training.registry import MODELS
 
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise RunFailed(f"there is no GPU here for --device {device}: leave it out to work on the CPU")
+        raise RunFailed(
+            f"there is no GPU here for --device {device}: leave it out to work on the CPU"
+        )
     path = Path(run)
     if path.is_dir() or not path.exists():
         path = next((path / name for name in (BEST, LAST) if (path / name).exists()), path / LAST)
@@ -108,7 +136,9 @@ def load_run(run: str, device: str = "cpu") -> tuple[torch.nn.Module, RunConfig,
     try:
         config = from_tables(checkpoint.facts["config"])
     except SettingsError as error:
-        raise RunFailed(f"{path} was trained by another version of this program, whose settings differ: {error}") from error
+        raise RunFailed(
+            f"{path} was trained by another version of this program, whose settings differ: {error}"
+        ) from error
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     model = MODELS[config.kind]().make(config.model, config.data)

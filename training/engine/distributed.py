@@ -45,9 +45,13 @@ class Ranks:
 def find_ranks(config: TrainConfig) -> Ranks:
     """The place torchrun gave this process, or a world of one."""
     local, size = int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    name = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    name = (
+        config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    )
     if name == "cuda" and not torch.cuda.is_available():
-        raise RunFailed("there is no GPU here for train.device = cuda: set train.device=cpu or auto")
+        raise RunFailed(
+            "there is no GPU here for train.device = cuda: set train.device=cpu or auto"
+        )
     device = torch.device(name, local) if name == "cuda" else torch.device(name)
     if name == "cuda":
         torch.cuda.set_device(device)

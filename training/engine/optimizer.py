@@ -19,9 +19,18 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """Adam or AdamW; weights that are not matrices, embeddings and mixture means do not decay."""
-    decays = {name for name, p in model.named_parameters() if p.ndim == 2 and "embedding" not in name and "means" not in name}
+    decays = {
+        name
+        for name, p in model.named_parameters()
+        if p.ndim == 2 and "embedding" not in name and "means" not in name
+    }
     groups = [
-        {"params": [p for name, p in model.named_parameters() if (name in decays) is on], "weight_decay": weight}
+        {
+            "params": [p for name, p in model.named_parameters() if (name in decays) is on],
+            "weight_decay": weight,
+        }
         for on, weight in ((True, config.weight_decay), (False, 0.0))
     ]
-    return (torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam)(groups, lr=config.learning_rate)
+    return (torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam)(
+        groups, lr=config.learning_rate
+    )

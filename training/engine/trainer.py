@@ -1,4 +1,5 @@
-"""Train: one plain loop, from a run file and a release to a folder with checkpoints and a log; goes on where it stopped."""
+"""Train: one plain loop, from a run file and a release to a folder with checkpoints and a log;
+goes on where it stopped."""
 
 import math
 import signal
@@ -32,12 +33,16 @@ STOPS = (signal.SIGTERM, signal.SIGINT)
 class Trainer:
     """Model, optimiser and data of one run, at one step."""
 
-    def __init__(self, config: RunConfig, release_url: str, out: str, cache: str | None = None) -> None:
+    def __init__(
+        self, config: RunConfig, release_url: str, out: str, cache: str | None = None
+    ) -> None:
         self.config, self.out, self.ranks = config, Path(out), find_ranks(config.train)
         self.release = open_release(release_url)
         folder = prepared(self.release, config.data, cache, self.ranks)
         share = (self.ranks.rank, self.ranks.size)
-        self.loader = Loader(open_split(folder, "train"), config.data, config.train.batch, config.train.seed, *share)
+        self.loader = Loader(
+            open_split(folder, "train"), config.data, config.train.batch, config.train.seed, *share
+        )
         self.validation = self._validation(folder, share)
         torch.manual_seed(config.train.seed)
         self.model = MODELS[config.kind]().make(config.model, config.data).to(self.ranks.device)
@@ -50,7 +55,8 @@ class Trainer:
         self.running: Any = self._running()
 
     def _validation(self, folder: Path, share: tuple[int, int]) -> Loader | None:
-        """Batches of the validation split with all labels it has, or None where it has no song that is long enough."""
+        """Batches of the validation split with all labels it has, or None where it has no song
+        that is long enough."""
         split, data = open_split(folder, "validation"), self.config.data
         usable = split.n_bars >= data.bars
         if not usable.any():
@@ -65,7 +71,11 @@ class Trainer:
         if compiles == "on" or (compiles == "auto" and self.ranks.has_gpu):
             running = torch.compile(running, dynamic=self.config.data.layout == "packed")
         own = [self.ranks.device.index] if self.ranks.has_gpu else None
-        return nn.parallel.DistributedDataParallel(running, device_ids=own) if self.ranks.size > 1 else running
+        return (
+            nn.parallel.DistributedDataParallel(running, device_ids=own)
+            if self.ranks.size > 1
+            else running
+        )
 
     def _resume(self) -> None:
         path = self.out / checkpoint.LAST
@@ -74,10 +84,14 @@ class Trainer:
         found, wanted = checkpoint.read(path), public(self.config)
         for name in ("kind", "model", "data"):
             if found.facts["config"][name] != wanted[name]:
-                raise RunFailed(f"{path} has another {name} setting: train into a new --out, or restore the old settings")
+                raise RunFailed(
+                    f"{path} has another {name} setting: train into a new --out, or restore the old settings"
+                )
         if found.facts["release"] != self.release.sha256:
             url = self.release.url
-            raise RunFailed(f"{path} was trained on another release than {url}: train into a new --out, or give that release")
+            raise RunFailed(
+                f"{path} was trained on another release than {url}: train into a new --out, or give that release"
+            )
         checkpoint.restore_model(self.model, found, path)
         checkpoint.restore_training(self.optimiser, found, path)
         self.loader.load_state_dict(found.facts["loader"])
@@ -92,7 +106,8 @@ class Trainer:
         return nullcontext()
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
-        """One optimiser step on one batch; its terms. RunFailed, with the songs named, where the loss is not a number."""
+        """One optimiser step on one batch; its terms. RunFailed, with the songs named, where the
+        loss is not a number."""
         config = self.config.train
         self.running.train()
         rate = learning_rate(config, self.step)
@@ -103,9 +118,13 @@ class Trainer:
         terms["gradient_norm"] = nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
         if not torch.isfinite(terms["loss"] + terms["gradient_norm"]):
             crops = zip(batch.song, batch.start, strict=True)
-            names = ", ".join(f"{self.loader.split.ids[song]} from bar {start}" for song, start in crops)
+            names = ", ".join(
+                f"{self.loader.split.ids[song]} from bar {start}" for song, start in crops
+            )
             norm = terms["gradient_norm"].item()
-            raise RunFailed(f"the loss is {terms['loss'].item()} at step {self.step + 1} (gradient {norm}): {names}")
+            raise RunFailed(
+                f"the loss is {terms['loss'].item()} at step {self.step + 1} (gradient {norm}): {names}"
+            )
         self.optimiser.step()
         self.step += 1
         return terms | {"learning_rate": torch.tensor(rate)}
@@ -114,7 +133,12 @@ class Trainer:
         """Add up the gradients of a batch's parts; the mean of their terms."""
         step = torch.tensor(self.step, device=self.ranks.device)
         tensors = to_device(batch, self.ranks.device)
-        parts = list(zip(*(tensor.chunk(self.config.train.accumulate) for tensor in tensors.values()), strict=True))
+        parts = list(
+            zip(
+                *(tensor.chunk(self.config.train.accumulate) for tensor in tensors.values()),
+                strict=True,
+            )
+        )
         sums: dict[str, Tensor] = {}
         for index, part in enumerate(parts):
             waits = self.ranks.size > 1 and index < len(parts) - 1
@@ -128,7 +152,8 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Mean terms over the validation batches, the same crops and noise each time; the random state is left as it was."""
+        """Mean terms over the validation batches, the same crops and noise each time; the random
+        state is left as it was."""
         assert self.validation is not None
         self.model.eval()
         count = self.config.train.validation_batches
@@ -137,7 +162,9 @@ class Trainer:
             torch.manual_seed(VALIDATION_SEED)
             for number in range(count):
                 with self._precision():
-                    terms = self.model(to_device(self.validation.batch_at(number), self.ranks.device), None)
+                    terms = self.model(
+                        to_device(self.validation.batch_at(number), self.ranks.device), None
+                    )
                 for name, value in terms.items():
                     sums[name] = sums.get(name, 0.0) + value.item() / count
         return self.ranks.mean(sums)
@@ -151,7 +178,9 @@ class Trainer:
             "release": self.release.sha256, "code": checkpoint.code_version(), "torch": torch.__version__,
             "loader": {**self.loader.state_dict(), "step": self.step},
         }  # fmt: skip
-        checkpoint.save(self.out / name, self.model, facts, self.optimiser if name == checkpoint.LAST else None)
+        checkpoint.save(
+            self.out / name, self.model, facts, self.optimiser if name == checkpoint.LAST else None
+        )
 
     def run(self, progress: Callable[[int, str], object] = lambda step, text: None) -> int:
         """Train to the last step or to a SIGTERM; the step reached."""
@@ -160,7 +189,9 @@ class Trainer:
         before = {number: signal.signal(number, self._stop) for number in STOPS}
         try:
             if log and not self.step:
-                log.write("data", 0, {"train": self.loader.describe(), "parameters": self.parameters})
+                log.write(
+                    "data", 0, {"train": self.loader.describe(), "parameters": self.parameters}
+                )
             self._loop(log, progress)
             self.save()
         finally:
@@ -177,7 +208,10 @@ class Trainer:
             batch = next(batches)
             terms = self.train_step(batch)
             seconds += time.perf_counter() - start
-            tokens, places = tokens + int(np.count_nonzero(batch.tokens)), places + batch.tokens.size
+            tokens, places = (
+                tokens + int(np.count_nonzero(batch.tokens)),
+                places + batch.tokens.size,
+            )
             if self._due(config.log_every):
                 if log:
                     progress(self.step, self.log_step(log, terms, tokens, places, seconds))
@@ -190,14 +224,19 @@ class Trainer:
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.config.train.steps
 
-    def log_step(self, log: Log, terms: Mapping[str, Tensor], tokens: int, places: int, seconds: float) -> str:
-        """Log a step; the line that is shown. tokens/s of all ranks, TFLOP/s of this one, MFU where its peak is given."""
+    def log_step(
+        self, log: Log, terms: Mapping[str, Tensor], tokens: int, places: int, seconds: float
+    ) -> str:
+        """Log a step; the line that is shown. tokens/s of all ranks, TFLOP/s of this one, MFU
+        where its peak is given."""
         data, peak = self.config.data, self.config.train.peak_tflops
         worked = tokens if data.layout == "packed" else places
         tflops = self.model.flops_per_step(worked, data.tokens_per_bar) / seconds / 1e12
         speed = {"tokens_per_second": tokens * self.ranks.size / seconds, "tflops": tflops}
         values = {name: float(value) for name, value in terms.items()}
-        log.write("train", self.step, {**values, **speed, **({"mfu": tflops / peak} if peak else {})})
+        log.write(
+            "train", self.step, {**values, **speed, **({"mfu": tflops / peak} if peak else {})}
+        )
         return f"loss {values['loss']:.3f}, {speed['tokens_per_second']:,.0f} tokens/s"
 
     def _judge(self, log: Log | None) -> None:
@@ -244,9 +283,16 @@ def train(config: RunConfig, release: str, out: str, cache: str | None = None) -
         from tqdm import tqdm
 
         with tqdm(total=config.train.steps, initial=trainer.step, unit="step") as bar:
-            trainer.run(lambda step, text: (bar.set_postfix_str(text, refresh=False), bar.update(step - bar.n)))
+            trainer.run(
+                lambda step, text: (
+                    bar.set_postfix_str(text, refresh=False),
+                    bar.update(step - bar.n),
+                )
+            )
     else:
-        trainer.run(lambda step, text: print(f"step {step}/{config.train.steps}: {text}", flush=True))
+        trainer.run(
+            lambda step, text: print(f"step {step}/{config.train.steps}: {text}", flush=True)
+        )
     if trainer.ranks.size > 1:
         torch.distributed.destroy_process_group()
     return trainer

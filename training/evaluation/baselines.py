@@ -1,7 +1,8 @@
-"""The plain rivals a reviewer asks for: a real song of the class, and a real song edited by rule. They need no training.
+"""The plain rivals a reviewer asks for: a real song of the class, and a real song edited by rule.
+They need no training.
 
-Retrieval bounds from above what realism and control a generator can have at once; a rule shows how much of control is
-tempo, density, loudness and mode.
+Retrieval bounds from above what realism and control a generator can have at once; a rule shows how
+much of control is tempo, density, loudness and mode.
 """
 
 from collections.abc import Mapping
@@ -34,14 +35,18 @@ class Retrieval:
     def __init__(self, split: Split, data: DataConfig) -> None:
         self._split, self._data = split, data
 
-    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig) -> list[Song]:
+    def generate(
+        self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig
+    ) -> list[Song]:
         """n windows drawn with choice.seed; raises RunFailed where no song is of the class."""
         split, usable = self._split, ~self._split.judge & (self._split.n_bars >= bars)
         for index, axis in enumerate(AXES):
             if classes[axis] is not None:
                 usable &= split.labels[:, index] == classes[axis]
         if not usable.any():
-            raise RunFailed(f"no training song of {bars} bars is of the class {dict(classes)}: nothing can be retrieved")
+            raise RunFailed(
+                f"no training song of {bars} bars is of the class {dict(classes)}: nothing can be retrieved"
+            )
         random = np.random.default_rng(choice.seed)
         song = random.choice(np.flatnonzero(usable), n)
         start = np.floor(random.random(n) * (split.n_bars[song] - bars + 1)).astype(np.int64)
@@ -54,14 +59,21 @@ class RuleEditing(Retrieval):
 
     name = "rule editing"
 
-    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig) -> list[Song]:
-        """n windows drawn with choice.seed and edited; an axis whose class is None is left as it is."""
+    def generate(
+        self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig
+    ) -> list[Song]:
+        """n windows drawn with choice.seed and edited; an axis whose class is None is left as it
+        is."""
         songs = super().generate(dict.fromkeys(AXES), n, bars, choice)
-        return [with_valence(with_arousal(song, classes["arousal"]), classes["valence"]) for song in songs]
+        return [
+            with_valence(with_arousal(song, classes["arousal"]), classes["valence"])
+            for song in songs
+        ]
 
 
 def with_arousal(song: Song, level: int | None) -> Song:
-    """High: a quarter faster, louder, half notes struck twice; low: slower, softer, without what is off the eighths."""
+    """High: a quarter faster, louder, half notes struck twice; low: slower, softer, without what
+    is off the eighths."""
     if level is None:
         return song
     notes, factor = song.notes, FASTER if level == HIGH else 1 / FASTER
@@ -72,7 +84,9 @@ def with_arousal(song: Song, level: int | None) -> Song:
         again["duration"] //= 2
         again["start"] += again["duration"]
         notes = np.concatenate([notes, again])
-    velocity = np.clip(notes["velocity"].astype(int) + (LOUDER if level == HIGH else -LOUDER), 1, 127)
+    velocity = np.clip(
+        notes["velocity"].astype(int) + (LOUDER if level == HIGH else -LOUDER), 1, 127
+    )
     notes = make_notes(notes["start"], notes["duration"], notes["pitch"], velocity, notes["track"])
     tempi = make_tempi(song.tempi["start"], song.tempi["bpm"] * factor)
     return Song(song.source, song.source_key, separate(notes), song.bars, tempi, song.meter_source)
@@ -91,6 +105,8 @@ def with_valence(song: Song, level: int | None) -> Song:
     degree = (song.notes["pitch"].astype(int) - tonic) % 12
     moved = np.isin(degree, MAJOR_ONLY if is_major else MINOR_ONLY) & (song.notes["track"] != DRUMS)
     pitch = np.clip(song.notes["pitch"].astype(int) + moved * (-1 if is_major else 1), 0, 127)
-    columns = {name: song.notes[name] for name in ("start", "duration", "pitch", "velocity", "track")} | {"pitch": pitch}
+    columns = {
+        name: song.notes[name] for name in ("start", "duration", "pitch", "velocity", "track")
+    } | {"pitch": pitch}
     notes = separate(make_notes(**columns))
     return Song(song.source, song.source_key, notes, song.bars, song.tempi, song.meter_source)

@@ -1,4 +1,5 @@
-"""Evaluate: what a trained model knows and what it writes, as one JSON report with plots, each figure beside its baseline."""
+"""Evaluate: what a trained model knows and what it writes, as one JSON report with plots, each
+figure beside its baseline."""
 
 import json
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from training.evaluation.latent_swap import similarities
 from training.evaluation.music_metrics import music_metrics
 from training.evaluation.outputs import ModelOutputs, leakage_report, run_model
 from training.evaluation.realism import TrainingBars, distance_to_real
-from training.generation.transfer import swap_latents, save_songs
+from training.generation.transfer import save_songs, swap_latents
 from training.parts.latent import gaussian_kl
 from training.parts.sampling import SamplingConfig
 from training.protocols import Autoencoder, Classifier, Clustered, FeatureTeller, Generator
@@ -36,8 +37,9 @@ LEAST_IN_HALVES = 4
 
 @dataclass(frozen=True)
 class EvaluateConfig(SamplingConfig):
-    """How much is looked at: songs of the split, crops a song, songs of the training split (for n-grams and probes), written
-    pieces a quadrant, pairs whose parts are exchanged, probe_steps of each probe; and how tokens are drawn (SamplingConfig)."""
+    """How much is looked at: songs of the split, crops a song, songs of the training split (for
+    n-grams and probes), written pieces a quadrant, pairs whose parts are exchanged, probe_steps
+    of each probe; and how tokens are drawn (SamplingConfig)."""
 
     split: Literal["train", "validation", "test"] = "test"
     songs: int = 400
@@ -49,12 +51,18 @@ class EvaluateConfig(SamplingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.songs, self.crops, self.training_songs) < 1 or min(self.pieces, self.pairs, self.probe_steps) < 0:
-            raise ValueError("songs, crops and training_songs must be at least 1; pieces, pairs and probe_steps 0 or more")
+        if (
+            min(self.songs, self.crops, self.training_songs) < 1
+            or min(self.pieces, self.pairs, self.probe_steps) < 0
+        ):
+            raise ValueError(
+                "songs, crops and training_songs must be at least 1; pieces, pairs and probe_steps 0 or more"
+            )
 
 
 def token_report(outputs: ModelOutputs, training: Split) -> dict[str, Any]:
-    """NLL and accuracy of each token type, and of unigram and bigram models fitted on the training split."""
+    """NLL and accuracy of each token type, and of unigram and bigram models fitted on the
+    training split."""
     tokens, target = outputs.batch.tokens, outputs.batch.target
     real, types = target != PAD, measures.token_types(target)
     groups = {name: real & (types == index) for index, name in enumerate(measures.TOKEN_TYPES)}
@@ -66,7 +74,11 @@ def token_report(outputs: ModelOutputs, training: Split) -> dict[str, Any]:
         "accuracy": float(outputs.right[real].mean()),
         **{f"{name}_nll": nll for name, nll in baselines.items()},
         "by_type": {
-            name: {"nll": float(outputs.nll[of].mean()), "accuracy": float(outputs.right[of].mean()), "n": int(of.sum())}
+            name: {
+                "nll": float(outputs.nll[of].mean()),
+                "accuracy": float(outputs.right[of].mean()),
+                "n": int(of.sum()),
+            }
             for name, of in groups.items()
             if of.any()
         },
@@ -75,9 +87,13 @@ def token_report(outputs: ModelOutputs, training: Split) -> dict[str, Any]:
 
 @torch.no_grad()
 def feature_report(model: FeatureTeller, outputs: ModelOutputs, device: str) -> dict[str, Any]:
-    """How well rhythm and key are told from the right latent, beside always saying the commonest."""
+    """How well rhythm and key are told from the right latent, beside always saying the
+    commonest."""
     report: dict[str, Any] = {}
-    for axis, name, wanted in (("arousal", "rhythm", outputs.batch.rhythm), ("valence", "key", outputs.batch.key)):
+    for axis, name, wanted in (
+        ("arousal", "rhythm", outputs.batch.rhythm),
+        ("valence", "key", outputs.batch.key),
+    ):
         told = model.predict(axis, torch.from_numpy(outputs.mean[axis]).to(device)).cpu().numpy()
         keep = np.ones(wanted.shape, bool) if name == "rhythm" else wanted < N_KEYS
         report[name] = measures.accuracies(told[keep], wanted[keep].astype(int))
@@ -85,7 +101,8 @@ def feature_report(model: FeatureTeller, outputs: ModelOutputs, device: str) -> 
 
 
 def class_report(outputs: ModelOutputs) -> dict[str, Any]:
-    """q(y|x) against the labels, a song's classes by the log-odds of all its crops' bars; the four quadrants together."""
+    """q(y|x) against the labels, a song's classes by the log-odds of all its crops' bars; the
+    four quadrants together."""
     report: dict[str, Any] = {}
     songs, first = outputs.first_of_songs()
     labels, said = outputs.batch.label[first], []
@@ -95,9 +112,14 @@ def class_report(outputs: ModelOutputs) -> dict[str, Any]:
         known, high = label >= 0, (by_song > 0).astype(int)
         said.append(high)
         report[axis] = measures.accuracies(high[known], label[known])
-        report[axis] |= {"ranking_auc": measures.auc(by_song[known], label[known]), "share_high": float(high.mean())}
+        report[axis] |= {
+            "ranking_auc": measures.auc(by_song[known], label[known]),
+            "share_high": float(high.mean()),
+        }
     both = (labels >= 0).all(1)
-    report["quadrants"] = measures.accuracies((said[0] * 2 + said[1])[both], (labels @ [2, 1])[both])
+    report["quadrants"] = measures.accuracies(
+        (said[0] * 2 + said[1])[both], (labels @ [2, 1])[both]
+    )
     return report
 
 
@@ -106,7 +128,9 @@ def latent_report(model: Clustered, outputs: ModelOutputs) -> dict[str, Any]:
     """Components' distance, active units, KL, and what has collapsed."""
     report = {}
     for axis, mixture in model.mixtures.items():
-        mean, log_variance = (torch.from_numpy(x[axis]).flatten(0, 1) for x in (outputs.mean, outputs.log_variance))
+        mean, log_variance = (
+            torch.from_numpy(x[axis]).flatten(0, 1) for x in (outputs.mean, outputs.log_variance)
+        )
         means, spread = mixture.means.cpu(), mixture.log_variance.cpu()
         share = float(torch.from_numpy(outputs.odds[axis]).sigmoid().mean())
         nearest = means[torch.from_numpy(outputs.odds[axis] > 0).flatten().long()]
@@ -123,10 +147,20 @@ def latent_report(model: Clustered, outputs: ModelOutputs) -> dict[str, Any]:
     return report
 
 
-def writing_report(model: Autoencoder, bars: int, asked: EvaluateConfig, outputs: ModelOutputs, device: str, out: Path) -> dict[str, Any]:
-    """Reconstructions (note F1) and exchanges (eq. 20), beside what unrelated songs give; piano rolls of a pair."""
+def writing_report(
+    model: Autoencoder,
+    bars: int,
+    asked: EvaluateConfig,
+    outputs: ModelOutputs,
+    device: str,
+    out: Path,
+) -> dict[str, Any]:
+    """Reconstructions (note F1) and exchanges (eq. 20), beside what unrelated songs give; piano
+    rolls of a pair."""
     choice, (_, firsts) = SamplingConfig(0.0, 1.0, asked.seed), outputs.first_of_songs()
-    rows = np.random.default_rng(asked.seed).permutation(firsts)[: 2 * min(asked.pairs, len(firsts) // 2)]
+    rows = np.random.default_rng(asked.seed).permutation(firsts)[
+        : 2 * min(asked.pairs, len(firsts) // 2)
+    ]
     if not len(rows):
         return {}
     half, originals = len(rows) // 2, songs_of(outputs.batch.tokens[rows])
@@ -140,19 +174,33 @@ def writing_report(model: Autoencoder, bars: int, asked: EvaluateConfig, outputs
     for axis, name in zip(AXES, ("z_r", "z_k"), strict=True):
         changed = model.write(swap_latents(z[:half], z[half:], axis)[0], choice)
         report[f"exchange_{name}"] = similarities(changed, a, b, bars)
-        plots.rolls({"A": a[0], "B": b[0], f"A with {name} of B": changed[0]}, bars, out / f"exchange_{name}.png")
-    plots.rolls({"original": originals[0], "reconstruction": remade[0]}, bars, out / "reconstruction.png")
+        plots.rolls(
+            {"A": a[0], "B": b[0], f"A with {name} of B": changed[0]},
+            bars,
+            out / f"exchange_{name}.png",
+        )
+    plots.rolls(
+        {"original": originals[0], "reconstruction": remade[0]}, bars, out / "reconstruction.png"
+    )
     return report
 
 
 def _note_f1(found: Sequence[Song], wanted: Sequence[Song], bars: int) -> dict[str, float]:
-    return measures.mean_of([measures.note_f1(one, other, bars) for one, other in zip(found, wanted, strict=True)])
+    return measures.mean_of(
+        [measures.note_f1(one, other, bars) for one, other in zip(found, wanted, strict=True)]
+    )
 
 
 def emotion_report(
-    model: Generator, bars: int, asked: EvaluateConfig, training: Split, outputs: ModelOutputs, out: Path
+    model: Generator,
+    bars: int,
+    asked: EvaluateConfig,
+    training: Split,
+    outputs: ModelOutputs,
+    out: Path,
 ) -> dict[str, Any]:
-    """Pieces written for each quadrant (kept as MIDI), and real songs of it; how near all come to bars trained on."""
+    """Pieces written for each quadrant (kept as MIDI), and real songs of it; how near all come
+    to bars trained on."""
     report: dict[str, Any] = {}
     _, firsts = outputs.first_of_songs()
     pieces: list[Song] = []
@@ -163,19 +211,27 @@ def emotion_report(
         report[name] = _beside_real(songs, songs_of(outputs.batch.tokens[of_class]), bars)
         pieces += songs
     trained_on, real = TrainingBars(training), songs_of(outputs.batch.tokens[firsts])
-    report["memorisation"] = {"written": trained_on.overlap(pieces), "real": trained_on.overlap(real)}
+    report["memorisation"] = {
+        "written": trained_on.overlap(pieces),
+        "real": trained_on.overlap(real),
+    }
     return report
 
 
 def _beside_real(written: Sequence[Song], real: Sequence[Song], bars: int) -> dict[str, Any]:
-    """Mean facts and measures of music.py of both, and their distance beside that of two halves of the real songs."""
-    facts, real_facts = (measures.mean_of([_facts(song, bars) for song in songs]) for songs in (written, real))
+    """Mean facts and measures of music.py of both, and their distance beside that of two halves
+    of the real songs."""
+    facts, real_facts = (
+        measures.mean_of([_facts(song, bars) for song in songs]) for songs in (written, real)
+    )
     table, halves = feature_table(real), (feature_table(real[::2]), feature_table(real[1::2]))
     return {
         "written": facts,
         "real": {**real_facts, "n": len(real)},
         "distance_to_real": distance_to_real(feature_table(written), table),
-        "distance_of_real_halves": distance_to_real(*halves) if len(real) >= LEAST_IN_HALVES else float("nan"),
+        "distance_of_real_halves": distance_to_real(*halves)
+        if len(real) >= LEAST_IN_HALVES
+        else float("nan"),
     }
 
 
@@ -184,7 +240,13 @@ def _facts(song: Song, bars: int) -> dict[str, float]:
 
 
 def reports(
-    model: Any, data: DataConfig, training: Split, split: Split, asked: EvaluateConfig, device: str, out: Path
+    model: Any,
+    data: DataConfig,
+    training: Split,
+    split: Split,
+    asked: EvaluateConfig,
+    device: str,
+    out: Path,
 ) -> dict[str, Any]:
     """Every report that the model's abilities allow."""
     outputs = run_model(model, data, split, asked.songs, asked.crops, device)
@@ -208,16 +270,35 @@ def reports(
 
 
 def evaluate(
-    run: str, release: str, out: str, asked: EvaluateConfig, cache: str | None = None, device: str = "cpu"
+    run: str,
+    release: str,
+    out: str,
+    asked: EvaluateConfig,
+    cache: str | None = None,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Write OUT/report.json, plots and MIDI; the report."""
     model, config, facts = load_run(run, device)
     opened = open_release(release)
     folder, place = prepare(opened, config.data, cache), Path(out)
     place.mkdir(parents=True, exist_ok=True)
-    found = reports(model, config.data, open_split(folder, "train"), open_split(folder, asked.split), asked, device, place)
+    found = reports(
+        model,
+        config.data,
+        open_split(folder, "train"),
+        open_split(folder, asked.split),
+        asked,
+        device,
+        place,
+    )
     same = facts["release"] == opened.sha256
-    head = {"name": config.name, "step": facts["step"], "same_release": same, "split": asked.split, "crops": found.pop("crops")}
+    head = {
+        "name": config.name,
+        "step": facts["step"],
+        "same_release": same,
+        "split": asked.split,
+        "crops": found.pop("crops"),
+    }
     if (log := Path(run) / "log.jsonl").exists():
         plots.curves(log, place / "curves.png")
     result = measures.rounded({"run": head, **found})

@@ -1,4 +1,5 @@
-"""Measures of tokens, notes and classes: pure functions on arrays, each small enough to check by hand."""
+"""Measures of tokens, notes and classes: pure functions on arrays, each small enough to check by
+hand."""
 
 from typing import Any
 
@@ -60,7 +61,11 @@ def accuracies(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
 def auc(score: np.ndarray, label: np.ndarray) -> float:
     """Chance that a high song scores over a low one."""
     high, low = score[label == 1], score[label == 0]
-    return float((high[:, None] > low).mean() + (high[:, None] == low).mean() / 2) if len(high) and len(low) else float("nan")
+    return (
+        float((high[:, None] > low).mean() + (high[:, None] == low).mean() / 2)
+        if len(high) and len(low)
+        else float("nan")
+    )
 
 
 def note_f1(found: Song, wanted: Song, bars: int) -> dict[str, float]:
@@ -68,15 +73,22 @@ def note_f1(found: Song, wanted: Song, bars: int) -> dict[str, float]:
     sets = []
     for song in (found, wanted):
         grid, notes = quantise(song), song.notes
-        code = ((grid.bar * N_BEATS + np.minimum(grid.position, N_BEATS - 1)) * 8 + notes["track"]) * 128 + notes["pitch"]
+        code = (
+            (grid.bar * N_BEATS + np.minimum(grid.position, N_BEATS - 1)) * 8 + notes["track"]
+        ) * 128 + notes["pitch"]
         sets.append(np.unique(code[grid.bar < bars]))
     both = len(np.intersect1d(sets[0], sets[1]))
     precision, recall = both / max(len(sets[0]), 1), both / max(len(sets[1]), 1)
-    return {"precision": precision, "recall": recall, "f1": 2 * precision * recall / max(precision + recall, 1e-12)}
+    return {
+        "precision": precision,
+        "recall": recall,
+        "f1": 2 * precision * recall / max(precision + recall, 1e-12),
+    }
 
 
 def chroma(song: Song) -> np.ndarray:
-    """Sounding ticks of each pitch class in each bar (by onset), without drums: float (n_bars, 12)."""
+    """Sounding ticks of each pitch class in each bar (by onset), without drums: float (n_bars,
+    12)."""
     notes, grid = song.notes, quantise(song)
     pitched = notes["track"] != DRUMS
     at = grid.bar[pitched] * 12 + notes["pitch"][pitched] % 12
@@ -84,13 +96,18 @@ def chroma(song: Song) -> np.ndarray:
 
 
 def keys_of(song: Song) -> np.ndarray:
-    """Key of each bar by Krumhansl and Schmuckler over the bar and its neighbours: 0-23, 24 without pitched notes."""
+    """Key of each bar by Krumhansl and Schmuckler over the bar and its neighbours: 0-23, 24
+    without pitched notes."""
     wide = chroma(song)
     padded = np.pad(wide, ((1, 1), (0, 0)))
     wide = padded[:-2] + padded[1:-1] + padded[2:]
-    profiles = np.stack([np.roll(profile, tonic) for profile in (MAJOR, MINOR) for tonic in range(12)])
+    profiles = np.stack(
+        [np.roll(profile, tonic) for profile in (MAJOR, MINOR) for tonic in range(12)]
+    )
     profiles = profiles - profiles.mean(1, keepdims=True)
-    scores = (wide - wide.mean(1, keepdims=True)) @ (profiles / np.linalg.norm(profiles, axis=1, keepdims=True)).T
+    scores = (wide - wide.mean(1, keepdims=True)) @ (
+        profiles / np.linalg.norm(profiles, axis=1, keepdims=True)
+    ).T
     return np.where(wide.sum(1) > 0, scores.argmax(1), NO_KEY)
 
 
@@ -130,7 +147,8 @@ def mean(values: np.ndarray) -> float:
 
 
 def rounded(value: Any, digits: int = 4) -> Any:
-    """Floats of a JSON value rounded, so that two reports can be compared by eye; what is not a number is null."""
+    """Floats of a JSON value rounded, so that two reports can be compared by eye; what is not a
+    number is null."""
     if isinstance(value, dict):
         return {name: rounded(one, digits) for name, one in value.items()}
     if isinstance(value, list | tuple):

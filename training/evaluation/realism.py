@@ -1,7 +1,9 @@
-"""Realism of written songs: how near a bar comes to one that was trained on, and how far features lie from real songs'.
+"""Realism of written songs: how near a bar comes to one that was trained on, and how far features
+lie from real songs'.
 
-A generator can be hit in its class by copying, or by leaving real music altogether; both show here. Features are compared
-class by class as distributions, for which Yang and Lerch (2020) give the reasons.
+A generator can be hit in its class by copying, or by leaving real music altogether; both show here.
+Features are compared class by class as distributions, for which Yang and Lerch (2020) give the
+reasons.
 """
 
 from collections.abc import Sequence
@@ -21,9 +23,11 @@ N_CODES = N_BEATS * len(TRACKS) * N_PITCHES
 
 
 def note_codes(tokens: np.ndarray, bar_offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Bar and code of each different note that legal tokens say, rising by bar, then code: int64, one a note.
+    """Bar and code of each different note that legal tokens say, rising by bar, then code: int64,
+    one a note.
 
-    tokens: flat; bar_offset: n_bars + 1; a code is position · 440 + track · 88 + pitch − 21, below N_CODES.
+    tokens: flat; bar_offset: n_bars + 1; a code is position · 440 + track · 88 + pitch − 21, below
+    N_CODES.
     """
     # A note is where its Duration is: a bar whose tail was cut may end in half a note.
     note = np.flatnonzero(tokens >= DURATION) - 2
@@ -37,7 +41,8 @@ def note_codes(tokens: np.ndarray, bar_offset: np.ndarray) -> tuple[np.ndarray, 
 
 
 class TrainingBars:
-    """The bars that a generator may hear, as sets of (position, track, pitch), among which written bars are looked up."""
+    """The bars that a generator may hear, as sets of (position, track, pitch), among which
+    written bars are looked up."""
 
     def __init__(self, split: Split) -> None:
         """The songs of a split that are not for judges."""
@@ -45,21 +50,32 @@ class TrainingBars:
         heard = ~np.repeat(split.judge, split.n_bars)[bar]
         bar, code = bar[heard], code[heard]
         self._notes = np.bincount(bar, minlength=1)
-        # The bars that have a code stand together: those of code c from _first[c] up to _first[c + 1].
+        # The bars that have a code stand together: those of code c from _first[c] up to _first[c +
+        # 1].
         self._bar = bar[np.argsort(code, kind="stable")]
         self._first = np.append(0, np.cumsum(np.bincount(code, minlength=N_CODES)))
 
     def overlap(self, songs: Sequence[Song]) -> dict[str, Any]:
-        """nearest_bar: mean overlap; copied_bars: share that are a training bar's very notes; n: of how many bars."""
+        """nearest_bar: mean overlap; copied_bars: share that are a training bar's very notes; n:
+        of how many bars."""
         nearest = self.nearest(songs)
         return {"nearest_bar": mean(nearest), "copied_bars": mean(nearest == 1), "n": len(nearest)}
 
     def nearest(self, songs: Sequence[Song]) -> np.ndarray:
-        """Largest |A∩B| / |A∪B| of each bar A of LEAST_NOTES notes and more with any training bar B: float, one a bar.
+        """Largest |A∩B| / |A∪B| of each bar A of LEAST_NOTES notes and more with any training bar
+        B: float, one a bar.
 
-        songs: of the tracks, and as thin, as the split's view; their bars in order, those of fewer notes left out.
+        songs: of the tracks, and as thin, as the split's view; their bars in order, those of fewer
+        notes left out.
         """
-        return np.array([self._largest(codes) for song in songs for codes in _bars(song) if len(codes) >= LEAST_NOTES])
+        return np.array(
+            [
+                self._largest(codes)
+                for song in songs
+                for codes in _bars(song)
+                if len(codes) >= LEAST_NOTES
+            ]
+        )
 
     def _largest(self, codes: np.ndarray) -> float:
         having = [self._bar[self._first[code] : self._first[code + 1]] for code in codes]
@@ -75,14 +91,18 @@ def _bars(song: Song) -> list[np.ndarray]:
 
 
 def distance_to_real(written: np.ndarray, real: np.ndarray) -> float:
-    """Mean over features of Wasserstein-1 between written and real songs, in the real songs' standard deviations.
+    """Mean over features of Wasserstein-1 between written and real songs, in the real songs'
+    standard deviations.
 
-    Tables float (n, n_features), as hand.feature_table makes them; a value that is NaN is left out, and so is a feature
-    that among the real songs never varies, or that no written song has; NaN where nothing is left.
+    Tables float (n, n_features), as hand.feature_table makes them; a value that is NaN is left out,
+    and so is a feature that among the real songs never varies, or that no written song has; NaN
+    where nothing is left.
     """
     if not len(written) or not len(real):
         return float("nan")
-    return mean(np.array([_in_deviations(*columns) for columns in zip(written.T, real.T, strict=True)]))
+    return mean(
+        np.array([_in_deviations(*columns) for columns in zip(written.T, real.T, strict=True)])
+    )
 
 
 def _in_deviations(written: np.ndarray, real: np.ndarray) -> float:
@@ -93,7 +113,11 @@ def _in_deviations(written: np.ndarray, real: np.ndarray) -> float:
 
 
 def wasserstein(some: np.ndarray, others: np.ndarray) -> float:
-    """Wasserstein-1 distance of two samples of any sizes, exact: the area between their distribution functions."""
+    """Wasserstein-1 distance of two samples of any sizes, exact: the area between their
+    distribution functions."""
     values = np.sort(np.concatenate([some, others]))
-    below, other_below = (np.searchsorted(np.sort(one), values[:-1], side="right") / len(one) for one in (some, others))
+    below, other_below = (
+        np.searchsorted(np.sort(one), values[:-1], side="right") / len(one)
+        for one in (some, others)
+    )
     return float(np.abs(below - other_below) @ np.diff(values))

@@ -1,4 +1,5 @@
-"""What is measured of one cell: pieces before the judges, latents, exchanges and turned songs. Each gives plain JSON values."""
+"""What is measured of one cell: pieces before the judges, latents, exchanges and turned songs.
+Each gives plain JSON values."""
 
 from dataclasses import replace
 from typing import Any
@@ -21,7 +22,7 @@ from training.evaluation.outputs import ModelOutputs, run_model
 from training.evaluation.realism import distance_to_real
 from training.experiments.plan import Cell
 from training.experiments.store import Bench
-from training.generation.transfer import swap_latents, song_latents, shift_emotion
+from training.generation.transfer import shift_emotion, song_latents, swap_latents
 from training.parts.sampling import SamplingConfig
 from training.protocols import Autoencoder, Classifier, Clustered, Decoder, Generator, require
 
@@ -29,7 +30,8 @@ CROPS, ALL_SONGS = 4, 10**9
 
 
 def judged(bench: Bench, cell: Cell) -> dict[str, Any]:
-    """chance: of high, as each judge hears each piece; wanted: what was asked for; realism; what the model knows."""
+    """chance: of high, as each judge hears each piece; wanted: what was asked for; realism; what
+    the model knows."""
     model, data = bench.model(cell)
     choice = replace(bench.plan.judging, seed=cell.seed)
     songs, wanted = pieces_of(require(model, Generator), bench.judge_data.bars, choice)
@@ -42,7 +44,8 @@ def judged(bench: Bench, cell: Cell) -> dict[str, Any]:
 
 
 def _realism(bench: Bench, songs: list[Song], wanted: np.ndarray) -> dict[str, Any]:
-    """Distance of hand features to the real songs of each quadrant, and overlap with the nearest training bars."""
+    """Distance of hand features to the real songs of each quadrant, and overlap with the nearest
+    training bars."""
     written = feature_table(songs)
     distances = {
         name: distance_to_real(written[(wanted == levels).all(1)], bench.features_of(levels))
@@ -72,7 +75,8 @@ def _seen(bench: Bench, model: Any, data: DataConfig) -> ModelOutputs:
 
 
 def latents(bench: Bench, cell: Cell) -> dict[str, Any]:
-    """Of each axis: the mean latent of every labelled test song, its label, the components and their spread."""
+    """Of each axis: the mean latent of every labelled test song, its label, the components and
+    their spread."""
     model, data = bench.model(cell)
     found: dict[str, Any] = {}
     outputs = _seen(bench, require(model, Clustered), data)
@@ -89,13 +93,16 @@ def latents(bench: Bench, cell: Cell) -> dict[str, Any]:
 
 
 def excerpts(bench: Bench, data: DataConfig, seed: int) -> tuple[torch.Tensor, np.ndarray]:
-    """A window of each of plan.songs labelled test songs, drawn with a seed: tokens (B, T, L) as read, labels (B, 2)."""
+    """A window of each of plan.songs labelled test songs, drawn with a seed: tokens (B, T, L) as
+    read, labels (B, 2)."""
     split, bars = bench.split(bench.plan.judging.split, data), bench.judge_data.bars
     usable = np.flatnonzero((split.labels != UNLABELLED).all(1) & (split.n_bars >= bars))
     random = np.random.default_rng(seed)
     song = random.permutation(usable)[: bench.plan.songs]
     if len(song) < 2:
-        raise RunFailed(f"the {bench.plan.judging.split} split has under two labelled songs of {bars} bars")
+        raise RunFailed(
+            f"the {bench.plan.judging.split} split has under two labelled songs of {bars} bars"
+        )
     start = np.floor(random.random(len(song)) * (split.n_bars[song] - bars + 1)).astype(np.int64)
     batch = crops(split, song, start, bars, data.tokens_per_bar, split.labels[song])
     return torch.from_numpy(batch.tokens).to(bench.order.device).long(), batch.label
@@ -118,8 +125,9 @@ def swapped(bench: Bench, cell: Cell) -> dict[str, Any]:
 def turned(bench: Bench, cell: Cell) -> dict[str, Any]:
     """Table 4: songs turned from their own emotion to each by eq. (21), and how judges hear them.
 
-    turned: of each judge, source and target, the share heard as each quadrant; a source turned to itself is written again.
-    untouched: of each judge and source, the same of the songs as they were. n: songs of each source.
+    turned: of each judge, source and target, the share heard as each quadrant; a source turned to
+    itself is written again. untouched: of each judge and source, the same of the songs as they
+    were. n: songs of each source.
     """
     model, data = bench.model(cell)
     clustered, writer = require(model, Clustered), require(model, Autoencoder)
@@ -132,7 +140,10 @@ def turned(bench: Bench, cell: Cell) -> dict[str, Any]:
         if len(of_source):
             own = songs_of(tokens[of_source].cpu().numpy())
             moved = {
-                goal: writer.write(shift_emotion(clustered, z[of_source], source, target, bench.plan.strength), choice)
+                goal: writer.write(
+                    shift_emotion(clustered, z[of_source], source, target, bench.plan.strength),
+                    choice,
+                )
                 for target, goal in QUADRANTS.items()
             }
             for judge in bench.judges:

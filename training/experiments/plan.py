@@ -1,4 +1,5 @@
-"""Plan: at which size, for how long and with which seeds experiments are run; and its cells, a training or plain rival each."""
+"""Plan: at which size, for how long and with which seeds experiments are run; and its cells, a
+training or plain rival each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,10 +28,11 @@ class Recipe:
 class Plan:
     """What every model of an experiment has in common.
 
-    recipes: a model's run file, or a Recipe; judge: the same of the judge; overrides: laid over every model's recipe, before
-    its own; models: which take part (none named: all); seeds: of training and of sampling; supervision: the share of songs
-    whose label is used (the paper's rho); rhos, alphas: of figures 6-9; judging: the judges, and the budget, temperature and
-    top_p of sampling; songs: of the test split that are exchanged and turned; strength: lambda of eq. (21).
+    recipes: a model's run file, or a Recipe; judge: the same of the judge; overrides: laid over
+    every model's recipe, before its own; models: which take part (none named: all); seeds: of
+    training and of sampling; supervision: the share of songs whose label is used (the paper's rho);
+    rhos, alphas: of figures 6-9; judging: the judges, and the budget, temperature and top_p of
+    sampling; songs: of the test split that are exchanged and turned; strength: lambda of eq. (21).
     """
 
     recipes: Mapping[str, Recipe]
@@ -50,14 +52,19 @@ class Plan:
         for name in ("seeds", "rhos", "alphas"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values) or min(values) < 0:
-                raise ValueError(f"{name} must be one or more different numbers of 0 or more, not {list(values)}")
+                raise ValueError(
+                    f"{name} must be one or more different numbers of 0 or more, not {list(values)}"
+                )
         if self.songs < LEAST_SONGS or max(*self.rhos, *self.alphas, self.supervision) > 1:
-            raise ValueError(f"songs must be at least {LEAST_SONGS}; supervision, rhos and alphas at most 1")
+            raise ValueError(
+                f"songs must be at least {LEAST_SONGS}; supervision, rhos and alphas at most 1"
+            )
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One training of a model with a seed, or a plain rival: its name says what differs from the model's recipe."""
+    """One training of a model with a seed, or a plain rival: its name says what differs from the
+    model's recipe."""
 
     model: str
     seed: int
@@ -73,7 +80,14 @@ def load(path: str, assignments: Sequence[str] = ()) -> Plan:
         raise SettingsError(f"recipes must be a table of run files, not {recipes!r}")
     folder = Path(path).parent
     found = {name: _recipe(folder, recipe, f"recipes.{name}") for name, recipe in recipes.items()}
-    return build(Plan, {**tables, "recipes": found, "judge": public(_recipe(folder, tables.get("judge", {}), "judge"))})
+    return build(
+        Plan,
+        {
+            **tables,
+            "recipes": found,
+            "judge": public(_recipe(folder, tables.get("judge", {}), "judge")),
+        },
+    )
 
 
 def _recipe(folder: Path, recipe: Any, where: str) -> Recipe:
@@ -85,13 +99,17 @@ def _recipe(folder: Path, recipe: Any, where: str) -> Recipe:
 
 def judge_config(plan: Plan) -> RunConfig:
     """The judge's settings."""
-    return from_tables({**override(read_toml(plan.judge.file), plan.judge.overrides), "name": "judge"})
+    return from_tables(
+        {**override(read_toml(plan.judge.file), plan.judge.overrides), "name": "judge"}
+    )
 
 
 def cells(plan: Plan, model: str, changes: Mapping[str, Any] | None = None) -> list[Cell]:
-    """A cell a seed of a model with `changes` (dotted settings); none where the plan leaves the model out.
+    """A cell a seed of a model with `changes` (dotted settings); none where the plan leaves the
+    model out.
 
-    What is changed to the value it has anyway leaves no trace in the name, so that experiments share their trainings.
+    What is changed to the value it has anyway leaves no trace in the name, so that experiments
+    share their trainings.
     """
     if (plan.models and model not in plan.models) or model not in [*plan.recipes, *PLAIN]:
         return []
@@ -106,7 +124,10 @@ def cells(plan: Plan, model: str, changes: Mapping[str, Any] | None = None) -> l
     found = []
     for seed in plan.seeds:
         name = "-".join([model, *words, f"seed{seed}"])
-        config = override(tables, [f"{key}={str(value).lower()}" for key, value in (told | {"train.seed": seed}).items()])
+        config = override(
+            tables,
+            [f"{key}={str(value).lower()}" for key, value in (told | {"train.seed": seed}).items()],
+        )
         found.append(Cell(model, seed, name, from_tables({**config, "name": name})))
     return found
 
@@ -114,5 +135,7 @@ def cells(plan: Plan, model: str, changes: Mapping[str, Any] | None = None) -> l
 def _at(tables: Mapping[str, Any], dotted: str, model: str) -> Any:
     table, _, key = dotted.partition(".")
     if key not in tables[table]:
-        raise SettingsError(f"{dotted} is no setting of the recipe of {model}: give it one of kind {model}")
+        raise SettingsError(
+            f"{dotted} is no setting of the recipe of {model}: give it one of kind {model}"
+        )
     return tables[table][key]

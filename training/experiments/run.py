@@ -1,4 +1,5 @@
-"""Run: an experiment's cells trained and measured, several at once where asked, and its report; goes on where it stopped."""
+"""Run: an experiment's cells trained and measured, several at once where asked, and its report;
+goes on where it stopped."""
 
 import json
 import multiprocessing
@@ -27,8 +28,8 @@ Measured = dict[str, Any]
 
 
 class Experiment(NamedTuple):
-    """cells: what is trained; measured: functions of measuring.py, by name; report: JSON values and Markdown of it all;
-    judged: whether judges are heard."""
+    """cells: what is trained; measured: functions of measuring.py, by name; report: JSON values
+    and Markdown of it all; judged: whether judges are heard."""
 
     cells: Callable[[Plan], list[Cell]]
     measured: tuple[str, ...]
@@ -45,15 +46,20 @@ EXPERIMENTS = {
 }
 
 
-def experiment(name: str, order: Order, workers: int, progress: Callable[[str], object] = print) -> str:
-    """Write OUT/NAME.json, NAME.md and plots; the Markdown. RunFailed where it cannot be done, or was stopped."""
+def experiment(
+    name: str, order: Order, workers: int, progress: Callable[[str], object] = print
+) -> str:
+    """Write OUT/NAME.json, NAME.md and plots; the Markdown. RunFailed where it cannot be done,
+    or was stopped."""
     if name not in EXPERIMENTS:
         raise SettingsError(f"--experiment must be one of {', '.join(EXPERIMENTS)}, not {name}")
     asked, bench = EXPERIMENTS[name], _bench(order)
     refuse_unknown(bench.plan.recipes, list(tables.ROWS), "recipes")
     cells = list({cell.name: cell for cell in asked.cells(bench.plan)}.values())
     if not cells:
-        raise RunFailed(f"the plan {order.plan} has no model that takes part in {name}: name one in [recipes]")
+        raise RunFailed(
+            f"the plan {order.plan} has no model that takes part in {name}: name one in [recipes]"
+        )
     bench.refuse(cells)
     found: dict[str, Measured] = {}
     with _stoppable():
@@ -72,7 +78,8 @@ def experiment(name: str, order: Order, workers: int, progress: Callable[[str], 
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """SIGTERM and SIGINT become RunFailed, in which the workers are told to stop too. (A training stops by itself.)"""
+    """SIGTERM and SIGINT become RunFailed, in which the workers are told to stop too. (A
+    training stops by itself.)"""
 
     def stop(number: int, frame: Any) -> None:
         raise RunFailed("stopped: the same command goes on from there")
@@ -85,7 +92,9 @@ def _stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _all(order: Order, cells: Sequence[Cell], asked: Experiment, workers: int) -> Iterator[tuple[Cell, Measured]]:
+def _all(
+    order: Order, cells: Sequence[Cell], asked: Experiment, workers: int
+) -> Iterator[tuple[Cell, Measured]]:
     """Each cell with what is measured of it, as they are done."""
     if workers == 1:
         yield from ((cell, work(order, cell, asked.measured, asked.judged)) for cell in cells)
@@ -104,7 +113,8 @@ def _all(order: Order, cells: Sequence[Cell], asked: Experiment, workers: int) -
         except BaseException as error:
             broken = isinstance(error, BrokenProcessPool)
             for child in multiprocessing.active_children():
-                # A training that is told to stop stops, and then waits for work; of a broken pool nobody would tell it to end.
+                # A training that is told to stop stops, and then waits for work; of a broken pool
+                # nobody would tell it to end.
                 (child.kill if broken else child.terminate)()
             if broken:
                 raise RunFailed(
@@ -114,7 +124,8 @@ def _all(order: Order, cells: Sequence[Cell], asked: Experiment, workers: int) -
 
 
 def _follow_parent() -> None:
-    """A worker ends with the process that started it, however that ended: nothing trains on unseen."""
+    """A worker ends with the process that started it, however that ended: nothing trains on
+    unseen."""
 
     def follow() -> None:
         if parent := multiprocessing.parent_process():
@@ -131,12 +142,15 @@ def work(order: Order, cell: Cell, names: Sequence[str], judged: bool) -> Measur
     judge = bench.trained_judge() if judged else public(bench.judge_data)
 
     def kept(name: str) -> dict[str, Any]:
-        return bench.kept(f"{name}/{cell.name}", [model, judge], lambda: getattr(measuring, name)(bench, cell))
+        return bench.kept(
+            f"{name}/{cell.name}", [model, judge], lambda: getattr(measuring, name)(bench, cell)
+        )
 
     return {name: kept(name) for name in names}
 
 
 @lru_cache(maxsize=1)
 def _bench(order: Order) -> Bench:
-    """A process's own bench: its judges are taught and its training bars sorted once, not once a cell."""
+    """A process's own bench: its judges are taught and its training bars sorted once, not once a
+    cell."""
     return Bench(order)

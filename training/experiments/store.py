@@ -1,4 +1,5 @@
-"""Bench: where the cells of an experiment are trained, kept and measured; each process makes its own, once."""
+"""Bench: where the cells of an experiment are trained, kept and measured; each process makes its
+own, once."""
 
 import hashlib
 import json
@@ -41,7 +42,8 @@ MEASURED = 1
 
 @dataclass(frozen=True)
 class Order:
-    """What the command was asked: the plan's file and what is laid over it, the release, where to write and cache."""
+    """What the command was asked: the plan's file and what is laid over it, the release, where
+    to write and cache."""
 
     plan: str
     assignments: tuple[str, ...]
@@ -55,43 +57,62 @@ class Bench:
     """The release, the judges and the runs of one order."""
 
     def __init__(self, order: Order) -> None:
-        self.order, self.plan, self.out = order, load(order.plan, order.assignments), Path(order.out)
+        self.order, self.plan, self.out = (
+            order,
+            load(order.plan, order.assignments),
+            Path(order.out),
+        )
         self.release = open_release(order.release)
         self.judge_data: DataConfig = judge_config(self.plan).data
 
     def refuse(self, cells: Sequence[Cell]) -> None:
-        """Raise RunFailed, before anything is trained, for a cell that may not be measured, or a split that cannot judge."""
+        """Raise RunFailed, before anything is trained, for a cell that may not be measured, or a
+        split that cannot judge."""
         for config in (cell.config for cell in cells if cell.config):
             refuse_settings(config, self.judge_data)
             for name in ("tokens_per_bar", "overflow"):
                 if getattr(config.data, name) != getattr(self.judge_data, name):
-                    raise RunFailed(f"{config.name} and the judge differ in data.{name}: give both the same")
+                    raise RunFailed(
+                        f"{config.name} and the judge differ in data.{name}: give both the same"
+                    )
         split = self.split(self.plan.judging.split, self.judge_data)
-        for axis, label in zip(AXES, split.labels[split.n_bars >= self.judge_data.bars].T, strict=True):
+        for axis, label in zip(
+            AXES, split.labels[split.n_bars >= self.judge_data.bars].T, strict=True
+        ):
             if not {LOW, HIGH} <= set(label.tolist()):
                 raise RunFailed(
                     f"the {self.plan.judging.split} split has no song of each class of {axis}: nothing can be judged"
                 )
 
     def train(self, config: RunConfig) -> Path:
-        """The folder of a run that is trained to its end; RunFailed where one of other settings stands there."""
+        """The folder of a run that is trained to its end; RunFailed where one of other settings
+        stands there."""
         folder = self.out / "runs" / config.name
         if (folder / LAST).exists():
             kept = read(folder / LAST).facts
-            if odd := [name for name, value in public(config).items() if kept["config"][name] != value]:
-                raise RunFailed(f"{folder} was trained with another {odd[0]}: name another --out, or restore the settings")
+            if odd := [
+                name for name, value in public(config).items() if kept["config"][name] != value
+            ]:
+                raise RunFailed(
+                    f"{folder} was trained with another {odd[0]}: name another --out, or restore the settings"
+                )
             if kept["step"] >= config.train.steps and kept["release"] == self.release.sha256:
                 return folder
         trainer = Trainer(config, self.order.release, str(folder), self.order.cache)
         trainer.run()
         if trainer.stopped:
-            raise RunFailed(f"stopped at step {trainer.step} of {config.name}: the same command goes on from there")
+            raise RunFailed(
+                f"stopped at step {trainer.step} of {config.name}: the same command goes on from there"
+            )
         return folder
 
     def model(self, cell: Cell) -> tuple[Any, DataConfig]:
-        """A cell's model and what it reads; of a plain rival what the judges read. RunFailed where it may not be judged."""
+        """A cell's model and what it reads; of a plain rival what the judges read. RunFailed
+        where it may not be judged."""
         if cell.config is None:
-            return PLAIN[cell.model](self.split("train", self.judge_data), self.judge_data), self.judge_data
+            return PLAIN[cell.model](
+                self.split("train", self.judge_data), self.judge_data
+            ), self.judge_data
         found, config, facts = load_run(str(self.train(cell.config)), self.order.device)
         refuse_unfit(config, facts, self.release, self.judge_data)
         return found, config.data
@@ -111,16 +132,23 @@ class Bench:
 
     @cached_property
     def judges(self) -> list[Judge]:
-        """The rules, the boosting and the network, all taught the songs that are set aside for judges."""
-        model, config = load_judge(str(self.train(judge_config(self.plan))), self.release, self.order.device)
+        """The rules, the boosting and the network, all taught the songs that are set aside for
+        judges."""
+        model, config = load_judge(
+            str(self.train(judge_config(self.plan))), self.release, self.order.device
+        )
         network = Network(model, config.data, self.release.remi, self.order.device)
-        return taught_judges(network, self.split("train", config.data), config.data, self.plan.judging)
+        return taught_judges(
+            network, self.split("train", config.data), config.data, self.plan.judging
+        )
 
     @cached_property
     def heard(self) -> Windows:
         """Windows of the real songs of the test split."""
         split = self.split(self.plan.judging.split, self.judge_data)
-        return windows_of(split, np.ones(len(split.ids), bool), self.judge_data, self.plan.judging.windows)
+        return windows_of(
+            split, np.ones(len(split.ids), bool), self.judge_data, self.plan.judging.windows
+        )
 
     @cached_property
     def training_bars(self) -> TrainingBars:
@@ -128,9 +156,19 @@ class Bench:
         return TrainingBars(self.split("train", self.judge_data))
 
     def kept(self, name: str, settings: Any, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What `work` gives, kept as OUT/measured/NAME.json; worked out again for other settings, budget or release."""
+        """What `work` gives, kept as OUT/measured/NAME.json; worked out again for other
+        settings, budget or release."""
         path, plan = self.out / "measured" / f"{name}.json", public(self.plan)
-        asked = canonical_sha256([MEASURED, self.release.sha256, plan["judging"], plan["songs"], plan["strength"], settings])
+        asked = canonical_sha256(
+            [
+                MEASURED,
+                self.release.sha256,
+                plan["judging"],
+                plan["songs"],
+                plan["strength"],
+                settings,
+            ]
+        )
         if path.exists() and (found := json.loads(path.read_text()))["asked"] == asked:
             return found["measured"]
         measured = measures.rounded(work(), digits=5)
@@ -141,11 +179,16 @@ class Bench:
         return measured
 
     def unseen(self) -> dict[str, Any]:
-        """What realism.py says of real songs that nothing was taught: test windows, and half of a class to its rest."""
+        """What realism.py says of real songs that nothing was taught: test windows, and half of
+        a class to its rest."""
 
         def work() -> dict[str, Any]:
-            some = np.random.default_rng(0).permutation(len(self.heard.songs))[: 4 * self.plan.judging.pieces]
-            halves = {name: distance_to_real(*self._halves(levels)) for levels, name in QUADRANTS.items()}
+            some = np.random.default_rng(0).permutation(len(self.heard.songs))[
+                : 4 * self.plan.judging.pieces
+            ]
+            halves = {
+                name: distance_to_real(*self._halves(levels)) for levels, name in QUADRANTS.items()
+            }
             return {**halves, **self.training_bars.overlap([self.heard.songs[at] for at in some])}
 
         return self.kept("unseen", public(self.judge_data), work)
@@ -165,4 +208,8 @@ class Bench:
 
     def real(self) -> dict[str, Any]:
         """What each judge makes of real songs: the ceiling of all that is written."""
-        return self.kept("real", self.trained_judge(), lambda: ceiling(self.judges, self.heard, self.plan.judging))
+        return self.kept(
+            "real",
+            self.trained_judge(),
+            lambda: ceiling(self.judges, self.heard, self.plan.judging),
+        )

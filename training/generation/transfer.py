@@ -1,4 +1,5 @@
-"""Sample: the latents of songs, read from MIDI or a release, turned and exchanged; and written pieces as MIDI files."""
+"""Sample: the latents of songs, read from MIDI or a release, turned and exchanged; and written
+pieces as MIDI files."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -28,40 +29,54 @@ def song_latents(model: Any, tokens: Tensor) -> Tensor:
 
 @torch.no_grad()
 def infer_classes(model: Any, tokens: Tensor) -> list[int]:
-    """Likelier class of each axis by the model's odds over all bars of one piece, tokens (1, T, L)."""
+    """Likelier class of each axis by the model's odds over all bars of one piece, tokens (1, T,
+    L)."""
     return [int(odds.sum() > 0) for odds in require(model, Classifier).odds(tokens).values()]
 
 
 @torch.no_grad()
-def shift_emotion(model: Any, z: Tensor, source: Sequence[int], target: Sequence[int | None], strength: float) -> Tensor:
+def shift_emotion(
+    model: Any, z: Tensor, source: Sequence[int], target: Sequence[int | None], strength: float
+) -> Tensor:
     """z (..., Σd) + λ(μ_target − μ_source) on every axis that has a target, eq. (21)."""
     means = [mixture.means for mixture in require(model, Clustered).mixtures.values()]
     pairs = zip(means, source, target, strict=True)
-    moves = [torch.zeros_like(mean[0]) if goal is None else mean[goal] - mean[own] for mean, own, goal in pairs]
+    moves = [
+        torch.zeros_like(mean[0]) if goal is None else mean[goal] - mean[own]
+        for mean, own, goal in pairs
+    ]
     return z + strength * torch.cat(moves)
 
 
 def swap_latents(first: Tensor, second: Tensor, axis: str) -> tuple[Tensor, Tensor]:
-    """Both latents with the part of `axis` (arousal: z_r, valence: z_k) of the other; pieces are cut to the shorter."""
+    """Both latents with the part of `axis` (arousal: z_r, valence: z_k) of the other; pieces are
+    cut to the shorter."""
     bars = min(first.shape[-2], second.shape[-2])
     (a_r, a_k), (b_r, b_k) = (z[..., :bars, :].chunk(2, -1) for z in (first, second))
     mixed = torch.cat([b_r, a_k], -1), torch.cat([a_r, b_k], -1)
     return mixed if axis == "arousal" else (mixed[1], mixed[0])
 
 
-def read_piece(name: str, data: DataConfig, open_data: Callable[[str], Split] | None, start: int) -> Tensor:
-    """Tokens (1, T, L) of a MIDI file, or of a song_id of the release, from bar `start` on; RunFailed where there is none."""
+def read_piece(
+    name: str, data: DataConfig, open_data: Callable[[str], Split] | None, start: int
+) -> Tensor:
+    """Tokens (1, T, L) of a MIDI file, or of a song_id of the release, from bar `start` on;
+    RunFailed where there is none."""
     if Path(name).exists():
         return _midi_piece(name, data, start)
     if open_data is None:
-        raise RunFailed(f"{name} is no file: name a MIDI file, or a song_id together with --data RELEASE")
+        raise RunFailed(
+            f"{name} is no file: name a MIDI file, or a song_id together with --data RELEASE"
+        )
     for split in map(open_data, ("test", "validation", "train")):
         if name in split.ids:
             song = np.array([split.ids.index(name)])
             bars = min(data.bars, int(split.n_bars[song[0]]) - start)
             if bars < 1:
                 raise RunFailed(f"{name} has {split.n_bars[song[0]]} bars: start before that")
-            found = crops(split, song, np.array([start]), bars, data.tokens_per_bar, split.labels[song])
+            found = crops(
+                split, song, np.array([start]), bars, data.tokens_per_bar, split.labels[song]
+            )
             return torch.from_numpy(found.tokens.astype(np.int64))
     raise RunFailed(f"{name} is neither a file nor a song_id of the release")
 
@@ -70,8 +85,12 @@ def _midi_piece(path: str, data: DataConfig, start: int) -> Tensor:
     view = view_song(read_midi(path), data, RemiConfig())
     parts = np.split(view.tokens, view.bar_offset[1:-1])[start : start + data.bars]
     if not any(len(part) > 1 for part in parts):
-        raise RunFailed(f"{path} has no notes of the tracks {', '.join(data.tracks)} from bar {start} on")
-    padded = [np.pad(part, (0, data.tokens_per_bar - len(part)), constant_values=PAD) for part in parts]
+        raise RunFailed(
+            f"{path} has no notes of the tracks {', '.join(data.tracks)} from bar {start} on"
+        )
+    padded = [
+        np.pad(part, (0, data.tokens_per_bar - len(part)), constant_values=PAD) for part in parts
+    ]
     return torch.from_numpy(np.stack(padded).astype(np.int64))[None]
 
 
@@ -89,5 +108,9 @@ def emotion_name(classes: Mapping[str, int | None]) -> str:
     arousal, valence = classes["arousal"], classes["valence"]
     if arousal is not None and valence is not None:
         return QUADRANTS[arousal, valence]
-    given = [f"{letter}{level}" for letter, level in (("A", arousal), ("V", valence)) if level is not None]
+    given = [
+        f"{letter}{level}"
+        for letter, level in (("A", arousal), ("V", valence))
+        if level is not None
+    ]
     return given[0] if given else "any"

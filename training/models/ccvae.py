@@ -1,12 +1,15 @@
-"""CCVAE (Joy et al., ICLR 2021): z = (z_c, z_s), z_c one slot for each label, read by a classifier of that slot alone.
+"""CCVAE (Joy et al., ICLR 2021): z = (z_c, z_s), z_c one slot for each label, read by a classifier
+of that slot alone.
 
     unlabelled  −log p(x|z) + E_{q(y|z_c)} KL[q(z_c|x) ‖ p(z_c|y)] + KL[q(z_s|x) ‖ N(0, I)] + KL[q(y|z_c) ‖ p(y)]
     labelled    w·(−log p(x|z) + KL[q(z_c|x) ‖ p(z_c|y)] + KL[q(z_s|x) ‖ N(0, I)] + log q(y|z_c)) − log p(y) − log q(y|x)
 with w = q(y|z_c) / q(y|x), q(y|x) the mean of q(y|z_c) over K draws, and z_c detached in w, else the variance is ruinous.
 The published code draws y of unlabelled rows; two classes are summed here. Slots: part of the latent of each axis; y: a song's.
 
-What a label teaches the encoder is mostly the bracket times the gradient of log q(y|x), by the detached w. Where the bracket
-is negative it is taught the wrong class, so that log q(y|z_c) must stay small beside log p(x|z): see category_weight.
+What a label teaches the encoder is mostly the bracket times the gradient of log q(y|x), by the
+detached w. Where the bracket is negative it is taught the wrong class, so that log q(y|z_c) must
+stay small beside log p(x|z): see category_weight.
+
 """
 
 import math
@@ -31,7 +34,8 @@ from training.parts.sampling import SamplingConfig
 class CcvaeConfig(VaeConfig):
     """The trunk and its KL; slot: how much of each axis's latent is z_c; draws: K.
 
-    category_weight: of the terms of q(y|·) beside mean losses, about one over a song's tokens, as if all were nats a token.
+    category_weight: of the terms of q(y|·) beside mean losses, about one over a song's tokens, as
+    if all were nats a token.
     """
 
     slot: int = 64
@@ -45,7 +49,8 @@ class CcvaeConfig(VaeConfig):
 
 
 class Slot(nn.Module):
-    """One label's p(z_c|y), which starts at −2 and 2, and its affine q(y|z_c), a song's by the mean of its bars."""
+    """One label's p(z_c|y), which starts at −2 and 2, and its affine q(y|z_c), a song's by the
+    mean of its bars."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -57,7 +62,8 @@ class Slot(nn.Module):
         nn.init.zeros_(self.classes.bias)
 
     def odds(self, z_c: Tensor) -> Tensor:
-        """Log-odds of high: (..., slot) to (...); affine, so that a song's are the mean of its bars'."""
+        """Log-odds of high: (..., slot) to (...); affine, so that a song's are the mean of its
+        bars'."""
         # A sum, not a matrix product: autocast would take that down to bfloat16.
         return (z_c * self.classes.weight[0]).sum(-1) + self.classes.bias
 
@@ -80,8 +86,13 @@ class Ccvae(AxisVae):
         flat, wanted, layout = self.read(batch)
         gaussians = self.gaussians(flat, layout)
         z = {axis: sample_latent(*gaussians[axis]) for axis in AXES}
-        scored = row_tokens(self.decoder(flat, layout, torch.cat([z[axis] for axis in AXES], -1)), wanted, layout)
-        parts = [self.axis_terms(axis, gaussians[axis], z[axis], label[:, n]) for n, axis in enumerate(AXES)]
+        scored = row_tokens(
+            self.decoder(flat, layout, torch.cat([z[axis] for axis in AXES], -1)), wanted, layout
+        )
+        parts = [
+            self.axis_terms(axis, gaussians[axis], z[axis], label[:, n])
+            for n, axis in enumerate(AXES)
+        ]
         kl, within, outside, log_weight, odds = ([part[n] for part in parts] for n in range(5))
         weight = torch.stack(log_weight).sum(0).exp()
         reconstruction = (weight * scored.nll).sum() / scored.n.sum().clamp(min=1)
@@ -90,40 +101,70 @@ class Ccvae(AxisVae):
         kl_weight = config.kl_weight_at(step)
         loss = reconstruction + kl_weight * divergence + config.category_weight * category
         terms = scored.terms() | label_terms(torch.stack(odds, -1).detach(), label)
-        terms |= {"kl": divergence, "category": category, "weight": weight.mean(), "weight_highest": weight.max()}
+        terms |= {
+            "kl": divergence,
+            "category": category,
+            "weight": weight.mean(),
+            "weight_highest": weight.max(),
+        }
         return terms | {"loss": loss, "kl_weight": torch.as_tensor(kl_weight)}
 
-    def axis_terms(self, axis: str, gaussian: tuple[Tensor, Tensor], z: Tensor, label: Tensor) -> tuple[Tensor, ...]:
-        """KL (B, T, d), terms of q(y|z_c) within w and outside it, log w, and log-odds of q(y|z_c), (B) each."""
+    def axis_terms(
+        self, axis: str, gaussian: tuple[Tensor, Tensor], z: Tensor, label: Tensor
+    ) -> tuple[Tensor, ...]:
+        """KL (B, T, d), terms of q(y|z_c) within w and outside it, log w, and log-odds of
+        q(y|z_c), (B) each."""
         size, slot, known = self.config.slot, self.slots[axis], label >= 0
         (mean, log_variance), level = gaussian, label.clamp(min=0)
         odds = slot.odds(z[..., :size]).mean(-1)
-        q = torch.where(known[:, None], functional.one_hot(level, 2).to(odds.dtype), torch.stack([-odds, odds], -1).sigmoid())
+        q = torch.where(
+            known[:, None],
+            functional.one_hot(level, 2).to(odds.dtype),
+            torch.stack([-odds, odds], -1).sigmoid(),
+        )
         here = (mean[..., None, :size], log_variance[..., None, :size])
         by_class = gaussian_kl(*here, *slot.prior())
         kl_c = (by_class * q[:, None, :, None]).sum(-2)
         kl = torch.cat([kl_c, standard_kl(mean[..., size:], log_variance[..., size:])], -1)
         log_q = log_chance(odds, level)
-        noise = torch.randn(self.config.draws, *mean[..., :size].shape, device=mean.device, dtype=mean.dtype)
-        drawn = slot.odds(mean[..., :size] + noise * (0.5 * log_variance[..., :size]).exp()).mean(-1)
+        noise = torch.randn(
+            self.config.draws, *mean[..., :size].shape, device=mean.device, dtype=mean.dtype
+        )
+        drawn = slot.odds(mean[..., :size] + noise * (0.5 * log_variance[..., :size]).exp()).mean(
+            -1
+        )
         log_q_x = log_chance(drawn, level).logsumexp(0) - math.log(self.config.draws)
         detached = log_chance(slot.odds(z[..., :size].detach()).mean(-1), level)
-        negative_entropy = (torch.stack([functional.logsigmoid(-odds), functional.logsigmoid(odds)], -1) * q).sum(-1)
+        negative_entropy = (
+            torch.stack([functional.logsigmoid(-odds), functional.logsigmoid(odds)], -1) * q
+        ).sum(-1)
         within = torch.where(known, log_q, math.log(2) + negative_entropy)
         outside = torch.where(known, math.log(2) - log_q_x, 0.0)
         return kl, within, outside, torch.where(known, detached - log_q_x, 0.0), odds
 
     def odds(self, tokens: Tensor) -> dict[str, Tensor]:
-        """Log-odds of high for each axis and bar, at the mean of q(z_c|x): tokens (B, T, L) to (B, T)."""
-        return {axis: self.slots[axis].odds(mean[..., : self.config.slot]) for axis, (mean, _) in self.encode(tokens).items()}
+        """Log-odds of high for each axis and bar, at the mean of q(z_c|x): tokens (B, T, L) to
+        (B, T)."""
+        return {
+            axis: self.slots[axis].odds(mean[..., : self.config.slot])
+            for axis, (mean, _) in self.encode(tokens).items()
+        }
 
-    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig) -> list[Song]:
-        """n pieces of an emotion, z_c from p(z_c|y), z_s from N(0, I); an axis without a class takes one at random a piece."""
-        generator, device = torch.Generator().manual_seed(choice.seed), self.decoder.head.weight.device
+    def generate(
+        self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig
+    ) -> list[Song]:
+        """n pieces of an emotion, z_c from p(z_c|y), z_s from N(0, I); an axis without a class
+        takes one at random a piece."""
+        generator, device = (
+            torch.Generator().manual_seed(choice.seed),
+            self.decoder.head.weight.device,
+        )
         label, parts = drawn_classes(classes, n, generator).to(device), []
         for index, axis in enumerate(AXES):
             z = torch.randn(n, bars, self.config.latent, generator=generator).to(device)
-            mean, log_variance = (of_class[label[:, index], None].detach() for of_class in self.slots[axis].prior())
+            mean, log_variance = (
+                of_class[label[:, index], None].detach() for of_class in self.slots[axis].prior()
+            )
             z_c = mean + z[..., : self.config.slot] * (0.5 * log_variance).exp()
             parts += [z_c, z[..., self.config.slot :]]
         return self.write(torch.cat(parts, -1), choice)

@@ -1,8 +1,10 @@
-"""Control: an autoregressive transformer from scratch that is told the emotion, the plain rival of every latent model.
+"""Control: an autoregressive transformer from scratch that is told the emotion, the plain rival of
+every latent model.
 
-The class of each axis is an embedding that is added before every layer, not a token at the head of the piece (CTRL, Keskar
-et al. 2019): attention here reaches one bar back a layer, so that a prefix would be out of sight after a few bars. Songs
-without a label have the class "unknown" and teach the music alone. Guidance: Ho and Salimans 2022.
+The class of each axis is an embedding that is added before every layer, not a token at the head of
+the piece (CTRL, Keskar et al. 2019): attention here reaches one bar back a layer, so that a prefix
+would be out of sight after a few bars. Songs without a label have the class "unknown" and teach the
+music alone. Guidance: Ho and Salimans 2022.
 """
 
 from collections.abc import Mapping
@@ -24,8 +26,8 @@ from training.parts.sampling import SamplingConfig, write_pieces
 
 @dataclass(frozen=True)
 class ControlConfig(StackConfig):
-    """hidden: how often training hides a known class, which guidance needs; guidance: how far writing goes beyond what
-    the class changes (1: as trained, 0: no class)."""
+    """hidden: how often training hides a known class, which guidance needs; guidance: how far
+    writing goes beyond what the class changes (1: as trained, 0: no class)."""
 
     hidden: float = 0.1
     guidance: float = 1.0
@@ -37,7 +39,8 @@ class ControlConfig(StackConfig):
 
 
 class Guided:
-    """A decoder whose logits are u + w·(c − u): c with its classes, u with none, worked side by side in one batch."""
+    """A decoder whose logits are u + w·(c − u): c with its classes, u with none, worked side by
+    side in one batch."""
 
     def __init__(self, decoder: Decoder, weight: float) -> None:
         self.decoder, self.weight, self.stack = decoder, weight, self
@@ -66,7 +69,8 @@ class Guided:
 
 
 class Control(nn.Module):
-    """p(token | tokens before, classes); a linear map of one-hot classes is an embedding of each axis, added."""
+    """p(token | tokens before, classes); a linear map of one-hot classes is an embedding of each
+    axis, added."""
 
     def __init__(self, config: ControlConfig, data: DataConfig) -> None:
         super().__init__()
@@ -82,15 +86,30 @@ class Control(nn.Module):
         """`loss`, the cross-entropy of the next token, and token_accuracy."""
         tokens, label = batch["tokens"].long(), batch["label"]
         if self.training:
-            label = torch.where(torch.rand(label.shape, device=label.device) < self.config.hidden, UNLABELLED, label)
+            label = torch.where(
+                torch.rand(label.shape, device=label.device) < self.config.hidden, UNLABELLED, label
+            )
         layout = Layout.of(tokens != PAD, self.packed)
-        terms = token_terms(self.logits(tokens, label, layout), layout.gather(batch["target"].long()))
+        terms = token_terms(
+            self.logits(tokens, label, layout), layout.gather(batch["target"].long())
+        )
         return terms | {"loss": terms["reconstruction"]}
 
-    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig) -> list[Song]:
-        """n pieces of an emotion; an axis without a class is unknown, as in songs without a label."""
-        code = class_code(label_of(classes, n)).to(self.decoder.head.weight.device)[:, None].expand(-1, bars, -1)
-        decoder: Any = self.decoder if self.config.guidance == 1 else Guided(self.decoder, self.config.guidance)
+    def generate(
+        self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig
+    ) -> list[Song]:
+        """n pieces of an emotion; an axis without a class is unknown, as in songs without a
+        label."""
+        code = (
+            class_code(label_of(classes, n))
+            .to(self.decoder.head.weight.device)[:, None]
+            .expand(-1, bars, -1)
+        )
+        decoder: Any = (
+            self.decoder
+            if self.config.guidance == 1
+            else Guided(self.decoder, self.config.guidance)
+        )
         return [song_of(tokens) for tokens in write_pieces(decoder, code, self.length, choice)]
 
     def flops_per_step(self, places: int, length: int) -> float:

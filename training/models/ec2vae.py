@@ -1,9 +1,11 @@
-"""EC²-VAE (Yang et al., ISMIR 2019): a melody's latent in two halves, one bound to its rhythm by a decoder of its own.
+"""EC²-VAE (Yang et al., ISMIR 2019): a melody's latent in two halves, one bound to its rhythm by a
+decoder of its own.
 
-A bidirectional GRU reads each bar to z_r and z_p; a rhythm decoder tells onset, hold or rest of each step from z_r alone, and
-a pitch decoder the step from that rhythm and z_p. Theirs reads two bars and is given the chords, which tokens do not say. It
-knows no emotion: where one is asked for, z is drawn around the mean latents of the songs of that class (as MusicVAE's
-attribute vectors), arousal's in z_r and valence's in z_p.
+A bidirectional GRU reads each bar to z_r and z_p; a rhythm decoder tells onset, hold or rest of
+each step from z_r alone, and a pitch decoder the step from that rhythm and z_p. Theirs reads two
+bars and is given the chords, which tokens do not say. It knows no emotion: where one is asked for,
+z is drawn around the mean latents of the songs of that class (as MusicVAE's attribute vectors),
+arousal's in z_r and valence's in z_p.
 """
 
 from collections.abc import Mapping
@@ -38,7 +40,9 @@ class Ec2vaeConfig:
 
     def __post_init__(self) -> None:
         if min(self.width, self.embedding, self.latent) < 1 or self.kl_weight < 0:
-            raise ValueError("width, embedding and latent must be at least 1, and kl_weight 0 or more")
+            raise ValueError(
+                "width, embedding and latent must be at least 1, and kl_weight 0 or more"
+            )
 
 
 class Ec2vae(nn.Module):
@@ -53,8 +57,13 @@ class Ec2vae(nn.Module):
         self.encoder = nn.GRU(config.embedding, config.width, batch_first=True, bidirectional=True)
         self.gaussian = nn.Linear(2 * config.width, 4 * config.latent)
         self.rhythm = nn.GRU(N_RHYTHMS + 1 + config.latent, config.width, batch_first=True)
-        self.pitch = nn.GRU(config.embedding + N_RHYTHMS + config.latent, config.width, batch_first=True)
-        self.rhythm_head, self.pitch_head = nn.Linear(config.width, N_RHYTHMS), nn.Linear(config.width, N_STEPS)
+        self.pitch = nn.GRU(
+            config.embedding + N_RHYTHMS + config.latent, config.width, batch_first=True
+        )
+        self.rhythm_head, self.pitch_head = (
+            nn.Linear(config.width, N_RHYTHMS),
+            nn.Linear(config.width, N_STEPS),
+        )
         self.register_buffer("means", torch.zeros(len(AXES), 2, config.latent))
 
     def posterior(self, steps: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,14 +73,20 @@ class Ec2vae(nn.Module):
         return mean, log_variance
 
     def tell_rhythm(self, before: Tensor, z_r: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        """Logits (N, S, 3) of each step's rhythm from those before (N, S), 3 for none, and z_r (N, latent)."""
+        """Logits (N, S, 3) of each step's rhythm from those before (N, S), 3 for none, and z_r
+        (N, latent)."""
         told = functional.one_hot(before, N_RHYTHMS + 1).to(z_r.dtype)
         hidden, state = self.rhythm(torch.cat([told, _at_steps(z_r, before)], -1), state)
         return self.rhythm_head(hidden), state
 
-    def tell_pitch(self, before: Tensor, rhythm: Tensor, z_p: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        """Logits (N, S, 90) of each step from those before (N, S), its rhythm's odds (N, S, 3) and z_p (N, latent)."""
-        hidden, state = self.pitch(torch.cat([self.embedding(before), rhythm, _at_steps(z_p, before)], -1), state)
+    def tell_pitch(
+        self, before: Tensor, rhythm: Tensor, z_p: Tensor, state: Any = None
+    ) -> tuple[Tensor, Any]:
+        """Logits (N, S, 90) of each step from those before (N, S), its rhythm's odds (N, S, 3)
+        and z_p (N, latent)."""
+        hidden, state = self.pitch(
+            torch.cat([self.embedding(before), rhythm, _at_steps(z_p, before)], -1), state
+        )
         return self.pitch_head(hidden), state
 
     def forward(self, batch: Mapping[str, Tensor], step: Tensor | None) -> dict[str, Tensor]:
@@ -92,14 +107,19 @@ class Ec2vae(nn.Module):
         if self.training:
             self._note(mean.detach().view(*by_bar.shape[:2], 2, -1).mean(1), batch["label"])
         kl = kl_r.mean() + kl_p.mean()
-        return terms | {"loss": terms["reconstruction"] + terms["rhythm"] + self.config.kl_weight * kl}
+        return terms | {
+            "loss": terms["reconstruction"] + terms["rhythm"] + self.config.kl_weight * kl
+        }
 
     def _note(self, mean: Tensor, label: Tensor) -> None:
-        """Move each class's mean towards that of the batch's songs: means (B, 2, latent), labels (B, 2)."""
+        """Move each class's mean towards that of the batch's songs: means (B, 2, latent), labels
+        (B, 2)."""
         for level in range(2):
             of = (label == level)[..., None]
             now = (mean * of).sum(0) / of.sum(0).clamp(min=1)
-            self.means[:, level] = torch.where(of.any(0), torch.lerp(now, self.means[:, level], KEPT), self.means[:, level])
+            self.means[:, level] = torch.where(
+                of.any(0), torch.lerp(now, self.means[:, level], KEPT), self.means[:, level]
+            )
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch leaves it without types
     def melody(self, tokens: Tensor) -> Tensor:
@@ -109,19 +129,27 @@ class Ec2vae(nn.Module):
     def encode(self, tokens: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         """Mean and log variance (B, T, latent) of z_r (`arousal`) and z_p (`valence`)."""
         steps = self.melody(tokens)
-        mean, log_variance = (x.view(*steps.shape[:2], -1) for x in self.posterior(steps.flatten(0, 1)))
-        return dict(zip(AXES, zip(mean.chunk(2, -1), log_variance.chunk(2, -1), strict=True), strict=True))
+        mean, log_variance = (
+            x.view(*steps.shape[:2], -1) for x in self.posterior(steps.flatten(0, 1))
+        )
+        return dict(
+            zip(AXES, zip(mean.chunk(2, -1), log_variance.chunk(2, -1), strict=True), strict=True)
+        )
 
     def write(self, z: Tensor, choice: SamplingConfig) -> list[Song]:
         """A piece from each of (B, T, 2·latent)."""
-        return [song_of_melody(steps.cpu().numpy()) for steps in in_parts(self.write_steps, z, choice)]
+        return [
+            song_of_melody(steps.cpu().numpy()) for steps in in_parts(self.write_steps, z, choice)
+        ]
 
     @torch.no_grad()
     def write_steps(self, z: Tensor, choice: SamplingConfig) -> list[Tensor]:
         """Steps (T, 16) of each piece; a bar hears no other."""
         generator = torch.Generator(z.device).manual_seed(choice.seed)
         z_r, z_p = z.flatten(0, 1).chunk(2, -1)
-        rhythm, step = (torch.full((len(z_r), 1), none, device=z.device) for none in (N_RHYTHMS, N_STEPS))
+        rhythm, step = (
+            torch.full((len(z_r), 1), none, device=z.device) for none in (N_RHYTHMS, N_STEPS)
+        )
         rhythm_state, pitch_state, written = None, None, []
         for _ in range(N_BEATS):
             odds, rhythm_state = self.tell_rhythm(rhythm, z_r, rhythm_state)
@@ -131,19 +159,28 @@ class Ec2vae(nn.Module):
             written.append(step)
         return list(torch.cat(written, 1).view(*z.shape[:2], N_BEATS))
 
-    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig) -> list[Song]:
+    def generate(
+        self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig
+    ) -> list[Song]:
         """n pieces around the mean latents of a class, N(0, I) where an axis has none."""
         generator = torch.Generator().manual_seed(choice.seed)
-        noise = torch.randn(n, bars, 2 * self.config.latent, generator=generator).to(self.means.device)
+        noise = torch.randn(n, bars, 2 * self.config.latent, generator=generator).to(
+            self.means.device
+        )
         levels = [classes[axis] for axis in AXES]
         centre = [
-            torch.zeros_like(mean[0]) if level is None else mean[level] for mean, level in zip(self.means, levels, strict=True)
+            torch.zeros_like(mean[0]) if level is None else mean[level]
+            for mean, level in zip(self.means, levels, strict=True)
         ]
         return self.write(noise + torch.cat(centre), choice)
 
     def flops_per_step(self, places: int, length: int) -> float:
         """Multiply-adds ×2 of one training step, at 16 steps a bar that is full of tokens."""
-        grus = sum(parameter.numel() for name, parameter in self.named_parameters() if "embedding" not in name)
+        grus = sum(
+            parameter.numel()
+            for name, parameter in self.named_parameters()
+            if "embedding" not in name
+        )
         return 6.0 * places / length * N_BEATS * grus
 
 

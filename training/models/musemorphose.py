@@ -1,8 +1,10 @@
-"""MuseMorphose (Wu and Yang, TASLP 31, 2023): a VAE of bars whose decoder hears each bar's class of rhythm and polyphony.
+"""MuseMorphose (Wu and Yang, TASLP 31, 2023): a VAE of bars whose decoder hears each bar's class of
+rhythm and polyphony.
 
-It needs no emotion labels, and emotion is set by hand when it writes (parts/attributes.py: high arousal is dense; valence has
-no handle). The class is one-hot beside z, and the decoder's linear map to every layer makes an embedding of it (in-attention).
-The paper pools a bar by the state of its Bar token and decodes over the whole excerpt; the trunk takes the mean and looks back.
+It needs no emotion labels, and emotion is set by hand when it writes (parts/attributes.py: high
+arousal is dense; valence has no handle). The class is one-hot beside z, and the decoder's linear
+map to every layer makes an embedding of it (in-attention). The paper pools a bar by the state of
+its Bar token and decodes over the whole excerpt; the trunk takes the mean and looks back.
 """
 
 from collections.abc import Mapping
@@ -31,7 +33,9 @@ class MuseMorphose(AttributeVae):
 
     def told(self, values: Tensor) -> Tensor:
         """The class of each attribute, one-hot: (B, T, 2) to (B, T, 2, classes)."""
-        return functional.one_hot(self.ordinal(values).sum(-1).long(), self.bounds.shape[1] + 1).float()
+        return functional.one_hot(
+            self.ordinal(values).sum(-1).long(), self.bounds.shape[1] + 1
+        ).float()
 
     def forward(self, batch: Mapping[str, Tensor], step: Tensor | None) -> Terms:
         """`loss` and its terms at a step."""

@@ -1,9 +1,11 @@
-"""Attention over bars with the previous bar as memory: Transformer-XL's forward pass, all bars at once.
+"""Attention over bars with the previous bar as memory: Transformer-XL's forward pass, all bars at
+once.
 
-A token sees its own bar and the one before it, layer by layer, so n layers reach n bars back (Dai et al. 2019; eq. 18 of
-Semg-GMVAE). Written as a banded mask this needs no loop over bars; tests hold it equal to the loop. Positions are relative
-(rotary, Su et al. 2021), counted on through the padded bars, and z is added before every layer (in-attention, MuseMorphose).
-Unlike the loop, gradients also reach the previous bar.
+A token sees its own bar and the one before it, layer by layer, so n layers reach n bars back (Dai
+et al. 2019; eq. 18 of Semg-GMVAE). Written as a banded mask this needs no loop over bars; tests
+hold it equal to the loop. Positions are relative (rotary, Su et al. 2021), counted on through the
+padded bars, and z is added before every layer (in-attention, MuseMorphose). Unlike the loop,
+gradients also reach the previous bar.
 """
 
 from dataclasses import dataclass
@@ -19,9 +21,11 @@ SIZES = 16
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Where tokens stand in B pieces of T bars of L places: mask bool (B, T, L), and, when packed, the N places worked.
+    """Where tokens stand in B pieces of T bars of L places: mask bool (B, T, L), and, when packed,
+    the N places worked.
 
-    Hidden states are (N, width): all B·T·L places when padded, the true ones and few more when packed.
+    Hidden states are (N, width): all B·T·L places when padded, the true ones and few more when
+    packed.
     """
 
     mask: Tensor
@@ -29,7 +33,8 @@ class Layout:
 
     @staticmethod
     def of(mask: Tensor, packed: bool) -> "Layout":
-        """Packed sizes go in steps of a sixteenth, filled with padding: a new size each time costs malloc and compilers."""
+        """Packed sizes go in steps of a sixteenth, filled with padding: a new size each time
+        costs malloc and compilers."""
         if not packed:
             return Layout(mask, None)
         step = -(-mask.numel() // SIZES)
@@ -46,12 +51,20 @@ class Layout:
         shape = (*self.mask.shape, *hidden.shape[1:])
         if self.slots is None:
             return hidden.view(shape)
-        return hidden.new_zeros(self.mask.numel(), *hidden.shape[1:]).index_copy(0, self.slots, hidden).view(shape)
+        return (
+            hidden.new_zeros(self.mask.numel(), *hidden.shape[1:])
+            .index_copy(0, self.slots, hidden)
+            .view(shape)
+        )
 
     def per_token(self, per_bar: Tensor) -> Tensor:
         """(B, T, ...) to (N, ...): each token gets its bar's."""
         if self.slots is None:
-            return per_bar.unsqueeze(2).expand(-1, -1, self.mask.shape[2], *per_bar.shape[2:]).flatten(0, 2)
+            return (
+                per_bar.unsqueeze(2)
+                .expand(-1, -1, self.mask.shape[2], *per_bar.shape[2:])
+                .flatten(0, 2)
+            )
         return per_bar.flatten(0, 1)[self.slots // self.mask.shape[2]]
 
     def mean(self, hidden: Tensor) -> Tensor:
@@ -61,7 +74,8 @@ class Layout:
 
 
 def rotate(x: Tensor, position: Tensor) -> Tensor:
-    """Rotary position: x (..., P, heads, size), position (P); angles in float32 or better whatever x is."""
+    """Rotary position: x (..., P, heads, size), position (P); angles in float32 or better
+    whatever x is."""
     half = x.shape[-1] // 2
     exact = torch.float64 if x.dtype == torch.float64 else torch.float32
     rate = ROTARY_BASE ** (-torch.arange(half, device=x.device, dtype=exact) / half)
@@ -83,7 +97,8 @@ def band(mask: Tensor, causal: bool) -> Tensor:
 
 
 class Memory:
-    """Keys and values (B, 2L, 2, heads, size) of the previous and the own bar in every layer, for writing token by token."""
+    """Keys and values (B, 2L, 2, heads, size) of the previous and the own bar in every layer,
+    for writing token by token."""
 
     def __init__(self, batch: int, length: int, layers: int, device: torch.device) -> None:
         self.length, self.bar, self.place = length, -1, length
@@ -99,10 +114,13 @@ class Memory:
         self.mask[:, self.length :] = False
 
     def put(self, layer: int, key_value: Tensor) -> tuple[Tensor, Tensor]:
-        """Store one token's key and value (B, 2, heads, size); those of all places so far, each (B, places, heads, size)."""
+        """Store one token's key and value (B, 2, heads, size); those of all places so far, each
+        (B, places, heads, size)."""
         held, now = self.layers[layer], self.length + self.place
         if held is None:
-            held = self.layers[layer] = key_value.new_zeros(len(key_value), 2 * self.length, *key_value.shape[1:])
+            held = self.layers[layer] = key_value.new_zeros(
+                len(key_value), 2 * self.length, *key_value.shape[1:]
+            )
         held[:, now] = key_value
         keys, values = held[:, : now + 1].unbind(2)
         return keys, values
@@ -115,8 +133,13 @@ class Block(nn.Module):
         super().__init__()
         self.heads, self.size = heads, width // heads
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv, self.out = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width, bias=False)
-        self.feed_forward = nn.Sequential(nn.Linear(width, feed_forward), nn.GELU(), nn.Linear(feed_forward, width))
+        self.qkv, self.out = (
+            nn.Linear(width, 3 * width, bias=False),
+            nn.Linear(width, width, bias=False),
+        )
+        self.feed_forward = nn.Sequential(
+            nn.Linear(width, feed_forward), nn.GELU(), nn.Linear(feed_forward, width)
+        )
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, hidden: Tensor, layout: Layout, sees: Tensor) -> Tensor:
@@ -127,7 +150,10 @@ class Block(nn.Module):
         query, key, value = qkv.view(batch, bars * length, 3, self.heads, self.size).unbind(2)
         split = (batch, bars, length, self.heads, self.size)
         query = rotate(query, position).view(split).flatten(0, 1).transpose(1, 2)
-        key, value = _with_previous(rotate(key, position).view(split)), _with_previous(value.reshape(split))
+        key, value = (
+            _with_previous(rotate(key, position).view(split)),
+            _with_previous(value.reshape(split)),
+        )
         heard = functional.scaled_dot_product_attention(query, key, value, attn_mask=sees)
         heard = heard.transpose(1, 2).reshape(batch, bars, length, -1)
         return self._finish(hidden, layout.gather(heard))
@@ -152,7 +178,8 @@ class Block(nn.Module):
 
 
 def _with_previous(x: Tensor) -> Tensor:
-    """(B, T, L, heads, size) to (B·T, heads, 2L, size): the previous bar, zeros before the first, then the own."""
+    """(B, T, L, heads, size) to (B·T, heads, 2L, size): the previous bar, zeros before the
+    first, then the own."""
     before = torch.cat([torch.zeros_like(x[:, :1]), x[:, :-1]], 1)
     return torch.cat([before, x], 2).flatten(0, 1).transpose(1, 2)
 
@@ -160,10 +187,14 @@ def _with_previous(x: Tensor) -> Tensor:
 class AttentionStack(nn.Module):
     """Layers of Block; `condition` (B, T, width) is added before every one of them."""
 
-    def __init__(self, width: int, heads: int, feed_forward: int, layers: int, dropout: float, causal: bool) -> None:
+    def __init__(
+        self, width: int, heads: int, feed_forward: int, layers: int, dropout: float, causal: bool
+    ) -> None:
         super().__init__()
         self.causal = causal
-        self.blocks: Any = nn.ModuleList(Block(width, heads, feed_forward, dropout) for _ in range(layers))
+        self.blocks: Any = nn.ModuleList(
+            Block(width, heads, feed_forward, dropout) for _ in range(layers)
+        )
         self.norm = nn.LayerNorm(width)
 
     def forward(self, hidden: Tensor, layout: Layout, condition: Tensor | None = None) -> Tensor:
@@ -179,7 +210,8 @@ class AttentionStack(nn.Module):
         return Memory(batch, length, len(self.blocks), device)
 
     def step(self, hidden: Tensor, memory: Memory, condition: Tensor, alive: Tensor) -> Tensor:
-        """One token more: hidden, condition (B, width); alive (B): pieces whose bar has not ended."""
+        """One token more: hidden, condition (B, width); alive (B): pieces whose bar has not
+        ended."""
         memory.mask[:, memory.length + memory.place] = alive
         for layer, block in enumerate(self.blocks):
             hidden = block.step(hidden + condition, memory, layer)

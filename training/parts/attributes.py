@@ -1,4 +1,5 @@
-"""Attributes of bars that condition a VAE, and how an arousal asked for sets them: what MuseMorphose and GAN-CVAE share."""
+"""Attributes of bars that condition a VAE, and how an arousal asked for sets them: what
+MuseMorphose and GAN-CVAE share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +12,15 @@ from schemas.song import Song
 from training.config import DataConfig
 from training.errors import RunFailed
 from training.parts.backbone import Decoder, Encoder, sample_latent
-from training.parts.bar_vae import BarVae, Terms, VaeConfig, as_axes, beside, laid_on_bars, row_tokens
+from training.parts.bar_vae import (
+    BarVae,
+    Terms,
+    VaeConfig,
+    as_axes,
+    beside,
+    laid_on_bars,
+    row_tokens,
+)
 from training.parts.latent import free_below, standard_kl
 from training.parts.sampling import SamplingConfig
 
@@ -20,8 +29,9 @@ from training.parts.sampling import SamplingConfig
 class AttributeConfig(VaeConfig):
     """The trunk, its KL, and what parts the classes of each attribute, from low to high.
 
-    rhythm_bounds: of the share of sixteenths where a note starts; polyphony_bounds: of notes that sound on average. The
-    defaults are MuseMorphose's, octiles of piano covers: other data needs its own.
+    rhythm_bounds: of the share of sixteenths where a note starts; polyphony_bounds: of notes that
+    sound on average. The defaults are MuseMorphose's, octiles of piano covers: other data needs its
+    own.
     """
 
     rhythm_bounds: tuple[float, ...] = (0.2, 0.25, 0.32, 0.38, 0.44, 0.5, 0.63)
@@ -30,21 +40,28 @@ class AttributeConfig(VaeConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         both = (self.rhythm_bounds, self.polyphony_bounds)
-        if len({len(bounds) for bounds in both}) > 1 or any(len(b) < 3 or list(b) != sorted(set(b)) for b in both):
-            raise ValueError("rhythm_bounds and polyphony_bounds must be as many, at least 3, and rise")
+        if len({len(bounds) for bounds in both}) > 1 or any(
+            len(b) < 3 or list(b) != sorted(set(b)) for b in both
+        ):
+            raise ValueError(
+                "rhythm_bounds and polyphony_bounds must be as many, at least 3, and rise"
+            )
 
 
 def bar_attributes(tokens: Tensor) -> Tensor:
-    """Share of sixteenths with an onset, and mean notes sounding (all lengths of those that start): (B, T, L) to (B, T, 2)."""
+    """Share of sixteenths with an onset, and mean notes sounding (all lengths of those that
+    start): (B, T, L) to (B, T, 2)."""
     onsets = ((tokens >= BEAT) & (tokens < TEMPO_TOKEN)).sum(-1)
     lengths = torch.where(tokens >= DURATION, (tokens - DURATION) % N_DURATIONS + 1, 0).sum(-1)
     return torch.stack([onsets, lengths], -1) / N_BEATS
 
 
 class AttributeVae(BarVae):
-    """One latent (B, T, 2·latent) with the prior N(0, I), and the bar's attributes beside it in the decoder's code.
+    """One latent (B, T, 2·latent) with the prior N(0, I), and the bar's attributes beside it in the
+    decoder's code.
 
-    In a code the rhythm's attribute stands by the first half of z and the polyphony's by the second, only to stand somewhere.
+    In a code the rhythm's attribute stands by the first half of z and the polyphony's by the
+    second, only to stand somewhere.
     """
 
     bounds: Tensor
@@ -53,14 +70,19 @@ class AttributeVae(BarVae):
         super().__init__(config, data)
         self.encoder = Encoder(replace(config, latent=2 * config.latent), 0.0)
         self.decoder = Decoder(config, 2 * (config.latent + size))
-        self.register_buffer("bounds", torch.tensor([config.rhythm_bounds, config.polyphony_bounds]), persistent=False)
+        self.register_buffer(
+            "bounds",
+            torch.tensor([config.rhythm_bounds, config.polyphony_bounds]),
+            persistent=False,
+        )
 
     def told(self, values: Tensor) -> Tensor:
         """Attributes (B, T, 2) as the decoder hears them, (B, T, 2, size)."""
         raise NotImplementedError
 
     def ordinal(self, values: Tensor) -> Tensor:
-        """Which bounds each attribute is over, (..., 2) to (..., 2, bounds): class 2 of 8 is 1 1 0 0 0 0 0."""
+        """Which bounds each attribute is over, (..., 2) to (..., 2, bounds): class 2 of 8 is 1 1
+        0 0 0 0 0."""
         return (values.unsqueeze(-1) > self.bounds).float()
 
     def elbo(self, batch: Mapping[str, Tensor], step: Tensor | None) -> tuple[Terms, Tensor]:
@@ -68,7 +90,9 @@ class AttributeVae(BarVae):
         flat, wanted, layout = self.read(batch)
         mean, log_variance = self.encoder(flat, layout)
         z = sample_latent(mean, log_variance)
-        logits = self.decoder(flat, layout, beside(z, self.told(bar_attributes(batch["tokens"].long()))))
+        logits = self.decoder(
+            flat, layout, beside(z, self.told(bar_attributes(batch["tokens"].long())))
+        )
         terms = row_tokens(logits, wanted, layout).terms()
         terms["kl"] = free_below(standard_kl(mean, log_variance), self.config.free_bits)
         kl_weight = self.config.kl_weight_at(step)
@@ -81,15 +105,23 @@ class AttributeVae(BarVae):
         mean, log_variance = self.encoder(layout.gather(tokens), layout)
         return as_axes(mean, log_variance, self.told(bar_attributes(tokens)))
 
-    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig) -> list[Song]:
-        """n pieces, dense for high arousal and sparse for low: by a rule of ours, since no label taught this model anything.
+    def generate(
+        self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig
+    ) -> list[Song]:
+        """n pieces, dense for high arousal and sparse for low: by a rule of ours, since no label
+        taught this model anything.
 
-        Both attributes take a class of the upper or lower half, at random a piece. There is no handle on valence: beside an
-        arousal it is left to chance, asked for alone it is refused.
+        Both attributes take a class of the upper or lower half, at random a piece. There is no
+        handle on valence: beside an arousal it is left to chance, asked for alone it is refused.
         """
         if classes["arousal"] is None and classes["valence"] is not None:
-            raise RunFailed(f"a {type(self).__name__} has no handle on valence: ask for an arousal, or use another model")
-        generator, device = torch.Generator().manual_seed(choice.seed), self.decoder.head.weight.device
+            raise RunFailed(
+                f"a {type(self).__name__} has no handle on valence: ask for an arousal, or use another model"
+            )
+        generator, device = (
+            torch.Generator().manual_seed(choice.seed),
+            self.decoder.head.weight.device,
+        )
         middles = self.middles()
         half = middles.shape[1] // 2
         first, stop = {None: (0, 2 * half), 0: (0, half), 1: (half, 2 * half)}[classes["arousal"]]

@@ -11,7 +11,8 @@ from schemas.remi import PAD, VOCABULARY_SIZE
 from training.parts.attention import AttentionStack, Layout
 from training.parts.recurrent import RecurrentStack
 
-# Large beside the z that is added to it: at 0.02 the decoder does not hear its tokens for the first hundreds of steps.
+# Large beside the z that is added to it: at 0.02 the decoder does not hear its tokens for the first
+# hundreds of steps.
 EMBEDDING_STD = 0.3
 
 
@@ -27,8 +28,13 @@ class StackConfig:
     cell: Literal["attention", "lstm"] = "attention"
 
     def __post_init__(self) -> None:
-        if min(self.layers, self.heads, self.width, self.feed_forward) < 1 or not 0 <= self.dropout < 1:
-            raise ValueError("layers, heads, width and feed_forward must be at least 1, and dropout from 0 to under 1")
+        if (
+            min(self.layers, self.heads, self.width, self.feed_forward) < 1
+            or not 0 <= self.dropout < 1
+        ):
+            raise ValueError(
+                "layers, heads, width and feed_forward must be at least 1, and dropout from 0 to under 1"
+            )
         if self.width % self.heads or (self.width // self.heads) % 2:
             raise ValueError(f"width {self.width} must divide into {self.heads} heads of even size")
 
@@ -49,7 +55,9 @@ def make_stack(config: StackConfig, causal: bool) -> nn.Module:
     """Layers of the configured cell."""
     if config.cell == "lstm":
         return RecurrentStack(config.width, config.layers, config.dropout, causal)
-    return AttentionStack(config.width, config.heads, config.feed_forward, config.layers, config.dropout, causal)
+    return AttentionStack(
+        config.width, config.heads, config.feed_forward, config.layers, config.dropout, causal
+    )
 
 
 class Encoder(nn.Module):
@@ -63,15 +71,23 @@ class Encoder(nn.Module):
         nn.init.normal_(self.embedding.weight, std=EMBEDDING_STD)
         nn.init.constant_(self.gaussian.bias[config.latent :], log_variance)
 
-    def forward(self, flat: Tensor, layout: Layout, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Tokens (N), and what each layer is told (B, T, width), to mean and log variance (B, T, latent), float32 or better."""
+    def forward(
+        self, flat: Tensor, layout: Layout, condition: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Tokens (N), and what each layer is told (B, T, width), to mean and log variance (B, T,
+        latent), float32 or better."""
         hidden = self.stack(self.embedding(flat), layout, condition)
         mean, log_variance = self.gaussian(layout.mean(hidden)).chunk(2, -1)
-        return (mean, log_variance) if mean.dtype == torch.float64 else (mean.float(), log_variance.float())
+        return (
+            (mean, log_variance)
+            if mean.dtype == torch.float64
+            else (mean.float(), log_variance.float())
+        )
 
 
 class Decoder(nn.Module):
-    """Each token from those before it in its bar, the previous bar, and its bar's z (size `latent`) at every layer."""
+    """Each token from those before it in its bar, the previous bar, and its bar's z (size
+    `latent`) at every layer."""
 
     def __init__(self, config: StackConfig, latent: int) -> None:
         super().__init__()
@@ -87,11 +103,15 @@ class Decoder(nn.Module):
 
 
 def token_terms(logits: Tensor, wanted: Tensor) -> dict[str, Tensor]:
-    """`reconstruction`, the cross-entropy, and `token_accuracy` of logits (N, vocabulary) for wanted (N), PAD left out."""
+    """`reconstruction`, the cross-entropy, and `token_accuracy` of logits (N, vocabulary) for
+    wanted (N), PAD left out."""
     real = wanted != PAD
     with torch.no_grad():
         accuracy = ((logits.argmax(-1) == wanted) & real).sum() / real.sum()
-    return {"reconstruction": functional.cross_entropy(logits.float(), wanted, ignore_index=PAD), "token_accuracy": accuracy}
+    return {
+        "reconstruction": functional.cross_entropy(logits.float(), wanted, ignore_index=PAD),
+        "token_accuracy": accuracy,
+    }
 
 
 def sample_latent(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -99,7 +119,14 @@ def sample_latent(mean: Tensor, log_variance: Tensor) -> Tensor:
     return mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
 
 
-def trunk_flops(model: nn.Module, layers: int, width: int, places: int, length: int, n_stacks: int = 3) -> float:
-    """Multiply-adds ×2 of a training step (backward as twice forward) over `places` places, for n_stacks of the trunk."""
-    stacks = sum(parameter.numel() for name, parameter in model.named_parameters() if "stack" in name or "head" in name)
+def trunk_flops(
+    model: nn.Module, layers: int, width: int, places: int, length: int, n_stacks: int = 3
+) -> float:
+    """Multiply-adds ×2 of a training step (backward as twice forward) over `places` places, for
+    n_stacks of the trunk."""
+    stacks = sum(
+        parameter.numel()
+        for name, parameter in model.named_parameters()
+        if "stack" in name or "head" in name
+    )
     return 3.0 * places * 2 * (stacks + n_stacks * layers * 2 * 2 * length * width)

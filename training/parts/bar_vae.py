@@ -1,4 +1,5 @@
-"""What VAEs of bars share: settings of the KL, tokens read and scored row by row, writing from latents."""
+"""What VAEs of bars share: settings of the KL, tokens read and scored row by row, writing from
+latents."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,8 +27,9 @@ CERTAIN = -60.0
 class VaeConfig(TrunkConfig):
     """The trunk and the KL beside it.
 
-    Losses are means over tokens, positions and latent dimensions; the KL is 0 for kl_warmup steps, then comes in cycles of
-    kl_cycle up to kl_weight, and is free below free_bits nats a dimension (MuseMorphose: 0.25).
+    Losses are means over tokens, positions and latent dimensions; the KL is 0 for kl_warmup steps,
+    then comes in cycles of kl_cycle up to kl_weight, and is free below free_bits nats a dimension
+    (MuseMorphose: 0.25).
     """
 
     kl_weight: float = 1.0
@@ -46,7 +48,8 @@ class VaeConfig(TrunkConfig):
 
 
 class RowTokens(NamedTuple):
-    """Sums over a row's true tokens, (B) each: −log p of the target in nats, how many were likeliest, how many there are."""
+    """Sums over a row's true tokens, (B) each: −log p of the target in nats, how many were
+    likeliest, how many there are."""
 
     nll: Tensor
     right: Tensor
@@ -66,7 +69,9 @@ def row_tokens(logits: Tensor, wanted: Tensor, layout: Layout) -> RowTokens:
     nll = functional.cross_entropy(logits.float(), wanted, ignore_index=PAD, reduction="none")
     real = wanted != PAD
     right = (logits.argmax(-1) == wanted) & real
-    return RowTokens(*(layout.spread(each.to(nll.dtype)).flatten(1).sum(1) for each in (nll, right, real)))
+    return RowTokens(
+        *(layout.spread(each.to(nll.dtype)).flatten(1).sum(1) for each in (nll, right, real))
+    )
 
 
 def laid_on_bars(per_piece: Tensor, bars: int) -> Tensor:
@@ -75,29 +80,38 @@ def laid_on_bars(per_piece: Tensor, bars: int) -> Tensor:
 
 
 def beside(z: Tensor, extra: Tensor) -> Tensor:
-    """A code (B, T, 2·(d + k)): z (B, T, 2d) in two halves, arousal's and valence's, each followed by its (B, T, 2, k)."""
+    """A code (B, T, 2·(d + k)): z (B, T, 2d) in two halves, arousal's and valence's, each
+    followed by its (B, T, 2, k)."""
     return torch.cat([torch.unflatten(z, -1, (2, -1)), extra], -1).flatten(-2)
 
 
 def as_axes(mean: Tensor, log_variance: Tensor, extra: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    """One latent (B, T, 2d), and what its code says without noise (B, T, 2, k), as if each axis had a latent of d + k."""
+    """One latent (B, T, 2d), and what its code says without noise (B, T, 2, k), as if each axis
+    had a latent of d + k."""
     means, spreads = beside(mean, extra), beside(log_variance, torch.full_like(extra, CERTAIN))
     return dict(zip(AXES, zip(means.chunk(2, -1), spreads.chunk(2, -1), strict=True), strict=True))
 
 
 def label_terms(odds: Tensor, label: Tensor) -> Terms:
-    """Cross-entropy over all labels there are, and accuracy of each axis: log-odds of high and labels, both (B, 2)."""
+    """Cross-entropy over all labels there are, and accuracy of each axis: log-odds of high and
+    labels, both (B, 2)."""
     known = label >= 0
-    losses = functional.binary_cross_entropy_with_logits(odds, label.clamp(min=0).to(odds.dtype), reduction="none")
+    losses = functional.binary_cross_entropy_with_logits(
+        odds, label.clamp(min=0).to(odds.dtype), reduction="none"
+    )
     right = ((odds > 0) == (label == 1)) & known
     return {
         "label_loss": (losses * known).sum() / known.sum().clamp(min=1),
-        **{f"{axis}_accuracy": right[:, n].sum() / known[:, n].sum().clamp(min=1) for n, axis in enumerate(AXES)},
+        **{
+            f"{axis}_accuracy": right[:, n].sum() / known[:, n].sum().clamp(min=1)
+            for n, axis in enumerate(AXES)
+        },
     }
 
 
 class BarVae(nn.Module):
-    """Tokens in, `decoder` to tokens out of a code of each bar; what encodes is each model's own."""
+    """Tokens in, `decoder` to tokens out of a code of each bar; what encodes is each model's
+    own."""
 
     decoder: Decoder
 
@@ -117,7 +131,8 @@ class BarVae(nn.Module):
         return layout.gather(tokens), layout.gather(batch["target"].long()), layout
 
     def decode(self, tokens: Tensor, z: Tensor) -> Tensor:
-        """Logits (B, T, L, vocabulary) of the token after each of tokens (B, T, L), from codes (B, T, size)."""
+        """Logits (B, T, L, vocabulary) of the token after each of tokens (B, T, L), from codes
+        (B, T, size)."""
         layout = self.layout(tokens)
         return layout.spread(self.decoder(layout.gather(tokens), layout, z).float())
 

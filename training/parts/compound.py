@@ -1,7 +1,8 @@
-"""Compound tokens (Hsiao et al., AAAI 2021): REMI tokens as steps of several fields, and back, without loss in REMI's grammar.
+"""Compound tokens (Hsiao et al., AAAI 2021): REMI tokens as steps of several fields, and back,
+without loss in REMI's grammar.
 
-A step is metrical (a Bar, or a Beat with its Tempo, if any), a note (Pitch, Velocity, Duration) or the end. In every field
-0 says that the step has none. The track stands in the pitch alone.
+A step is metrical (a Bar, or a Beat with its Tempo, if any), a note (Pitch, Velocity, Duration) or
+the end. In every field 0 says that the step has none. The track stands in the pitch alone.
 """
 
 import torch
@@ -38,13 +39,18 @@ ROUND = 16
 
 
 def compound(tokens: Tensor) -> Tensor:
-    """REMI tokens (B, N), PAD anywhere between bars, to steps (B, S, 6), all-0 after the last; S in steps of 16.
+    """REMI tokens (B, N), PAD anywhere between bars, to steps (B, S, 6), all-0 after the last; S in
+    steps of 16.
 
     A note without its velocity and duration, as a cut tail leaves, is left out.
     """
     one, two = functional.pad(tokens, (0, 2), value=PAD)[:, 1:].unfold(1, 2, 1).unbind(-1)
     beat, tempo = _within(tokens, BEAT, TEMPO_TOKEN), _within(one, TEMPO_TOKEN, PITCH)
-    note = _within(tokens, PITCH, VELOCITY) & _within(one, VELOCITY, DURATION) & _within(two, DURATION, VOCABULARY_SIZE)
+    note = (
+        _within(tokens, PITCH, VELOCITY)
+        & _within(one, VELOCITY, DURATION)
+        & _within(two, DURATION, VOCABULARY_SIZE)
+    )
     is_bar, is_end = tokens == BAR_TOKEN, tokens == EOS
     kind = METRICAL * (is_bar | beat) + NOTE * note + END * is_end
     steps = torch.stack([

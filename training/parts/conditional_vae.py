@@ -16,7 +16,8 @@ from training.parts.sampling import SamplingConfig
 
 
 class ConditionalVae(BarVae):
-    """One latent (B, T, 2·latent), prior N(0, I); the class of each axis is an embedding at every layer of both nets."""
+    """One latent (B, T, 2·latent), prior N(0, I); the class of each axis is an embedding at
+    every layer of both nets."""
 
     def __init__(self, config: VaeConfig, data: DataConfig) -> None:
         super().__init__(config, data)
@@ -27,7 +28,11 @@ class ConditionalVae(BarVae):
     def posterior(self, tokens: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance (B, T, 2·latent) of q(z|x, y): tokens (B, T, L), labels (B, 2)."""
         layout = self.layout(tokens)
-        return self.encoder(layout.gather(tokens), layout, laid_on_bars(self.told(class_code(label)), tokens.shape[1]))
+        return self.encoder(
+            layout.gather(tokens),
+            layout,
+            laid_on_bars(self.told(class_code(label)), tokens.shape[1]),
+        )
 
     def told_code(self, label: Tensor, bars: int) -> Tensor:
         """What a code says of labels (B, 2) beside z: (B, T, 2, 3)."""
@@ -41,9 +46,15 @@ class ConditionalVae(BarVae):
         logits = self.decoder(layout.gather(tokens), layout, code)
         return row_tokens(logits, layout.gather(target), layout), standard_kl(*gaussian)
 
-    def generate(self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig) -> list[Song]:
-        """n pieces of an emotion, z from N(0, I); an axis without a class takes one at random a piece."""
-        generator, device = torch.Generator().manual_seed(choice.seed), self.decoder.head.weight.device
+    def generate(
+        self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig
+    ) -> list[Song]:
+        """n pieces of an emotion, z from N(0, I); an axis without a class takes one at random a
+        piece."""
+        generator, device = (
+            torch.Generator().manual_seed(choice.seed),
+            self.decoder.head.weight.device,
+        )
         label = drawn_classes(classes, n, generator).to(device)
         z = torch.randn(n, bars, 2 * self.config.latent, generator=generator).to(device)
         return self.write(beside(z, self.told_code(label, bars)), choice)

@@ -20,7 +20,10 @@ def label_of(classes: Mapping[str, int | None], n: int) -> Tensor:
 def drawn_classes(classes: Mapping[str, int | None], n: int, generator: torch.Generator) -> Tensor:
     """Class (n, 2) of each piece and axis; an axis without one takes one at random a piece."""
     levels = [classes[axis] for axis in AXES]
-    columns = [torch.randint(2, (n,), generator=generator) if level is None else torch.full((n,), level) for level in levels]
+    columns = [
+        torch.randint(2, (n,), generator=generator) if level is None else torch.full((n,), level)
+        for level in levels
+    ]
     return torch.stack(columns, -1)
 
 

@@ -1,8 +1,10 @@
-"""Mixture latents: q(y|x) by Bayes' rule and one KL that covers GMVAE, variance penalty, mutual information and labels.
+"""Mixture latents: q(y|x) by Bayes' rule and one KL that covers GMVAE, variance penalty, mutual
+information and labels.
 
 The component variances are shared, so that with p̄ = N(Σ_y q_y μ_y, σ²)
     Σ_y q_y KL[q(z|x) ‖ p(z|y)] = KL[q(z|x) ‖ p̄] + Var_q(μ) / 2σ²          Var = E[μ²] − E[μ]²
 exactly: eqs. (8)-(10) and (15) of Semg-GMVAE with their misplaced squares mended; Shi et al. (ICML 2020) are the origin.
+
 """
 
 import math
@@ -17,8 +19,8 @@ LEAST = 1e-20
 
 
 class MixtureTerms(NamedTuple):
-    """Per row: kl (..., d) to the average component, spread (..., d) the part that alpha weighs; posterior (..., K);
-    and one number: category, the KL of classes over the unlabelled rows."""
+    """Per row: kl (..., d) to the average component, spread (..., d) the part that alpha weighs;
+    posterior (..., K); and one number: category, the KL of classes over the unlabelled rows."""
 
     kl: Tensor
     spread: Tensor
@@ -27,7 +29,8 @@ class MixtureTerms(NamedTuple):
 
 
 class Mixture(nn.Module):
-    """K components N(μ_y, σ²) in d dimensions, σ fixed and shared (Music FaderNets: e⁻²), means by Xavier."""
+    """K components N(μ_y, σ²) in d dimensions, σ fixed and shared (Music FaderNets: e⁻²), means
+    by Xavier."""
 
     means: Tensor
     log_variance: Tensor
@@ -38,7 +41,8 @@ class Mixture(nn.Module):
         self.register_buffer("log_variance", torch.tensor(2.0 * math.log(sigma)), persistent=False)
 
     def log_odds(self, z: Tensor) -> Tensor:
-        """log p(y|z) up to a constant, eq. (3) with p(y) uniform: z (..., d) to (..., K), in float32 or better."""
+        """log p(y|z) up to a constant, eq. (3) with p(y) uniform: z (..., d) to (..., K), in
+        float32 or better."""
         z, means = (z, self.means) if z.dtype == torch.float64 else (z.float(), self.means.float())
         return -0.5 * (z.unsqueeze(-2) - means).pow(2).sum(-1) * (-self.log_variance).exp()
 
@@ -47,7 +51,9 @@ class Mixture(nn.Module):
         return (self.means[1] - self.means[0]).norm() * (-0.5 * self.log_variance).exp()
 
 
-def gaussian_kl(mean: Tensor, log_variance: Tensor, other_mean: Tensor, other_log_variance: Tensor) -> Tensor:
+def gaussian_kl(
+    mean: Tensor, log_variance: Tensor, other_mean: Tensor, other_log_variance: Tensor
+) -> Tensor:
     """KL[N(mean, e^log_variance) ‖ N(other)] of each dimension, in nats."""
     squared = (mean - other_mean).pow(2) + log_variance.exp()
     return 0.5 * (other_log_variance - log_variance + squared * (-other_log_variance).exp() - 1)
@@ -60,20 +66,31 @@ def standard_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def free_below(kl: Tensor, free_bits: float, weight: Tensor | None = None) -> Tensor:
-    """Mean KL of (B, T, d) over rows (weighed by (B)), bars and dimensions, a dimension's mean not pressed below free_bits."""
+    """Mean KL of (B, T, d) over rows (weighed by (B)), bars and dimensions, a dimension's mean
+    not pressed below free_bits."""
     each = kl.mean(1)
-    by_dimension = each.mean(0) if weight is None else (each * weight[:, None]).sum(0) / weight.sum().clamp(min=1)
+    by_dimension = (
+        each.mean(0)
+        if weight is None
+        else (each * weight[:, None]).sum(0) / weight.sum().clamp(min=1)
+    )
     return by_dimension.clamp(min=free_bits).mean()
 
 
 def mixture_kl(
-    mean: Tensor, log_variance: Tensor, log_posterior: Tensor, mixture: Mixture, label: Tensor, mutual_information: bool
+    mean: Tensor,
+    log_variance: Tensor,
+    log_posterior: Tensor,
+    mixture: Mixture,
+    label: Tensor,
+    mutual_information: bool,
 ) -> MixtureTerms:
     """The terms of L_sup and L_unsup (eqs. 5, 10, 14, 15).
 
-    mean, log_variance (..., d) of q(z|x); log_posterior (..., K), log q(y|x); label (...), −1 where there is none: a
-    labelled row counts as certain of its class, so its spread is 0 and its kl is KL[q(z|x) ‖ p(z|y*)]. category: with
-    mutual_information KL[q̄(y) ‖ p(y)] of the batch's average, else E KL[q(y|x) ‖ p(y)]; unlabelled rows alone.
+    mean, log_variance (..., d) of q(z|x); log_posterior (..., K), log q(y|x); label (...), −1 where
+    there is none: a labelled row counts as certain of its class, so its spread is 0 and its kl is
+    KL[q(z|x) ‖ p(z|y*)]. category: with mutual_information KL[q̄(y) ‖ p(y)] of the batch's average,
+    else E KL[q(y|x) ‖ p(y)]; unlabelled rows alone.
     """
     posterior = log_posterior.exp()
     labelled = label >= 0
@@ -81,25 +98,33 @@ def mixture_kl(
     weight = torch.where(labelled.unsqueeze(-1), certain, posterior)
     # Sums, not matrix products: autocast would take those down to bfloat16.
     average = (weight.unsqueeze(-1) * mixture.means).sum(-2)
-    spread = ((weight.unsqueeze(-1) * mixture.means.pow(2)).sum(-2) - average.pow(2)) * (-mixture.log_variance).exp() / 2
+    spread = (
+        ((weight.unsqueeze(-1) * mixture.means.pow(2)).sum(-2) - average.pow(2))
+        * (-mixture.log_variance).exp()
+        / 2
+    )
     kl = gaussian_kl(mean, log_variance, average, mixture.log_variance)
     unlabelled = (~labelled).to(posterior.dtype)
     count = unlabelled.sum().clamp(min=1)
     if mutual_information:
         average_class = (posterior * unlabelled.unsqueeze(-1)).flatten(0, -2).sum(0) / count
-        category = _from_uniform(average_class, average_class.clamp(min=LEAST).log()) * (unlabelled.sum() > 0)
+        category = _from_uniform(average_class, average_class.clamp(min=LEAST).log()) * (
+            unlabelled.sum() > 0
+        )
     else:
         category = (_from_uniform(posterior, log_posterior) * unlabelled).sum() / count
     return MixtureTerms(kl, spread, category, posterior)
 
 
 def _from_uniform(probability: Tensor, log_probability: Tensor) -> Tensor:
-    """KL to the uniform distribution over the last dimension; logarithms are handed in, since 0·log 0 has no gradient."""
+    """KL to the uniform distribution over the last dimension; logarithms are handed in, since
+    0·log 0 has no gradient."""
     return (probability * (log_probability + math.log(probability.shape[-1]))).sum(-1)
 
 
 def cyclical_weight(step: Tensor | None, warmup: int, cycle: int, highest: float) -> Tensor | float:
-    """KL weight: 0 for `warmup`, then cycles that rise in their first half (Fu et al. 2019); without one, `highest`."""
+    """KL weight: 0 for `warmup`, then cycles that rise in their first half (Fu et al. 2019);
+    without one, `highest`."""
     if step is None:
         return highest
     done = (step - warmup).double()
@@ -108,13 +133,22 @@ def cyclical_weight(step: Tensor | None, warmup: int, cycle: int, highest: float
 
 
 @torch.no_grad()
-def prior_latents(mixtures: Mapping[str, Mixture], classes: Mapping[str, int | None], n: int, bars: int, seed: int) -> Tensor:
-    """z ~ N(μ_y, σ²) of every mixture for each bar, side by side: (n, bars, Σd); without a class one at random a piece."""
+def prior_latents(
+    mixtures: Mapping[str, Mixture], classes: Mapping[str, int | None], n: int, bars: int, seed: int
+) -> Tensor:
+    """z ~ N(μ_y, σ²) of every mixture for each bar, side by side: (n, bars, Σd); without a class
+    one at random a piece."""
     generator = torch.Generator().manual_seed(seed)
     parts = []
     for axis, mixture in mixtures.items():
         (count, size), device, level = mixture.means.shape, mixture.means.device, classes[axis]
-        chosen = torch.randint(0, count, (n,), generator=generator) if level is None else torch.full((n,), level)
+        chosen = (
+            torch.randint(0, count, (n,), generator=generator)
+            if level is None
+            else torch.full((n,), level)
+        )
         noise = torch.randn(n, bars, size, generator=generator).to(device)
-        parts.append(mixture.means[chosen.to(device)][:, None] + noise * (0.5 * mixture.log_variance).exp())
+        parts.append(
+            mixture.means[chosen.to(device)][:, None] + noise * (0.5 * mixture.log_variance).exp()
+        )
     return torch.cat(parts, -1)

@@ -1,7 +1,8 @@
-"""Melody: the top line of a crop's first melodic track, a step a sixteenth, as VAEs of melodies read it, and back.
+"""Melody: the top line of a crop's first melodic track, a step a sixteenth, as VAEs of melodies
+read it, and back.
 
-A step is the pitch that begins there, HOLD while it lasts or REST. Of notes that begin together the highest is heard, until
-the next begins; bars are of 4/4, as tokens have it.
+A step is the pitch that begins there, HOLD while it lasts or REST. Of notes that begin together the
+highest is heard, until the next begins; bars are of 4/4, as tokens have it.
 """
 
 import numpy as np
@@ -29,7 +30,9 @@ def melody(tokens: np.ndarray) -> np.ndarray:
     notes, start = notes[order], start[order]
     top = np.append(True, np.diff(start) > 0)[: len(start)]
     notes, start = notes[top], start[top]
-    stop = np.minimum(start + notes["duration"] // TICKS_PER_SIXTEENTH, (start // length + 1) * length)
+    stop = np.minimum(
+        start + notes["duration"] // TICKS_PER_SIXTEENTH, (start // length + 1) * length
+    )
     stop[:-1] = np.minimum(stop[:-1], start[1:])
     edges = np.zeros(pieces * length + 1, np.int64)
     edges[start] += 1

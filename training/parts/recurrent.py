@@ -1,4 +1,5 @@
-"""The same stack in LSTM, for the ablation of attention: bars run on as one sequence, z added before every layer."""
+"""The same stack in LSTM, for the ablation of attention: bars run on as one sequence, z added
+before every layer."""
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,9 @@ class RecurrentStack(nn.Module):
     def __init__(self, width: int, layers: int, dropout: float, causal: bool) -> None:
         super().__init__()
         size = width if causal else width // 2
-        self.lstms = nn.ModuleList(nn.LSTM(width, size, batch_first=True, bidirectional=not causal) for _ in range(layers))
+        self.lstms = nn.ModuleList(
+            nn.LSTM(width, size, batch_first=True, bidirectional=not causal) for _ in range(layers)
+        )
         self.dropout, self.norm = nn.Dropout(dropout), nn.LayerNorm(width)
 
     def forward(self, hidden: Tensor, layout: Layout, condition: Tensor | None = None) -> Tensor:
@@ -36,7 +39,9 @@ class RecurrentStack(nn.Module):
         for lstm in self.lstms:
             padded = layout.spread(hidden + added).flatten(1, 2)
             together = padded.gather(1, order[..., None].expand_as(padded))
-            out, _ = lstm(pack_padded_sequence(together, lengths, batch_first=True, enforce_sorted=False))
+            out, _ = lstm(
+                pack_padded_sequence(together, lengths, batch_first=True, enforce_sorted=False)
+            )
             out, _ = pad_packed_sequence(out, batch_first=True, total_length=flat.shape[1])
             apart = out.gather(1, back[..., None].expand_as(out)).view(*layout.mask.shape, -1)
             hidden = hidden + self.dropout(layout.gather(apart))
@@ -47,12 +52,16 @@ class RecurrentStack(nn.Module):
         return State(len(self.lstms))
 
     def step(self, hidden: Tensor, memory: State, condition: Tensor, alive: Tensor) -> Tensor:
-        """One token more: hidden, condition (B, width); pieces whose bar has ended keep their state."""
+        """One token more: hidden, condition (B, width); pieces whose bar has ended keep their
+        state."""
         for layer, lstm in enumerate(self.lstms):
             before = memory.layers[layer]
             out, after = lstm((hidden + condition)[:, None], before)
             if before is not None:
-                after = tuple(torch.where(alive[None, :, None], new, old) for new, old in zip(after, before, strict=True))
+                after = tuple(
+                    torch.where(alive[None, :, None], new, old)
+                    for new, old in zip(after, before, strict=True)
+                )
             memory.layers[layer] = after
             hidden = hidden + out[:, 0]
         return self.norm(hidden)

@@ -29,7 +29,8 @@ Piece = TypeVar("Piece")
 
 @dataclass(frozen=True)
 class SamplingConfig:
-    """How tokens are drawn: from the smallest set that holds top_p, flattened by temperature; temperature 0 takes the best."""
+    """How tokens are drawn: from the smallest set that holds top_p, flattened by temperature;
+    temperature 0 takes the best."""
 
     temperature: float = 1.2
     top_p: float = 0.9
@@ -43,15 +44,23 @@ class SamplingConfig:
 def grammar() -> Tensor:
     """Which token may follow which within a bar, bool (V, V); Bar stands for the bar's end."""
     kind = torch.arange(VOCABULARY_SIZE)
-    part = torch.bucketize(kind, torch.tensor([BEAT, TEMPO_TOKEN, PITCH, VELOCITY, DURATION]), right=True)
+    part = torch.bucketize(
+        kind, torch.tensor([BEAT, TEMPO_TOKEN, PITCH, VELOCITY, DURATION]), right=True
+    )
     track = torch.zeros_like(kind)
-    spans = ((PITCH, N_PITCHES, VELOCITY), (VELOCITY, N_VELOCITIES, DURATION), (DURATION, N_DURATIONS, VOCABULARY_SIZE))
+    spans = (
+        (PITCH, N_PITCHES, VELOCITY),
+        (VELOCITY, N_VELOCITIES, DURATION),
+        (DURATION, N_DURATIONS, VOCABULARY_SIZE),
+    )
     for first, size, stop in spans:
         track[first:stop] = (kind[first:stop] - first) // size
     before, after = part[:, None], part[None]
     ends_bar = kind == BAR_TOKEN
     allowed = (before == 1) & ((after == 2) | (after == 3)) | (before == 2) & (after == 3)
-    allowed |= ((before == 3) & (after == 4) | (before == 4) & (after == 5)) & (track[:, None] == track)
+    allowed |= ((before == 3) & (after == 4) | (before == 4) & (after == 5)) & (
+        track[:, None] == track
+    )
     allowed |= (before == 5) & ((after == 1) | (after == 3) | ends_bar)
     allowed[BAR_TOKEN] = (part == 1) | ends_bar
     return allowed
@@ -67,8 +76,11 @@ def sample_token(logits: Tensor, choice: SamplingConfig, generator: torch.Genera
 
 
 @torch.no_grad()
-def write_bars(decoder: Decoder, z: Tensor, length: int, choice: SamplingConfig) -> list[np.ndarray]:
-    """Tokens of each piece from its latents (B, T, latent), at most `length` a bar, notes in order."""
+def write_bars(
+    decoder: Decoder, z: Tensor, length: int, choice: SamplingConfig
+) -> list[np.ndarray]:
+    """Tokens of each piece from its latents (B, T, latent), at most `length` a bar, notes in
+    order."""
     generator = torch.Generator(z.device).manual_seed(choice.seed)
     allowed, kind = grammar().to(z.device), torch.arange(VOCABULARY_SIZE, device=z.device)
     is_beat, is_pitch = (kind >= BEAT) & (kind < TEMPO_TOKEN), (kind >= PITCH) & (kind < VELOCITY)
@@ -83,7 +95,11 @@ def write_bars(decoder: Decoder, z: Tensor, length: int, choice: SamplingConfig)
             written[:, bar, place] = torch.where(alive, token, PAD)
             hidden = decoder.stack.step(decoder.embedding(token), memory, condition[:, bar], alive)
             rising = ~(is_beat & (kind <= beat[:, None])) & ~(is_pitch & (kind <= pitch[:, None]))
-            following = sample_token(decoder.head(hidden).masked_fill(~(allowed[token] & rising), -torch.inf), choice, generator)
+            following = sample_token(
+                decoder.head(hidden).masked_fill(~(allowed[token] & rising), -torch.inf),
+                choice,
+                generator,
+            )
             alive = alive & (following != BAR_TOKEN)
             if not alive.any():
                 break
@@ -93,12 +109,18 @@ def write_bars(decoder: Decoder, z: Tensor, length: int, choice: SamplingConfig)
     return [piece[piece != PAD].cpu().numpy().astype(np.uint16) for piece in written.flatten(1)]
 
 
-def in_parts(write: Callable[[Tensor, SamplingConfig], list[Piece]], given: Tensor, choice: SamplingConfig) -> list[Piece]:
+def in_parts(
+    write: Callable[[Tensor, SamplingConfig], list[Piece]], given: Tensor, choice: SamplingConfig
+) -> list[Piece]:
     """write(given, choice) in parts that fit in memory: given (B, ...), one piece a row."""
     parts = enumerate(torch.split(given, AT_ONCE))
-    return [piece for n, part in parts for piece in write(part, replace(choice, seed=choice.seed + n))]
+    return [
+        piece for n, part in parts for piece in write(part, replace(choice, seed=choice.seed + n))
+    ]
 
 
-def write_pieces(decoder: Decoder, z: Tensor, length: int, choice: SamplingConfig) -> list[np.ndarray]:
+def write_pieces(
+    decoder: Decoder, z: Tensor, length: int, choice: SamplingConfig
+) -> list[np.ndarray]:
     """write_bars in parts."""
     return in_parts(lambda part, its: write_bars(decoder, part, length, its), z, choice)

@@ -1,7 +1,8 @@
 """Spotify's Web API as far as freezing labels needs it: search, audio features, and good manners.
 
-Spotify closed audio features to new apps on 27 November 2024; an app that may still use them needs SPOTIPY_CLIENT_ID
-and SPOTIPY_CLIENT_SECRET in the environment. Neither they nor the tokens made from them are logged or written.
+Spotify closed audio features to new apps on 27 November 2024; an app that may still use them needs
+SPOTIPY_CLIENT_ID and SPOTIPY_CLIENT_SECRET in the environment. Neither they nor the tokens made
+from them are logged or written.
 """
 
 import logging
@@ -20,7 +21,8 @@ MAX_IDS = 100
 
 
 class SpotifyError(Exception):
-    """Why Spotify can give no more, in one sentence with what to do; what was fetched before is kept."""
+    """Why Spotify can give no more, in one sentence with what to do; what was fetched before is
+    kept."""
 
 
 class _BadAnswer(Exception):
@@ -29,8 +31,9 @@ class _BadAnswer(Exception):
 
 @dataclass(frozen=True)
 class Manners:
-    """How a request is made: timeout_seconds to wait for an answer; tries in all; between tries backoff_seconds, twice
-    as long each time; max_wait_seconds: longest wait that Spotify may ask for; budget: requests in all, tries counted.
+    """How a request is made: timeout_seconds to wait for an answer; tries in all; between tries
+    backoff_seconds, twice as long each time; max_wait_seconds: longest wait that Spotify may ask
+    for; budget: requests in all, tries counted.
     """
 
     timeout_seconds: float = 10.0
@@ -75,25 +78,35 @@ class SpotifyApi:
         credentials.OAUTH_TOKEN_URL = token_url
         # A session of our own: the library's retries unseen, and takes every failure for a 429.
         self.client = spotipy.Spotify(
-            auth_manager=credentials, requests_timeout=manners.timeout_seconds, requests_session=requests.Session()
+            auth_manager=credentials,
+            requests_timeout=manners.timeout_seconds,
+            requests_session=requests.Session(),
         )
         self.client.prefix = api_url
         self.manners, self.sleep, self.spent = manners, sleep, 0
 
     def search(self, query: str, limit: int) -> list[Found]:
         """The tracks that Spotify finds for a query, in its order."""
-        return self._ask(lambda: _found(self.client.search(query, limit=limit, type="track"), query))
+        return self._ask(
+            lambda: _found(self.client.search(query, limit=limit, type="track"), query)
+        )
 
     def features(self, ids: Sequence[str]) -> dict[str, tuple[float, float] | None]:
-        """Valence and energy of each of at most MAX_IDS ids, None where Spotify has none or gives no such numbers."""
-        # The library's own method fails on an empty answer, and warns at every call that Spotify closed this one.
-        return self._ask(lambda: _features(self.client._get("audio-features", ids=",".join(ids)), ids))
+        """Valence and energy of each of at most MAX_IDS ids, None where Spotify has none or
+        gives no such numbers."""
+        # The library's own method fails on an empty answer, and warns at every call that Spotify
+        # closed this one.
+        return self._ask(
+            lambda: _features(self.client._get("audio-features", ids=",".join(ids)), ids)
+        )
 
     def _ask(self, call: Callable[[], Any]) -> Any:
         said = ""
         for attempt in range(self.manners.tries):
             if self.spent >= self.manners.budget:
-                raise SpotifyError(f"the budget of {self.manners.budget} requests is spent: {GO_ON}")
+                raise SpotifyError(
+                    f"the budget of {self.manners.budget} requests is spent: {GO_ON}"
+                )
             self.spent += 1
             wait = self.manners.backoff_seconds * 2**attempt
             try:
@@ -115,7 +128,8 @@ class SpotifyApi:
         raise SpotifyError(f"Spotify failed {self.manners.tries} times, last with {said}: {GO_ON}")
 
     def _have_token(self) -> None:
-        """Let the library ask for a token where it has none that is valid; it takes an answer's form for granted."""
+        """Let the library ask for a token where it has none that is valid; it takes an answer's
+        form for granted."""
         try:
             self.client.auth_manager.get_access_token(as_dict=False)
         except (LookupError, TypeError) as error:
@@ -125,18 +139,24 @@ class SpotifyApi:
         """Seconds to wait before asking again; raises SpotifyError where asking again is no use."""
         status = error.http_status
         if status == 401:
-            raise SpotifyError("Spotify refuses the token (401): check that the app is still registered") from None
+            raise SpotifyError(
+                "Spotify refuses the token (401): check that the app is still registered"
+            ) from None
         if status in (403, 404, 410):
             raise SpotifyError(
                 f"Spotify refuses this request ({status}): audio features are closed to new apps since November 2024, "
                 + FROZEN_TABLE
             ) from None
         if status != 429 and status < 500:
-            raise SpotifyError(f"Spotify calls the request wrong ({status}): report it with the query") from None
+            raise SpotifyError(
+                f"Spotify calls the request wrong ({status}): report it with the query"
+            ) from None
         asked = str(error.headers.get("Retry-After", ""))
         wait = max(float(asked), usual) if asked.isascii() and asked.isdigit() else usual
         if wait > self.manners.max_wait_seconds:
-            raise SpotifyError(f"Spotify asks to wait {wait:.0f} seconds: after that, {GO_ON}") from None
+            raise SpotifyError(
+                f"Spotify asks to wait {wait:.0f} seconds: after that, {GO_ON}"
+            ) from None
         return wait
 
 
@@ -159,14 +179,22 @@ def _found(answer: Any, query: str) -> list[Found]:
 
 
 def _features(answer: Any, ids: Sequence[str]) -> dict[str, tuple[float, float] | None]:
-    """Read by the id that stands with the values, never by place: an answer may be late, short or another's."""
+    """Read by the id that stands with the values, never by place: an answer may be late, short
+    or another's."""
     items = answer.get("audio_features") if isinstance(answer, dict) else None
     if not isinstance(items, list):
         raise _BadAnswer("a features answer of another form")
-    by_id = {item["id"]: item for item in items if isinstance(item, dict) and isinstance(item.get("id"), str)}
+    by_id = {
+        item["id"]: item
+        for item in items
+        if isinstance(item, dict) and isinstance(item.get("id"), str)
+    }
     if len(items) != len(ids) or not set(by_id) <= set(ids):
         raise _BadAnswer("features of other tracks")
-    values = {name: (_share(item.get("valence")), _share(item.get("energy"))) for name, item in by_id.items()}
+    values = {
+        name: (_share(item.get("valence")), _share(item.get("energy")))
+        for name, item in by_id.items()
+    }
     return {name: _both(values.get(name, (None, None))) for name in ids}
 
 

@@ -1,7 +1,9 @@
-"""The corpus that comes with music21: which of its pieces are tunes and scores, what they are called, how fast they go.
+"""The corpus that comes with music21: which of its pieces are tunes and scores, what they are
+called, how fast they go.
 
-Titles and composers of scores are taken from file and folder names: those inside the files are partly scanning noise.
-Many pieces have no tempo; each then gets one within the usual range of its genre, picked by hash, the same every time.
+Titles and composers of scores are taken from file and folder names: those inside the files are
+partly scanning noise. Many pieces have no tempo; each then gets one within the usual range of its
+genre, picked by hash, the same every time.
 """
 
 import hashlib
@@ -20,7 +22,8 @@ from schemas.reject import BadInput
 
 @dataclass(frozen=True)
 class Tune:
-    """One ABC tune: text is the whole of it; default_bpm: quarters a minute where the text gives none, else None."""
+    """One ABC tune: text is the whole of it; default_bpm: quarters a minute where the text gives
+    none, else None."""
 
     key: str
     text: str
@@ -33,7 +36,8 @@ class Tune:
 
 @dataclass(frozen=True)
 class Piece:
-    """One score: path is below the corpus folder, default_bpm holds where the score gives no tempo."""
+    """One score: path is below the corpus folder, default_bpm holds where the score gives no
+    tempo."""
 
     path: str
     title: str
@@ -44,7 +48,8 @@ class Piece:
 
 @dataclass(frozen=True)
 class _Collection:
-    """Scores of one genre: patterns below the corpus folder with their composers, the usual tempi, how many at most."""
+    """Scores of one genre: patterns below the corpus folder with their composers, the usual
+    tempi, how many at most."""
 
     genre: str
     slowest_bpm: int
@@ -55,7 +60,11 @@ class _Collection:
 
 TUNE_FOLDERS = {"airdsAirs": "airds", "oneills1850": "oneills", "ryansMammoth": "ryans"}
 
-_BACH, _BEETHOVEN, _MOZART = "Johann Sebastian Bach", "Ludwig van Beethoven", "Wolfgang Amadeus Mozart"
+_BACH, _BEETHOVEN, _MOZART = (
+    "Johann Sebastian Bach",
+    "Ludwig van Beethoven",
+    "Wolfgang Amadeus Mozart",
+)
 _COLLECTIONS = (
     _Collection("chorale", 60, 100, 160, (("bach/bwv*.*.mxl", _BACH), ("bach/bwv[234]??.*", _BACH))),
     _Collection("quartet", 70, 144, 16, (
@@ -81,13 +90,16 @@ _COLLECTIONS = (
     )),
 )  # fmt: skip
 
-# Bars a minute at which a dance usually goes; a bar has the same steps whether it is written in 2/4 or 4/4.
+# Bars a minute at which a dance usually goes; a bar has the same steps whether it is written in 2/4
+# or 4/4.
 _BARS_A_MINUTE = {
     "reel": 50, "hornpipe": 38, "slip jig": 40, "jig": 58, "strathspey": 30, "highland fling": 34, "walkaround": 40,
     "clog": 36, "quick step": 56, "march": 28, "waltz": 50, "minuet": 40, "gavotte": 34, "cotillion": 50, "slide": 60,
     "polka": 60, "air": 20, "tune": 32,
 }  # fmt: skip
-_GENRE = re.compile("|".join(rf"\b{name.replace(' ', ' ?')}s?\b" for name in _BARS_A_MINUTE if name != "tune"))
+_GENRE = re.compile(
+    "|".join(rf"\b{name.replace(' ', ' ?')}s?\b" for name in _BARS_A_MINUTE if name != "tune")
+)
 _KEY = re.compile(r"[A-G][#b]?\s*([A-Za-z]*)")
 _UPPER = {"bwv": "BWV"}
 
@@ -99,8 +111,14 @@ def corpus_folder() -> Path:
 
 def tunes(seed: int, most: int | None) -> list[Tune]:
     """The tunes of Aird, O'Neill and Ryan, sorted by key; `most` of them, chosen by hash."""
-    found = [tune for folder, prefix in TUNE_FOLDERS.items() for tune in _tunes_of(corpus_folder() / folder, prefix, seed)]
-    return sorted(sorted(found, key=lambda tune: _fraction(seed, tune.key))[:most], key=lambda tune: tune.key)
+    found = [
+        tune
+        for folder, prefix in TUNE_FOLDERS.items()
+        for tune in _tunes_of(corpus_folder() / folder, prefix, seed)
+    ]
+    return sorted(
+        sorted(found, key=lambda tune: _fraction(seed, tune.key))[:most], key=lambda tune: tune.key
+    )
 
 
 def pieces(seed: int, most: int | None) -> list[Piece]:
@@ -136,7 +154,9 @@ def _tune(key: str, text: str, header: AbcHeader, seed: int) -> Tune:
     numerator, denominator = header.meter or (4, 4)
     bpm = _BARS_A_MINUTE[genre] * 4 * numerator / denominator * (0.88 + 0.24 * _fraction(seed, key))
     default = None if header.tempo_bpm else float(min(max(round(bpm), 40), 220))
-    return Tune(key, text, title, header.composer or "Traditional", genre, mode_of(header.key), default)
+    return Tune(
+        key, text, title, header.composer or "Traditional", genre, mode_of(header.key), default
+    )
 
 
 def _genre_name(found: str) -> str:
@@ -145,7 +165,8 @@ def _genre_name(found: str) -> str:
 
 
 def mode_of(key: str) -> str | None:
-    """ "major" or "minor" of an ABC key: the modes with a minor third count as minor; None where there is no key."""
+    """ "major" or "minor" of an ABC key: the modes with a minor third count as minor; None where
+    there is no key."""
     if key.upper().startswith("HP"):
         # The bagpipe's scale is A mixolydian.
         return "major"
@@ -153,7 +174,9 @@ def mode_of(key: str) -> str | None:
     if match is None:
         return None
     word = match[1].lower()
-    return "minor" if word.startswith(("min", "dor", "aeo", "phr", "loc")) or word == "m" else "major"
+    return (
+        "minor" if word.startswith(("min", "dor", "aeo", "phr", "loc")) or word == "m" else "major"
+    )
 
 
 def _pieces_of(collection: _Collection, seed: int) -> list[Piece]:
@@ -162,9 +185,12 @@ def _pieces_of(collection: _Collection, seed: int) -> list[Piece]:
     for pattern, composer in collection.patterns:
         for path in corpus_folder().glob(pattern):
             name = path.relative_to(corpus_folder()).as_posix()
-            # Movements share a work's tempo range but not its tempo; two encodings of one movement share both.
+            # Movements share a work's tempo range but not its tempo; two encodings of one movement
+            # share both.
             share = _fraction(seed, name.rpartition(".")[0])
-            bpm = collection.slowest_bpm + round(share * (collection.fastest_bpm - collection.slowest_bpm))
+            bpm = collection.slowest_bpm + round(
+                share * (collection.fastest_bpm - collection.slowest_bpm)
+            )
             found[name] = Piece(name, title_of(name), composer, collection.genre, float(bpm))
     # Pieces in two encodings come first: they are near-duplicates that nobody had to make up.
     encodings = Counter(name.rpartition(".")[0] for name in found)
@@ -177,7 +203,10 @@ def _pieces_of(collection: _Collection, seed: int) -> list[Piece]:
 
 
 def title_of(path: str) -> str:
-    """A piece's title from its path: "bach/bwv10.7.mxl" is "BWV 10.7", "mozart/k155/movement2.mxl" "K 155, Movement 2"."""
+    """A piece's title from its path: "bach/bwv10.7.mxl" is "BWV 10.7",
+    "mozart/k155/movement2.mxl" "K 155, Movement 2"."""
     parts = re.sub(r"(?<=madrigal)\.|_", " ", path.rpartition(".")[0]).split("/")[1:]
     words = [re.findall(r"[a-zA-Z]+|\d[\d.]*(?:-\w+)?", part) for part in parts]
-    return ", ".join(" ".join(_UPPER.get(word, word.capitalize()) for word in part) for part in words)
+    return ", ".join(
+        " ".join(_UPPER.get(word, word.capitalize()) for word in part) for part in words
+    )

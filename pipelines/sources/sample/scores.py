@@ -1,6 +1,8 @@
-"""Scores: MusicXML and Humdrum files read with music21, arranged onto LPD's five tracks (arrange.py).
+"""Scores: MusicXML and Humdrum files read with music21, arranged onto LPD's five tracks
+(arrange.py).
 
-Repeats are not taken: each bar sounds once, as written. Grace notes are left out, chord symbols are not sounded.
+Repeats are not taken: each bar sounds once, as written. Grace notes are left out, chord symbols are
+not sounded.
 """
 
 import re
@@ -11,7 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from music21 import converter, dynamics, exceptions21, expressions, harmony, instrument, key, note, spanner, stream, tempo
+from music21 import (
+    converter,
+    dynamics,
+    exceptions21,
+    expressions,
+    harmony,
+    instrument,
+    key,
+    note,
+    spanner,
+    stream,
+    tempo,
+)
 
 from pipelines.sources.sample.arrange import assign_tracks, detach, kind_of
 from schemas.reject import BadInput, Reason
@@ -24,23 +38,35 @@ PROGRAM_BPM = 120.0
 SLOWEST_BPM, FASTEST_BPM = 20.0, 400.0
 SNARE_PITCH = 38
 
-_ROW = np.dtype([("start", "<i4"), ("stop", "<i4"), ("pitch", "u1"), ("velocity", "u1"), ("tied", "?"), ("part", "<i2")])
+_ROW = np.dtype(
+    [
+        ("start", "<i4"),
+        ("stop", "<i4"),
+        ("pitch", "u1"),
+        ("velocity", "u1"),
+        ("tied", "?"),
+        ("part", "<i2"),
+    ]
+)
 # What music21 raises on files that are not as it expects.
 _REFUSALS = (
     exceptions21.Music21Exception, ValueError, LookupError, AttributeError, TypeError, SyntaxError, OSError, AssertionError,
 )  # fmt: skip
 _FILE_NAME = re.compile(r"\.(mxl|xml|musicxml|krn)$", re.I)
 _WORD_BPM = {word: float(bpm) for word, bpm in tempo.defaultTempoValues.items()}
-_TEMPO_WORD = re.compile(rf"({'|'.join(sorted(map(re.escape, _WORD_BPM), key=len, reverse=True))})\b", re.I)
+_TEMPO_WORD = re.compile(
+    rf"({'|'.join(sorted(map(re.escape, _WORD_BPM), key=len, reverse=True))})\b", re.I
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """notes: NOTE, bars: BAR, tempi: TEMPO, in ticks; title and composer as the file gives them, else None.
+    """notes: NOTE, bars: BAR, tempi: TEMPO, in ticks; title and composer as the file gives them,
+    else None.
 
-    tonic: pitch class 0-11 and mode ("major", "minor") of the first key signature, None without one; tempo_source:
-    where the first tempo is from: "printed" (a metronome mark), "playback" (a number for playback alone), "words"
-    (Allegro and the like, by music21's table), "default".
+    tonic: pitch class 0-11 and mode ("major", "minor") of the first key signature, None without
+    one; tempo_source: where the first tempo is from: "printed" (a metronome mark), "playback" (a
+    number for playback alone), "words" (Allegro and the like, by music21's table), "default".
     """
 
     notes: np.ndarray
@@ -63,17 +89,25 @@ def read_score(path: Path, default_bpm: float) -> Score:
             warnings.simplefilter("ignore")
             parsed = converter.parse(path, forceSource=True, storePickle=False)
             parts = _sounding_parts(parsed)
-            rows = np.array([row for index, part in enumerate(parts) for row in _part_rows(index, part)], _ROW)
+            rows = np.array(
+                [row for index, part in enumerate(parts) for row in _part_rows(index, part)], _ROW
+            )
     except _REFUSALS as error:
-        raise BadInput(Reason.MALFORMED, f"music21 cannot read it: {type(error).__name__}: {error}") from error
+        raise BadInput(
+            Reason.MALFORMED, f"music21 cannot read it: {type(error).__name__}: {error}"
+        ) from error
     if not len(rows):
         raise BadInput(Reason.MALFORMED, "no part of the score has notes")
     rows = _join_ties(rows)
     track = assign_tracks([_kind(part) for part in parts], _mean_pitches(rows, len(parts)))
     lengths = rows["stop"] - rows["start"]
-    notes = detach(make_notes(rows["start"], lengths, rows["pitch"], rows["velocity"], track[rows["part"]]))
+    notes = detach(
+        make_notes(rows["start"], lengths, rows["pitch"], rows["velocity"], track[rows["part"]])
+    )
     tempi, tempo_source = _tempi(parts, default_bpm)
-    return Score(notes, _bars(parts[0], notes), tempi, *_names(parsed), *_key(parts[0], rows), tempo_source)
+    return Score(
+        notes, _bars(parts[0], notes), tempi, *_names(parsed), *_key(parts[0], rows), tempo_source
+    )
 
 
 def _sounding_parts(parsed: Any) -> list[stream.Part]:
@@ -106,7 +140,14 @@ def _part_rows(index: int, part: stream.Part) -> Iterator[tuple[int, int, int, i
                 velocity = velocities[int(np.searchsorted(at, float(start), side="right"))]
                 for single in getattr(element, "notes", (element,)):
                     tied = single.tie is not None and single.tie.type in ("stop", "continue")
-                    yield to_tick(start), to_tick(start + element.quarterLength), _pitch(single), velocity, tied, index
+                    yield (
+                        to_tick(start),
+                        to_tick(start + element.quarterLength),
+                        _pitch(single),
+                        velocity,
+                        tied,
+                        index,
+                    )
 
 
 def to_tick(quarters: Any) -> int:
@@ -123,17 +164,22 @@ def _pitch(single: Any) -> int:
 
 
 def _dynamics(part: stream.Part) -> tuple[np.ndarray, list[int]]:
-    """Quarters at which a dynamic mark stands, rising, and the velocity before the first and after each of them."""
+    """Quarters at which a dynamic mark stands, rising, and the velocity before the first and
+    after each of them."""
     marks = sorted(
         (float(measure.offset + mark.offset), max(1, round(127 * mark.volumeScalar)))
         for measure in _measures(part)
         for mark in measure.getElementsByClass(dynamics.Dynamic)
     )
-    return np.array([at for at, _ in marks]), [UNMARKED_VELOCITY, *(velocity for _, velocity in marks)]
+    return np.array([at for at, _ in marks]), [
+        UNMARKED_VELOCITY,
+        *(velocity for _, velocity in marks),
+    ]
 
 
 def _join_ties(rows: np.ndarray) -> np.ndarray:
-    """Rows with tied notes made one, sorted by part, pitch and start; a tie to nothing begins a note of its own."""
+    """Rows with tied notes made one, sorted by part, pitch and start; a tie to nothing begins a
+    note of its own."""
     rows = rows[rows["stop"] > rows["start"]]
     rows = rows[np.lexsort((rows["start"], rows["pitch"], rows["part"]))]
     joins = np.zeros(len(rows), bool)
@@ -160,20 +206,27 @@ def _kind(part: stream.Part) -> str:
 
 
 def _bars(part: stream.Part, notes: np.ndarray) -> np.ndarray:
-    """BAR array of a part's measures as long as they are, with the meter in force, until all notes are covered.
+    """BAR array of a part's measures as long as they are, with the meter in force, until all notes
+    are covered.
 
     Two short measures that make one together, as at a repeat sign within a bar, are one bar.
     """
     starts, meters, meter = [], [], (4, 4)
     for measure in _measures(part):
         signature = measure.timeSignature
-        if signature is not None and 1 <= signature.numerator <= 255 and 1 <= signature.denominator <= 128:
+        if (
+            signature is not None
+            and 1 <= signature.numerator <= 255
+            and 1 <= signature.denominator <= 128
+        ):
             meter = (signature.numerator, signature.denominator)
         starts.append(to_tick(measure.offset))
         meters.append(meter)
     end = max(to_tick(part.highestTime), covered_ticks(notes), starts[-1] + 1)
     lengths = np.diff([*starts, end])
-    bars = np.array([(*place, *meter) for *place, meter in zip(starts, lengths, meters, strict=True)], BAR)
+    bars = np.array(
+        [(*place, *meter) for *place, meter in zip(starts, lengths, meters, strict=True)], BAR
+    )
     return _join_halves(bars[bars["length"] > 0])
 
 
@@ -206,7 +259,8 @@ def _tempi(parts: Sequence[stream.Part], default_bpm: float) -> tuple[np.ndarray
 
 
 def _marks(measure: stream.Measure) -> Iterator[tuple[int, Any, float]]:
-    """(rank, offset in quarters, quarters a minute) of a measure's tempo marks; the lowest rank is worth most."""
+    """(rank, offset in quarters, quarters a minute) of a measure's tempo marks; the lowest rank
+    is worth most."""
     for mark in measure.getElementsByClass(tempo.MetronomeMark):
         bpm = mark.getQuarterBPM()
         if bpm is not None and mark.number is not None:
@@ -230,12 +284,16 @@ def _names(parsed: Any) -> tuple[str | None, str | None]:
 
 
 def _key(part: stream.Part, rows: np.ndarray) -> tuple[int | None, str | None]:
-    """Tonic and mode of the first key signature; where it gives no mode, minor if the last bass note is minor's tonic."""
+    """Tonic and mode of the first key signature; where it gives no mode, minor if the last bass
+    note is minor's tonic."""
     signature = next(iter(part[key.KeySignature]), None)
     if signature is None:
         return None, None
     if isinstance(signature, key.Key) and signature.mode in ("major", "minor"):
         return signature.tonic.pitchClass, signature.mode
-    major, minor = signature.asKey("major").tonic.pitchClass, signature.asKey("minor").tonic.pitchClass
+    major, minor = (
+        signature.asKey("major").tonic.pitchClass,
+        signature.asKey("minor").tonic.pitchClass,
+    )
     last = rows[rows["stop"] == rows["stop"].max()]
     return (minor, "minor") if last["pitch"].min() % 12 == minor else (major, "major")

@@ -1,15 +1,19 @@
-"""The embedded sample: real music from the corpus that comes with music21, in the forms of the real corpora.
+"""The embedded sample: real music from the corpus that comes with music21, in the forms of the real
+corpora.
 
 `prepare` writes, once, below its root:
 
-* `abc/<collection>/<key>.abc` and `abc/TR…/<key>.abc`: the tunes of Aird, O'Neill and Ryan, a file each;
-* `lpd_5/lpd_5_full/<hex>/<md5>.npz`: multi-part scores in LPD-5's form (unlike LPD's, with every bar in `downbeat`);
-* `lpd_matched_ids.txt`, `msd/A/B/C/TR….h5`, `sample_names.tsv`, `sample_valence_energy.csv`: match list, metadata,
-  names and labels in the forms of LPD, MSD and the label tables; `songs.jsonl`: what is known of each file.
+* `abc/<collection>/<key>.abc` and `abc/TR…/<key>.abc`: the tunes of Aird, O'Neill and Ryan, a file
+  each;
+* `lpd_5/lpd_5_full/<hex>/<md5>.npz`: multi-part scores in LPD-5's form (unlike LPD's, with every
+  bar in `downbeat`);
+* `lpd_matched_ids.txt`, `msd/A/B/C/TR….h5`, `sample_names.tsv`, `sample_valence_energy.csv`: match
+  list, metadata, names and labels in the forms of LPD, MSD and the label tables; `songs.jsonl`:
+  what is known of each file.
 
-The track ids begin with TRSAMPL: no MSD track is meant. The labels are a rule's, not Spotify's and no listener's (see
-stand_in.py), and their source says so. Scores are labelled by the match list, tunes of Aird and Ryan by their TR…
-folder; O'Neill's have none, so that there are unlabelled songs.
+The track ids begin with TRSAMPL: no MSD track is meant. The labels are a rule's, not Spotify's and
+no listener's (see stand_in.py), and their source says so. Scores are labelled by the match list,
+tunes of Aird and Ryan by their TR… folder; O'Neill's have none, so that there are unlabelled songs.
 """
 
 import contextlib
@@ -58,7 +62,8 @@ UNLABELLED = "oneills"
 
 @dataclass(frozen=True)
 class SampleConfig:
-    """root: folder that is made; tunes, scores: how many at most, None for all; seed: which ones, and default tempi."""
+    """root: folder that is made; tunes, scores: how many at most, None for all; seed: which
+    ones, and default tempi."""
 
     root: str = field(default="out/sample-raw", metadata=PATH)
     tunes: int | None = None
@@ -81,7 +86,10 @@ def items(files: Files, config: SampleConfig) -> list[Item]:
         return []
     lines = files.read(config.root, INDEX).decode().splitlines()
     known = [(json.loads(line), line) for line in lines]
-    return sorted(Item("sample", entry["key"], (entry["path"],), sizes.get(entry["path"]), side=line) for entry, line in known)
+    return sorted(
+        Item("sample", entry["key"], (entry["path"],), sizes.get(entry["path"]), side=line)
+        for entry, line in known
+    )
 
 
 def parse(item: Item, blobs: tuple[bytes, ...], config: SampleConfig, limits: Limits) -> Song:
@@ -90,7 +98,10 @@ def parse(item: Item, blobs: tuple[bytes, ...], config: SampleConfig, limits: Li
     if item.paths[0].endswith(".npz"):
         roll = read_npz(blobs[0], limits)
         if len(roll.downbeats) < 2:
-            raise BadInput(Reason.MALFORMED, f"{len(roll.downbeats)} bar lines, the sample has one a bar and two at least")
+            raise BadInput(
+                Reason.MALFORMED,
+                f"{len(roll.downbeats)} bar lines, the sample has one a bar and two at least",
+            )
         bars = downbeat_bars(roll.downbeats, covered_ticks(roll.notes))
         notes, tempi, meter_source = roll.notes, roll.tempi, "downbeats"
     else:
@@ -102,7 +113,9 @@ def parse(item: Item, blobs: tuple[bytes, ...], config: SampleConfig, limits: Li
     )  # fmt: skip
 
 
-def _read_tune(blob: bytes, default_bpm: float | None, limits: Limits) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _read_tune(
+    blob: bytes, default_bpm: float | None, limits: Limits
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     texts = split_tunes(blob)
     if len(texts) != 1:
         raise BadInput(Reason.MALFORMED, f"{len(texts)} tunes in a file of one")
@@ -113,19 +126,25 @@ def _read_tune(blob: bytes, default_bpm: float | None, limits: Limits) -> tuple[
 
 
 def prepare(config: SampleConfig, write_track: WriteTrack) -> None:
-    """Write the sample below config.root, unless it stands there already; write_track writes one MSD HDF5 file.
+    """Write the sample below config.root, unless it stands there already; write_track writes one
+    MSD HDF5 file.
 
-    The folder appears whole or not at all. Raises SettingsError where something else is at config.root.
+    The folder appears whole or not at all. Raises SettingsError where something else is at
+    config.root.
     """
     if "://" in config.root:
-        raise SettingsError(f"{config.root} is not a local folder: choose another sources.sample.root")
+        raise SettingsError(
+            f"{config.root} is not a local folder: choose another sources.sample.root"
+        )
     root = Path(config.root).absolute()
     text = json.dumps({"form": FORM, "music21": version("music21"), **public(config)}) + "\n"
     if _holds_sample(root):
         if (root / MANIFEST).read_text("utf-8") == text:
             return
     elif root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise SettingsError(f"{root} holds something else than the sample: choose another sources.sample.root")
+        raise SettingsError(
+            f"{root} holds something else than the sample: choose another sources.sample.root"
+        )
     partial = root.with_name(f"{root.name}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
@@ -134,7 +153,9 @@ def prepare(config: SampleConfig, write_track: WriteTrack) -> None:
         shutil.rmtree(root, ignore_errors=True)
         os.replace(partial, root)
     except OSError as error:
-        raise SettingsError(f"cannot write to {root} ({error.strerror}): choose another sources.sample.root") from error
+        raise SettingsError(
+            f"cannot write to {root} ({error.strerror}): choose another sources.sample.root"
+        ) from error
 
 
 def _holds_sample(root: Path) -> bool:
@@ -175,19 +196,26 @@ def _write_tune(folder: Path, tune: bundle.Tune) -> tuple[dict[str, Any], dict[s
     track_id = sample_id("TR", tune.key)
     labels: dict[str, str] = {}
     if tune.mode and not tune.key.startswith(UNLABELLED):
-        # A tune that cannot be read is left as it is: its reader refuses it again, where it is counted.
+        # A tune that cannot be read is left as it is: its reader refuses it again, where it is
+        # counted.
         with contextlib.suppress(BadInput):
             notes, _, tempi = _read_tune(tune.text.encode(), tune.default_bpm, Limits())
-            labels[track_id] = _label_row(track_id, tune.composer, tune.title, notes, tempi, tune.mode)
+            labels[track_id] = _label_row(
+                track_id, tune.composer, tune.title, notes, tempi, tune.mode
+            )
     path = f"abc/{track_id if labels else tune.key.partition('-')[0]}/{tune.key}.abc"
     _store(folder, path, tune.text.encode())
     return _entry(path, tune.key, tune, tune.default_bpm, list(labels)), labels
 
 
-def _write_piece(folder: Path, piece: bundle.Piece, write_track: WriteTrack) -> tuple[dict[str, Any], str | None, str]:
-    """Store a score and, unless it stands there, its MSD file; its entry of the index, its track id and its label row.
+def _write_piece(
+    folder: Path, piece: bundle.Piece, write_track: WriteTrack
+) -> tuple[dict[str, Any], str | None, str]:
+    """Store a score and, unless it stands there, its MSD file; its entry of the index, its track id
+    and its label row.
 
-    A score that this music21 cannot read becomes an empty file without a track: its reader refuses it, where it is counted.
+    A score that this music21 cannot read becomes an empty file without a track: its reader refuses
+    it, where it is counted.
     """
     try:
         score = read_score(bundle.corpus_folder() / piece.path, piece.default_bpm)
@@ -215,7 +243,11 @@ def _store_npz(folder: Path, piece: bundle.Piece, content: bytes, npz: bytes) ->
 
 
 def _entry(
-    path: str, key: str, song: bundle.Tune | bundle.Piece, default_bpm: float | None, tracks: list[str]
+    path: str,
+    key: str,
+    song: bundle.Tune | bundle.Piece,
+    default_bpm: float | None,
+    tracks: list[str],
 ) -> dict[str, Any]:
     return {
         "key": key, "path": path, "title": song.title, "artist": song.composer, "genre": song.genre,
@@ -223,12 +255,16 @@ def _entry(
     }  # fmt: skip
 
 
-def _label_row(track_id: str, artist: str, title: str, notes: np.ndarray, tempi: np.ndarray, mode: str) -> str:
+def _label_row(
+    track_id: str, artist: str, title: str, notes: np.ndarray, tempi: np.ndarray, mode: str
+) -> str:
     valence, energy = rule_labels(notes, tempi, mode)
     row = io.StringIO()
     song_id = f"SO{track_id[2:]}"
     bpm = f"{tempi['bpm'][0]:g}"
-    csv.writer(row, lineterminator="").writerow([track_id, song_id, artist, title, bpm, valence, energy, LABEL_SOURCE])
+    csv.writer(row, lineterminator="").writerow(
+        [track_id, song_id, artist, title, bpm, valence, energy, LABEL_SOURCE]
+    )
     return row.getvalue()
 
 

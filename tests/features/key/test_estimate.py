@@ -1,4 +1,5 @@
-"""Key: pitch classes and bass against plain loops, ks_bar against music21, the model by music whose key is plain."""
+"""Key: pitch classes and bass against plain loops, ks_bar against music21, the model by music
+whose key is plain."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -37,7 +38,8 @@ TRIADS = {"major": (0, 4, 7), "minor": (0, 3, 7)}
 
 
 def make_song(notes: list[tuple[int, ...]], lengths: list[int]) -> Song:
-    """A Song of (start, duration, pitch, velocity, track) notes on bars of these lengths, the last repeated as needed."""
+    """A Song of (start, duration, pitch, velocity, track) notes on bars of these lengths, the
+    last repeated as needed."""
     array = make_notes(*np.array(notes, int).reshape(-1, 5).T)
     while sum(lengths) < covered_ticks(array):
         lengths = [*lengths, lengths[-1]]
@@ -54,7 +56,10 @@ def chords(keys: list[int], n_bars: int) -> list[tuple[int, ...]]:
         key = keys[bar // n_bars]
         root, minor = key % 12 + (0, 5, 7, 0)[bar % 4], key >= 12 and bar % 4 != 2
         notes.append((96 * bar, 96, 36 + root % 12, 80, 3))
-        notes.extend((96 * bar, 96, 60 + (root + up) % 12, 80, 1) for up in TRIADS["minor" if minor else "major"])
+        notes.extend(
+            (96 * bar, 96, 60 + (root + up) % 12, 80, 1)
+            for up in TRIADS["minor" if minor else "major"]
+        )
     return notes
 
 
@@ -95,7 +100,13 @@ def loop_bass(song: Song, grid: Grid) -> tuple[list[int], list[int], bool]:
 
 
 NOTES = st.lists(
-    st.tuples(st.integers(0, 700), st.integers(1, 400), st.integers(24, 100), st.integers(1, 127), st.integers(0, 4)),
+    st.tuples(
+        st.integers(0, 700),
+        st.integers(1, 400),
+        st.integers(24, 100),
+        st.integers(1, 127),
+        st.integers(0, 4),
+    ),
     max_size=30,
 )
 PITCHED = NOTES.filter(lambda notes: any(track != DRUMS for *_, track in notes))
@@ -117,7 +128,11 @@ def test_bass_equals_the_loop(notes, lengths):
     grid = quantise(song)
     bass = bass_notes(song, grid)
     opening, closing, polyphonic = loop_bass(song, grid)
-    assert (bass.opening.tolist(), bass.closing.tolist(), bass.polyphonic) == (opening, closing, polyphonic)
+    assert (bass.opening.tolist(), bass.closing.tolist(), bass.polyphonic) == (
+        opening,
+        closing,
+        polyphonic,
+    )
     assert bass.first == next((pitch for pitch in opening if pitch != NO_BASS), NO_BASS)
     assert bass.last == next(pitch for pitch in reversed(closing) if pitch != NO_BASS)
 
@@ -130,15 +145,26 @@ def test_a_note_a_tick_early_does_not_leak():
 
 
 def test_phrases_start_after_rests_and_pick_up():
-    late = make_song([(90, 6, 60, 80, 1), *((96 * bar, 96, 60, 80, 1) for bar in range(1, 20))], [96])
-    short = make_song([(0, 24, 60, 80, 1), *((24 + 96 * bar, 96, 60, 80, 1) for bar in range(18))], [24, 96])
+    late = make_song(
+        [(90, 6, 60, 80, 1), *((96 * bar, 96, 60, 80, 1) for bar in range(1, 20))], [96]
+    )
+    short = make_song(
+        [(0, 24, 60, 80, 1), *((24 + 96 * bar, 96, 60, 80, 1) for bar in range(18))], [24, 96]
+    )
     for song in (late, short):
-        assert np.flatnonzero(phrase_starts(bass_notes(song, quantise(song)))[:19]).tolist() == [1, 9, 17]
+        assert np.flatnonzero(phrase_starts(bass_notes(song, quantise(song)))[:19]).tolist() == [
+            1,
+            9,
+            17,
+        ]
 
 
 @pytest.mark.parametrize("config", [HMM, KS], ids=["hmm", "ks_bar"])
 def test_a_song_without_a_pitched_note_has_no_key(config):
-    for song in (make_song([], [96, 96]), make_song([(0, 1, 36, 90, 0), (100, 1, 38, 90, 0)], [96, 96])):
+    for song in (
+        make_song([], [96, 96]),
+        make_song([(0, 1, 36, 90, 0), (100, 1, 38, 90, 0)], [96, 96]),
+    ):
         found = columns(song, config)
         assert tuple(found) == COLUMNS
         assert found["key"].tolist() == [NO_KEY, NO_KEY]
@@ -150,7 +176,10 @@ def test_empty_bars_have_no_key_alone_and_keep_it_in_the_model():
     notes = [note for note in chords([2], 16) if not 4 <= note[0] // 96 < 8]
     song = make_song(notes, [96])
     alone, followed = columns(song, KS), columns(song)
-    assert alone["key"][4:8].tolist() == [NO_KEY] * 4 and alone["key_confidence"][4:8].tolist() == [0.0] * 4
+    assert (
+        alone["key"][4:8].tolist() == [NO_KEY] * 4
+        and alone["key_confidence"][4:8].tolist() == [0.0] * 4
+    )
     assert followed["key"].tolist() == [2] * 16
     assert (followed["key_confidence"][4:8] > 0.5).all()
 
@@ -176,7 +205,9 @@ def test_drums_never_matter(notes, lengths, hits):
     bars = [*lengths, *[96] * 12]  # the same bars with and without drums
     for config in (HMM, KS):
         without = columns(make_song(pitched, bars), config)
-        with_drums = columns(make_song([*pitched, *((at, 1, pitch, 80, DRUMS) for at, pitch in hits)], bars), config)
+        with_drums = columns(
+            make_song([*pitched, *((at, 1, pitch, 80, DRUMS) for at, pitch in hits)], bars), config
+        )
         assert without["song_key"] == with_drums["song_key"]
         for name in ("key", "key_confidence"):
             np.testing.assert_array_equal(without[name], with_drums[name])
@@ -186,12 +217,17 @@ def test_drums_never_matter(notes, lengths, hits):
 @settings(max_examples=100, deadline=None)
 def test_transposing_moves_the_key(notes, lengths, up):
     song = make_song(notes, lengths)
-    moved = make_song([(start, length, pitch + up, *rest) for start, length, pitch, *rest in notes], lengths)
+    moved = make_song(
+        [(start, length, pitch + up, *rest) for start, length, pitch, *rest in notes], lengths
+    )
     grid = quantise(song)
     one, other = columns(song), columns(moved)
-    # What is likely moves along always; which of two equally likely paths is taken (a lone tritone's, say) may not.
+    # What is likely moves along always; which of two equally likely paths is taken (a lone
+    # tritone's, say) may not.
     moved_keys = (np.arange(24) + up) % 12 + np.arange(24) // 12 * 12
-    np.testing.assert_allclose(likely(song, grid), likely(moved, quantise(moved))[:, moved_keys], atol=1e-6)
+    np.testing.assert_allclose(
+        likely(song, grid), likely(moved, quantise(moved))[:, moved_keys], atol=1e-6
+    )
     if clear(one["key"], likely(song, grid)):
         np.testing.assert_array_equal(moved_keys[one["key"]], other["key"])
         np.testing.assert_allclose(one["key_confidence"], other["key_confidence"], atol=2e-4)
@@ -203,7 +239,8 @@ def likely(song: Song, grid: Grid) -> np.ndarray:
 
 
 def clear(key: np.ndarray, sure: np.ndarray) -> bool:
-    """Whether in every bar the key given is the likeliest by far, so that no other path is as good."""
+    """Whether in every bar the key given is the likeliest by far, so that no other path is as
+    good."""
     second, first = np.sort(sure, axis=1)[:, -2:].T
     return bool((sure.argmax(axis=1) == key).all() and (first - second > 0.05).all())
 
@@ -213,9 +250,15 @@ def test_confidence_is_the_posterior_of_the_key():
     grid, found = quantise(song), columns(song)
     bass = bass_notes(song, grid)
     starts = phrase_starts(bass)
-    belief = posterior(bar_evidence(pitch_class_weights(song, grid), bass, starts, HMM), transitions(HMM), starts.astype(int))
+    belief = posterior(
+        bar_evidence(pitch_class_weights(song, grid), bass, starts, HMM),
+        transitions(HMM),
+        starts.astype(int),
+    )
     np.testing.assert_allclose(belief.sum(axis=1), 1.0)
-    np.testing.assert_allclose(found["key_confidence"], belief[np.arange(len(starts)), found["key"]], atol=1e-4)
+    np.testing.assert_allclose(
+        found["key_confidence"], belief[np.arange(len(starts)), found["key"]], atol=1e-4
+    )
 
 
 def test_moves_are_chances_and_near_keys_are_nearer():
@@ -245,7 +288,12 @@ def test_chances_of_nothing_are_refused(name):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("evidence", float("nan")), ("song_minor", float("inf")), ("mode_cost", 1000.0), ("fifths_cost", -1.0)],
+    [
+        ("evidence", float("nan")),
+        ("song_minor", float("inf")),
+        ("mode_cost", 1000.0),
+        ("fifths_cost", -1.0),
+    ],
 )
 def test_weights_that_leave_no_posterior_are_refused(name, value):
     with pytest.raises(ValueError, match=f"{name} must"):
@@ -253,13 +301,21 @@ def test_weights_that_leave_no_posterior_are_refused(name, value):
 
 
 def test_a_move_as_dear_as_may_be_still_has_a_posterior():
-    dear = replace(HMM, fifths_cost=8.0, mode_cost=50.0, parallel_cost=50.0, relative_cost=50.0, evidence=1000.0)
+    dear = replace(
+        HMM,
+        fifths_cost=8.0,
+        mode_cost=50.0,
+        parallel_cost=50.0,
+        relative_cost=50.0,
+        evidence=1000.0,
+    )
     found = columns(make_song(chords([0, 6, 15], 8), [96]), dear)
     assert (found["key_confidence"] > 0.5).all()
 
 
 def test_keys_that_correlate_alike():
-    # An augmented triad is the same from each of its three notes: the highest takes it; all twelve notes: B minor.
+    # An augmented triad is the same from each of its three notes: the highest takes it; all twelve
+    # notes: B minor.
     augmented, even = np.zeros(12), np.ones(12)
     augmented[[0, 4, 8]] = 24.0
     key, confidence = krumhansl_schmuckler(np.array([augmented, even]))
@@ -273,9 +329,13 @@ def music21_key(song: Song, grid: Grid, bar: int) -> int:
     onset = song.bars["start"][grid.bar] + 6 * grid.position
     end = np.minimum(onset + 6 * grid.sixteenths, start + length)
     measure = stream.Measure()
-    for i in np.flatnonzero((onset < start + length) & (end > start) & (song.notes["track"] != DRUMS)):
+    for i in np.flatnonzero(
+        (onset < start + length) & (end > start) & (song.notes["track"] != DRUMS)
+    ):
         at = max(int(onset[i]), start)
-        single = note.Note(int(song.notes["pitch"][i]), quarterLength=Fraction(int(end[i]) - at, 24))
+        single = note.Note(
+            int(song.notes["pitch"][i]), quarterLength=Fraction(int(end[i]) - at, 24)
+        )
         measure.insert(Fraction(at - start, 24), single)
     tonic, mode, _ = KrumhanslSchmuckler().process(measure)[0]
     return tonic.pitchClass + 12 * (mode == "minor")
@@ -286,7 +346,14 @@ def test_ks_bar_equals_music21_on_real_bars(lpd_root):
     n_bars = n_ties = 0
     for path in sorted(lpd_root.rglob("*.npz"))[::120]:
         notes = read_npz(path.read_bytes(), Limits()).notes
-        song = Song("lpd5", path.stem, notes, regular_bars(covered_ticks(notes)), make_tempi([0], [120.0]), "assumed_4_4")
+        song = Song(
+            "lpd5",
+            path.stem,
+            notes,
+            regular_bars(covered_ticks(notes)),
+            make_tempi([0], [120.0]),
+            "assumed_4_4",
+        )
         grid = quantise(song)
         found = compute(song, grid, KS)
         weights = pitch_class_weights(song, grid)
@@ -312,16 +379,27 @@ def test_real_tunes_have_the_key_they_are_written_in(nottingham_root):
     right_bars, right_songs = [], []
     for path in sorted((nottingham_root / "MIDI").glob("*.mid"))[::8]:
         midi = read_midi(path.read_bytes(), Limits())
-        signatures = {(event.key, event.tonality) for event in Score.from_midi(path.read_bytes()).key_signatures}
+        signatures = {
+            (event.key, event.tonality)
+            for event in Score.from_midi(path.read_bytes()).key_signatures
+        }
         if len(signatures) != 1:
             continue
         ((sharps, minor),) = signatures
         truth = (sharps * 7 % 12 + 9) % 12 + 12 if minor else sharps * 7 % 12
         parts = [
-            (t.start, t.duration, t.pitch, t.velocity, np.full(len(t.start), 1 + (i > 0))) for i, t in enumerate(midi.tracks)
+            (t.start, t.duration, t.pitch, t.velocity, np.full(len(t.start), 1 + (i > 0)))
+            for i, t in enumerate(midi.tracks)
         ]
         notes = make_notes(*map(np.concatenate, zip(*parts, strict=True)))
-        song = Song("nottingham", path.stem, notes, midi_bars(midi, covered_ticks(notes)), make_tempi([0], [120.0]), "score")
+        song = Song(
+            "nottingham",
+            path.stem,
+            notes,
+            midi_bars(midi, covered_ticks(notes)),
+            make_tempi([0], [120.0]),
+            "score",
+        )
         found = columns(song)
         right_songs.append(found["song_key"] == truth)
         right_bars.append(found["key"] == truth)

@@ -12,10 +12,16 @@ def chain(seed: int, n_steps: int, n_states: int = 3) -> tuple[np.ndarray, np.nd
     """Evidence, two tables of moves, and which one leads into each step."""
     rng = np.random.default_rng(seed)
     moves = rng.random((2, n_states, n_states)) + 0.01
-    return rng.normal(size=(n_steps, n_states)) * 2, moves / moves.sum(axis=2, keepdims=True), rng.integers(0, 2, n_steps)
+    return (
+        rng.normal(size=(n_steps, n_states)) * 2,
+        moves / moves.sum(axis=2, keepdims=True),
+        rng.integers(0, 2, n_steps),
+    )
 
 
-def log_scores(evidence: np.ndarray, moves: np.ndarray, table: np.ndarray) -> dict[tuple[int, ...], float]:
+def log_scores(
+    evidence: np.ndarray, moves: np.ndarray, table: np.ndarray
+) -> dict[tuple[int, ...], float]:
     """The log-probability of every path, one by one."""
     n_steps, n_states = evidence.shape
     return {
@@ -52,5 +58,8 @@ def test_long_chains_neither_overflow_nor_vanish():
     found = posterior(evidence * 200, moves, table)
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found.sum(axis=1), 1.0)
-    # With such evidence there is hardly a doubt, so that the best path and the likeliest states are one.
-    np.testing.assert_array_equal(viterbi(evidence * 200, np.log(moves), table)[:100], found.argmax(axis=1)[:100])
+    # With such evidence there is hardly a doubt, so that the best path and the likeliest states are
+    # one.
+    np.testing.assert_array_equal(
+        viterbi(evidence * 200, np.log(moves), table)[:100], found.argmax(axis=1)[:100]
+    )

@@ -1,4 +1,5 @@
-"""Spotify's API against a local server that misbehaves: what is retried, what ends the run, and what is never said."""
+"""Spotify's API against a local server that misbehaves: what is retried, what ends the run, and
+what is never said."""
 
 import logging
 
@@ -12,7 +13,10 @@ QUERY = "track:One artist:A"
 
 @pytest.fixture
 def fake(fake_spotify):
-    fake_spotify.tracks = {IDS[0]: ("One", ["A", "B"], "R", 100.5), IDS[1]: ("Two", ["A"], "", 200.0)}
+    fake_spotify.tracks = {
+        IDS[0]: ("One", ["A", "B"], "R", 100.5),
+        IDS[1]: ("Two", ["A"], "", 200.0),
+    }
     fake_spotify.values = {IDS[0]: (0.25, 0.75), IDS[1]: (0, 1)}
     return fake_spotify
 
@@ -35,7 +39,12 @@ PASSING = [500, 502, 429, "half", "cut", b"", b"<html>busy</html>", b"null", [],
 
 @pytest.mark.parametrize(
     "trick",
-    [*PASSING, {"tracks": {"items": 3}}, {"tracks": {"items": ["x"]}}, {"tracks": {"items": [{"id": 1}]}}],
+    [
+        *PASSING,
+        {"tracks": {"items": 3}},
+        {"tracks": {"items": ["x"]}},
+        {"tracks": {"items": [{"id": 1}]}},
+    ],
 )
 def test_search_asks_again(fake, trick):
     fake.tricks, waits = [trick, trick], []
@@ -56,7 +65,9 @@ def test_features_ask_again(fake, trick):
     assert len(fake.asked) == 2 and waits == [1.0]
 
 
-@pytest.mark.parametrize("token", [b"[]", b"{}", b"null", b'{"access_token": "x"}', b'{"access_token": "x", "expi', b""])
+@pytest.mark.parametrize(
+    "token", [b"[]", b"{}", b"null", b'{"access_token": "x"}', b'{"access_token": "x", "expi', b""]
+)
 def test_a_token_of_another_form_is_asked_for_again(fake, token):
     fake.tokens, waits = [token, token], []
     assert api(fake, waits).features(IDS[:1]) == {IDS[0]: (0.25, 0.75)}
@@ -91,7 +102,10 @@ def test_a_value_of_another_type_is_no_value(fake, value):
     assert api(fake).features(IDS[:2]) == {IDS[0]: None, IDS[1]: (0.0, 1.0)}
 
 
-@pytest.mark.parametrize(("asked", "waited"), [("7", 7.0), ("0", 1.0), ("soon", 1.0), ("-5", 1.0), ("1e9", 1.0), ("", 1.0)])
+@pytest.mark.parametrize(
+    ("asked", "waited"),
+    [("7", 7.0), ("0", 1.0), ("soon", 1.0), ("-5", 1.0), ("1e9", 1.0), ("", 1.0)],
+)
 def test_429_waits_as_long_as_it_is_asked_to(fake, asked, waited):
     fake.tricks, waits = [(429, {"Retry-After": asked})], []
     api(fake, waits).features(IDS[:1])

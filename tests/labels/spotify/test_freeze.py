@@ -1,4 +1,5 @@
-"""freeze-spotify: the match rule, the table, and runs that stop and go on, against a local server."""
+"""freeze-spotify: the match rule, the table, and runs that stop and go on, against a local
+server."""
 
 import json
 from urllib.parse import parse_qs, urlsplit
@@ -15,13 +16,17 @@ from pipelines.labels.tracks import conform
 N = 110
 TRACKS = [f"TRAAAAA{index:011X}" for index in range(N)]
 IDS = [f"{index:022d}" for index in range(N)]
-WORDS = ["".join(chr(97 + int(digit)) for digit in f"{index * 7919 % 100_000:05d}") for index in range(N)]
+WORDS = [
+    "".join(chr(97 + int(digit)) for digit in f"{index * 7919 % 100_000:05d}") for index in range(N)
+]
 TODAY = "2026-11-20"
 
 
 @pytest.fixture
 def fake(fake_spotify):
-    fake_spotify.tracks = {IDS[index]: (f"Song {WORDS[index]}", ["The Band"], "", 200.0) for index in range(N)}
+    fake_spotify.tracks = {
+        IDS[index]: (f"Song {WORDS[index]}", ["The Band"], "", 200.0) for index in range(N)
+    }
     fake_spotify.values = {IDS[index]: (index / N, 1 - index / N) for index in range(N)}
     return fake_spotify
 
@@ -32,11 +37,18 @@ def tracks(n: int) -> pa.Table:
 
 
 def api(fake, **manners) -> SpotifyApi:
-    return SpotifyApi(Manners(**{"tries": 3} | manners), lambda _: None, f"{fake.url}/v1/", f"{fake.url}/api/token")
+    return SpotifyApi(
+        Manners(**{"tries": 3} | manners),
+        lambda _: None,
+        f"{fake.url}/v1/",
+        f"{fake.url}/api/token",
+    )
 
 
 def run(fake, out, n=5, given=None, config=None, today=TODAY, **manners) -> pa.Table:
-    return freeze(tracks(n), given or {}, api(fake, **manners), str(out), config or FreezeConfig(), today)
+    return freeze(
+        tracks(n), given or {}, api(fake, **manners), str(out), config or FreezeConfig(), today
+    )
 
 
 def asked_for(fake) -> list[str]:
@@ -119,7 +131,10 @@ def test_what_is_not_found_is_a_row_without_values_and_is_not_asked_again(fake, 
 
 def test_given_ids_are_not_searched(fake, tmp_path):
     table = run(fake, tmp_path / "x.parquet", 2, given={TRACKS[0]: IDS[9], TRACKS[1]: IDS[9]})
-    assert table["valence"].to_pylist() == [9 / N] * 2 and table["query"].to_pylist() == ["given id"] * 2
+    assert (
+        table["valence"].to_pylist() == [9 / N] * 2
+        and table["query"].to_pylist() == ["given id"] * 2
+    )
     assert len(fake.asked) == 1
 
 
@@ -173,7 +188,10 @@ def test_queries_from_particular_to_plain():
     assert list(queries(ROW)) == [
         "track:One (Live) artist:The A & B album:Best of", "track:One (Live) artist:The A & B", "a and b one",
     ]  # fmt: skip
-    assert next(queries({"title": 'a" artist:x', "artist": "b", "release": None})) == "track:a artist x artist:b"
+    assert (
+        next(queries({"title": 'a" artist:x', "artist": "b", "release": None}))
+        == "track:a artist x artist:b"
+    )
     assert len(next(queries({"title": "x" * 500, "artist": "y" * 500, "release": "z" * 500}))) < 270
 
 
@@ -181,4 +199,7 @@ def test_the_journal_is_lines_of_json(fake, tmp_path):
     run(fake, tmp_path / "x.parquet", 2)
     lines = [json.loads(line) for line in (tmp_path / "x.parquet.journal").read_text().splitlines()]
     assert lines[0] == {"config": {"min_similarity": 0.8, "search_limit": 10}}
-    assert {line.get("track_id") or line.get("features_of") for line in lines[1:]} == {*TRACKS[:2], *IDS[:2]}
+    assert {line.get("track_id") or line.get("features_of") for line in lines[1:]} == {
+        *TRACKS[:2],
+        *IDS[:2],
+    }

@@ -1,4 +1,5 @@
-"""Scores: against music21's own streams on real pieces, and a small score whose notes are known by hand."""
+"""Scores: against music21's own streams on real pieces, and a small score whose notes are known
+by hand."""
 
 import warnings
 from pathlib import Path
@@ -22,7 +23,9 @@ PIECES = [
 ]  # fmt: skip
 
 
-def note(step: str, octave: int, duration: int, extra: str = "", alter: int = 0, voice: int = 1) -> str:
+def note(
+    step: str, octave: int, duration: int, extra: str = "", alter: int = 0, voice: int = 1
+) -> str:
     pitch = f"<pitch><step>{step}</step><alter>{alter}</alter><octave>{octave}</octave></pitch>"
     return f"<note>{extra}{pitch}<duration>{duration}</duration><voice>{voice}</voice></note>"
 
@@ -33,15 +36,22 @@ def tied(step: str, octave: int, duration: int, kind: str) -> str:
 
 def score(*parts: tuple[str, list[str]]) -> str:
     """A MusicXML score of (name, measures), divisions of 2 to the quarter."""
-    names = "".join(f'<score-part id="P{i}"><part-name>{name}</part-name></score-part>' for i, (name, _) in enumerate(parts))
+    names = "".join(
+        f'<score-part id="P{i}"><part-name>{name}</part-name></score-part>'
+        for i, (name, _) in enumerate(parts)
+    )
     bodies = "".join(
-        f'<part id="P{i}">' + "".join(f'<measure number="{n}">{text}</measure>' for n, text in enumerate(measures)) + "</part>"
+        f'<part id="P{i}">'
+        + "".join(f'<measure number="{n}">{text}</measure>' for n, text in enumerate(measures))
+        + "</part>"
         for i, (_, measures) in enumerate(parts)
     )
     return f'<?xml version="1.0"?><score-partwise version="3.1"><part-list>{names}</part-list>{bodies}</score-partwise>'
 
 
-def attributes(beats: int, fifths: int = 0, mode: str = "major", extra: str = "", unit: int = 4) -> str:
+def attributes(
+    beats: int, fifths: int = 0, mode: str = "major", extra: str = "", unit: int = 4
+) -> str:
     return (
         f"<attributes><divisions>2</divisions><key><fifths>{fifths}</fifths><mode>{mode}</mode></key>"
         f"<time><beats>{beats}</beats><beat-type>{unit}</beat-type></time>{extra}</attributes>"
@@ -65,12 +75,17 @@ def rows(notes: np.ndarray) -> list[tuple[int, ...]]:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """Pick-up, a tie over a bar line, a mark of tempo and of loudness, a change of meter, a clarinet in B flat, a bass."""
+    """Pick-up, a tie over a bar line, a mark of tempo and of loudness, a change of meter, a
+    clarinet in B flat, a bass."""
     transpose = "<transpose><diatonic>-1</diatonic><chromatic>-2</chromatic></transpose>"
     clarinet = [
         attributes(3, -1, "minor", transpose) + metronome(90) + note("D", 5, 2),
         dynamic("ff") + note("E", 5, 4) + tied("G", 5, 2, "start"),
-        attributes(2, -1, "minor") + metronome(60) + tied("G", 5, 2, "stop") + note("C", 5, 1) + note("C", 5, 1),
+        attributes(2, -1, "minor")
+        + metronome(60)
+        + tied("G", 5, 2, "stop")
+        + note("C", 5, 1)
+        + note("C", 5, 1),
     ]
     bass = [
         attributes(3) + note("C", 3, 2),
@@ -104,7 +119,9 @@ def test_default_tempo_and_missing_names(tmp_path: Path) -> None:
 
 
 def test_a_word_of_tempo_counts_where_there_is_no_number(tmp_path: Path) -> None:
-    words = "<direction><direction-type><words>Adagio cantabile</words></direction-type></direction>"
+    words = (
+        "<direction><direction-type><words>Adagio cantabile</words></direction-type></direction>"
+    )
     path = tmp_path / "words.musicxml"
     path.write_text(score(("Violin", [attributes(4) + words + note("C", 5, 8)])))
     found = read_score(path, 77.0)
@@ -122,7 +139,8 @@ def test_bar_divided_by_a_repeat_sign_is_one_bar(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", PIECES)
 def test_notes_equal_music21s(name: str) -> None:
-    """Each part's (start, end, pitch) with ties joined, from music21's own flattening, before `detach`."""
+    """Each part's (start, end, pitch) with ties joined, from music21's own flattening, before
+    `detach`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         parsed = converter.parse(CORPUS / name, forceSource=True, storePickle=False)
@@ -143,15 +161,23 @@ def test_bars_are_a_songs_and_equal_music21s(name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         parsed = converter.parse(CORPUS / name, forceSource=True, storePickle=False)
-    measures = {round(measure.offset * 24) for measure in parsed.parts[0].getElementsByClass("Measure")}
+    measures = {
+        round(measure.offset * 24) for measure in parsed.parts[0].getElementsByClass("Measure")
+    }
     assert set(found.bars["start"].tolist()) <= measures
-    full = found.bars["length"] == 96 * found.bars["numerator"].astype(int) // found.bars["denominator"]
+    full = (
+        found.bars["length"]
+        == 96 * found.bars["numerator"].astype(int) // found.bars["denominator"]
+    )
     assert full[1:-1].all()
 
 
 def test_quartet_has_four_tracks_from_the_top_down() -> None:
     found = read_score(CORPUS / "mozart/k80/movement3.mxl", 100.0)
-    means = {track: found.notes["pitch"][found.notes["track"] == track].mean() for track in (PIANO, GUITAR, STRINGS, BASS)}
+    means = {
+        track: found.notes["pitch"][found.notes["track"] == track].mean()
+        for track in (PIANO, GUITAR, STRINGS, BASS)
+    }
     assert sorted(means, key=means.__getitem__, reverse=True) == [PIANO, GUITAR, STRINGS, BASS]
     assert not (found.notes["track"] == DRUMS).any()
 
@@ -184,7 +210,14 @@ def test_kinds_by_name() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 60), st.integers(1, 30), st.integers(60, 62), st.integers(1, 2), st.integers(0, 1)), min_size=1
+        st.tuples(
+            st.integers(0, 60),
+            st.integers(1, 30),
+            st.integers(60, 62),
+            st.integers(1, 2),
+            st.integers(0, 1),
+        ),
+        min_size=1,
     )
 )
 def test_detached_notes_survive_a_roll(columns: list[tuple[int, ...]]) -> None:
@@ -196,7 +229,13 @@ def test_detached_notes_survive_a_roll(columns: list[tuple[int, ...]]) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"<score-partwise/>", b"PK\x03\x04 not a zip", b'<?xml version="1.0"?><score-partwise><part-list>']
+    "content",
+    [
+        b"",
+        b"<score-partwise/>",
+        b"PK\x03\x04 not a zip",
+        b'<?xml version="1.0"?><score-partwise><part-list>',
+    ],
 )
 def test_bad_files_are_bad_input(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.musicxml"
@@ -208,6 +247,8 @@ def test_bad_files_are_bad_input(tmp_path: Path, content: bytes) -> None:
 
 def test_score_without_notes_is_bad_input(tmp_path: Path) -> None:
     path = tmp_path / "silent.musicxml"
-    path.write_text(score(("Violin", [attributes(4) + "<note><rest/><duration>8</duration></note>"])))
+    path.write_text(
+        score(("Violin", [attributes(4) + "<note><rest/><duration>8</duration></note>"]))
+    )
     with pytest.raises(BadInput):
         read_score(path, 100.0)

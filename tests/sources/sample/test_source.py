@@ -1,4 +1,5 @@
-"""The embedded sample: the same bytes every time, whole or not at all, and labels that say whose they are."""
+"""The embedded sample: the same bytes every time, whole or not at all, and labels that say whose
+they are."""
 
 import csv
 import hashlib
@@ -67,7 +68,10 @@ def read(item: Item, config: sample.SampleConfig) -> Song:
 
 
 def hashes(root: str) -> dict[str, str]:
-    return {info.path: hashlib.sha256(LocalFiles().read(root, info.path)).hexdigest() for info in LocalFiles().walk(root)}
+    return {
+        info.path: hashlib.sha256(LocalFiles().read(root, info.path)).hexdigest()
+        for info in LocalFiles().walk(root)
+    }
 
 
 def refuse(*arguments: Any) -> None:
@@ -86,9 +90,15 @@ def test_same_bytes_in_another_folder(config: sample.SampleConfig, tmp_path: Pat
 
 
 def test_what_stands_is_not_made_again(config: sample.SampleConfig) -> None:
-    times = {info.path: (Path(config.root) / info.path).stat().st_mtime_ns for info in LocalFiles().walk(config.root)}
+    times = {
+        info.path: (Path(config.root) / info.path).stat().st_mtime_ns
+        for info in LocalFiles().walk(config.root)
+    }
     sample.prepare(config, refuse)
-    assert times == {info.path: (Path(config.root) / info.path).stat().st_mtime_ns for info in LocalFiles().walk(config.root)}
+    assert times == {
+        info.path: (Path(config.root) / info.path).stat().st_mtime_ns
+        for info in LocalFiles().walk(config.root)
+    }
 
 
 def test_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -121,9 +131,16 @@ def test_nothing_of_others_is_touched(tmp_path: Path, name: str, text: str) -> N
 def test_an_npz_without_bar_lines_is_refused() -> None:
     song = mock.song("Piano: C4 D4 E4 F4")
     blob = write_npz(song.notes, song.tempi, 96, "x")
-    side = json.dumps({"title": "", "artist": "", "genre": "rag", "default_bpm": None, "tracks": []})
+    side = json.dumps(
+        {"title": "", "artist": "", "genre": "rag", "default_bpm": None, "tracks": []}
+    )
     with pytest.raises(BadInput, match="1 bar lines"):
-        sample.parse(Item("sample", "k", ("a.npz",), len(blob), side=side), (blob,), sample.SampleConfig(), Limits())
+        sample.parse(
+            Item("sample", "k", ("a.npz",), len(blob), side=side),
+            (blob,),
+            sample.SampleConfig(),
+            Limits(),
+        )
 
 
 def test_a_number_of_pieces_below_none_is_refused() -> None:
@@ -139,7 +156,9 @@ def test_only_local_folders(root: str, tmp_path: Path, monkeypatch: pytest.Monke
     assert not list(tmp_path.iterdir())
 
 
-def test_a_score_that_music21_refuses_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_score_that_music21_refuses_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse_score(path: Path, default_bpm: float) -> None:
         raise BadInput(Reason.MALFORMED, "another music21")
 
@@ -164,7 +183,9 @@ def test_fewer_scores_are_some_of_the_more() -> None:
 def test_bundle_is_large_and_its_keys_are_unique() -> None:
     tunes = bundle.tunes(0, None)
     assert len({tune.key for tune in tunes}) == len(tunes) >= 4000
-    assert {"reel", "jig", "hornpipe", "strathspey", "march", "slip jig"} <= {tune.genre for tune in tunes}
+    assert {"reel", "jig", "hornpipe", "strathspey", "march", "slip jig"} <= {
+        tune.genre for tune in tunes
+    }
     pieces = bundle.pieces(0, None)
     assert 100 <= len(pieces) <= 300
     assert len(pieces) - len({(piece.composer, piece.title) for piece in pieces}) == 5, (
@@ -180,21 +201,38 @@ def test_every_item_is_a_song(items: list[Item], songs: dict[str, Song]) -> None
     for item in items:
         song = songs[item.key]
         assert (song.source, song.source_key) == ("sample", item.key)
-        assert song.meter_source == ("downbeats" if re.fullmatch("[0-9a-f]{32}", item.key) else "score")
+        assert song.meter_source == (
+            "downbeats" if re.fullmatch("[0-9a-f]{32}", item.key) else "score"
+        )
         assert song.title and song.artist and song.genre
     assert len({float(song.tempi["bpm"][0]) for song in songs.values()}) > 15
 
 
-def test_npz_say_the_notes_of_the_scores(songs: dict[str, Song], config: sample.SampleConfig) -> None:
-    by_name = {(song.artist, song.title): song for song in songs.values() if song.meter_source == "downbeats"}
+def test_npz_say_the_notes_of_the_scores(
+    songs: dict[str, Song], config: sample.SampleConfig
+) -> None:
+    by_name = {
+        (song.artist, song.title): song
+        for song in songs.values()
+        if song.meter_source == "downbeats"
+    }
     pieces = bundle.pieces(0, N_SCORES)
     assert len(by_name) == len(pieces)
     for piece in pieces[:3]:
-        score, song = read_score(bundle.corpus_folder() / piece.path, piece.default_bpm), by_name[piece.composer, piece.title]
+        score, song = (
+            read_score(bundle.corpus_folder() / piece.path, piece.default_bpm),
+            by_name[piece.composer, piece.title],
+        )
         assert np.array_equal(score.notes, song.notes)
         assert np.array_equal(score.tempi, song.tempi)
         assert set(score.bars["start"].tolist()) <= set(song.bars["start"].tolist())
-        path = Path(config.root) / "lpd_5" / "lpd_5_full" / song.source_key[0] / f"{song.source_key}.npz"
+        path = (
+            Path(config.root)
+            / "lpd_5"
+            / "lpd_5_full"
+            / song.source_key[0]
+            / f"{song.source_key}.npz"
+        )
         assert np.array_equal(read_npz(path.read_bytes(), Limits()).downbeats, score.bars["start"])
 
 
@@ -208,13 +246,17 @@ def test_tunes_are_those_of_the_collections(songs: dict[str, Song]) -> None:
         path = folder / original / f"{stem}.abc"
         if not path.exists():
             continue
-        notes = read_tune(split_tunes(path.read_bytes())[int(number) - 1], Limits(), carry_accidentals=True).notes
+        notes = read_tune(
+            split_tunes(path.read_bytes())[int(number) - 1], Limits(), carry_accidentals=True
+        ).notes
         assert np.array_equal(notes, songs[tune.key].notes)
         checked += 1
     assert checked > N_TUNES // 2
 
 
-def test_labels_are_the_rules_and_say_so(config: sample.SampleConfig, songs: dict[str, Song]) -> None:
+def test_labels_are_the_rules_and_say_so(
+    config: sample.SampleConfig, songs: dict[str, Song]
+) -> None:
     """The rule once more, note by note, from what the songs' own notes say."""
     rows = {row["track_id"]: row for row in table(config)}
     assert {row["source"] for row in rows.values()} == {LABEL_SOURCE}
@@ -228,7 +270,9 @@ def test_labels_are_the_rules_and_say_so(config: sample.SampleConfig, songs: dic
             bpm = float(song.tempi["bpm"][0])
             onsets = len({int(start) for start in song.notes["start"]}) / (end / 24 / bpm * 60)
             melody = [int(pitch) for _, _, pitch, _, track in song.notes if track == 1]
-            valence = (0.6 if modes[track_id] == "major" else 0.3) + 0.02 * (sum(melody) / len(melody) - 70)
+            valence = (0.6 if modes[track_id] == "major" else 0.3) + 0.02 * (
+                sum(melody) / len(melody) - 70
+            )
             assert float(rows[track_id]["valence"]) == pytest.approx(valence, abs=0.00051)
             energy = (bpm / (bpm + 110) + onsets / (onsets + 4)) / 2
             assert float(rows[track_id]["energy"]) == pytest.approx(energy, abs=0.00051)
@@ -236,7 +280,9 @@ def test_labels_are_the_rules_and_say_so(config: sample.SampleConfig, songs: dic
     assert checked > 10
 
 
-def test_tables_have_the_forms_their_readers_ask(config: sample.SampleConfig, songs: dict[str, Song]) -> None:
+def test_tables_have_the_forms_their_readers_ask(
+    config: sample.SampleConfig, songs: dict[str, Song]
+) -> None:
     root = Path(config.root)
     labels = read_labels((root / sample.LABELS).read_bytes(), sample.LABELS)
     assert (labels.refused.num_rows, labels.n_missing) == (0, 0)
@@ -245,26 +291,43 @@ def test_tables_have_the_forms_their_readers_ask(config: sample.SampleConfig, so
     assert set(matches["md5"].to_pylist()) == md5s
     folders = {track for song in songs.values() for track in song.folder_track_ids}
     assert set(labels.labels["id"].to_pylist()) == set(matches["track_id"].to_pylist()) | folders
-    assert set(read_names((root / sample.NAMES).read_bytes(), sample.NAMES)["md5"].to_pylist()) == md5s
+    assert (
+        set(read_names((root / sample.NAMES).read_bytes(), sample.NAMES)["md5"].to_pylist()) == md5s
+    )
 
 
 def test_some_tunes_have_no_label(songs: dict[str, Song]) -> None:
     tunes = [song for song in songs.values() if song.meter_source == "score"]
-    assert all(bool(song.folder_track_ids) != song.source_key.startswith("oneills") for song in tunes)
-    assert any(song.folder_track_ids for song in tunes) and any(not song.folder_track_ids for song in tunes)
+    assert all(
+        bool(song.folder_track_ids) != song.source_key.startswith("oneills") for song in tunes
+    )
+    assert any(song.folder_track_ids for song in tunes) and any(
+        not song.folder_track_ids for song in tunes
+    )
 
 
-def test_msd_files_describe_their_songs(config: sample.SampleConfig, songs: dict[str, Song]) -> None:
+def test_msd_files_describe_their_songs(
+    config: sample.SampleConfig, songs: dict[str, Song]
+) -> None:
     root = Path(config.root)
     matches = read_matches((root / sample.MATCHES).read_bytes(), sample.MATCHES).to_pylist()
     for match in matches:
-        blob, song = (root / sample.MSD / msd_path(match["track_id"])).read_bytes(), songs[match["md5"]]
+        blob, song = (
+            (root / sample.MSD / msd_path(match["track_id"])).read_bytes(),
+            songs[match["md5"]],
+        )
         track = read_tracks(blob).to_pylist()[0]
-        assert (track["track_id"], track["title"], track["artist"]) == (match["track_id"], song.title, song.artist)
+        assert (track["track_id"], track["title"], track["artist"]) == (
+            match["track_id"],
+            song.title,
+            song.artist,
+        )
         assert track["tempo"] == pytest.approx(float(song.tempi["bpm"][0]))
         starts, pitches, seconds = read_segments(blob)
         assert starts[-1] < seconds
-        first = song.notes[(song.notes["start"] == song.notes["start"].min()) & (song.notes["track"] != DRUMS)]
+        first = song.notes[
+            (song.notes["start"] == song.notes["start"].min()) & (song.notes["track"] != DRUMS)
+        ]
         sounding = np.flatnonzero(pitches[np.flatnonzero(pitches.any(axis=1))[0]])
         assert set(sounding.tolist()) == {int(pitch) % 12 for pitch in first["pitch"]}
         assert chroma_fit(note_chroma(song), segment_chroma(starts, pitches, seconds)) > 0.2
@@ -272,7 +335,9 @@ def test_msd_files_describe_their_songs(config: sample.SampleConfig, songs: dict
 
 def test_ids_have_msds_form_and_are_nobodys(real_data: Path) -> None:
     ids = {sample_id("TR", tune.key) for tune in bundle.tunes(0, None)}
-    assert all(re.fullmatch("TR[A-Z]{5}[0-9A-F]{11}", one) and one.startswith("TRSAMPL") for one in ids)
+    assert all(
+        re.fullmatch("TR[A-Z]{5}[0-9A-F]{11}", one) and one.startswith("TRSAMPL") for one in ids
+    )
     assert len(ids) == len(bundle.tunes(0, None))
     with (real_data / "msd_spotify_features.csv").open(newline="", encoding="utf-8") as stream:
         assert not any(row["track_id"].startswith("TRSAMPL") for row in csv.DictReader(stream))
@@ -318,14 +383,21 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize(
-    ("kind", "meter_source"), [("empty", "score"), ("empty", "downbeats"), ("cut", "downbeats"), ("twice", "score")]
+    ("kind", "meter_source"),
+    [("empty", "score"), ("empty", "downbeats"), ("cut", "downbeats"), ("twice", "score")],
 )
 def test_damaged_files_are_bad_input(
-    kind: str, meter_source: str, config: sample.SampleConfig, items: list[Item], songs: dict[str, Song]
+    kind: str,
+    meter_source: str,
+    config: sample.SampleConfig,
+    items: list[Item],
+    songs: dict[str, Song],
 ) -> None:
     item = next(item for item in items if songs[item.key].meter_source == meter_source)
     with pytest.raises(BadInput):
-        sample.parse(item, (DAMAGE[kind](LocalFiles().read(config.root, item.paths[0])),), config, Limits())
+        sample.parse(
+            item, (DAMAGE[kind](LocalFiles().read(config.root, item.paths[0])),), config, Limits()
+        )
 
 
 def test_no_sample_no_items(tmp_path: Path) -> None:

@@ -26,7 +26,9 @@ DATA = DataConfig(bars=3, tokens_per_bar=48)
 
 @pytest.fixture(scope="module")
 def split(release, tmp_path_factory):
-    return open_split(prepare(open_release(release), DATA, str(tmp_path_factory.mktemp("cache"))), "train")
+    return open_split(
+        prepare(open_release(release), DATA, str(tmp_path_factory.mktemp("cache"))), "train"
+    )
 
 
 def test_a_batch_is_what_the_rows_say(split):
@@ -42,23 +44,35 @@ def test_a_batch_is_what_the_rows_say(split):
                 tokens = view.tokens[view.bar_offset[at] : view.bar_offset[at + 1]].tolist()
                 last = EOS if at == len(view.key) - 1 else BAR_TOKEN
                 assert batch.tokens[index, bar].tolist() == tokens + [PAD] * (48 - len(tokens))
-                assert batch.target[index, bar].tolist() == tokens[1:] + [last] + [PAD] * (48 - len(tokens))
+                assert batch.target[index, bar].tolist() == tokens[1:] + [last] + [PAD] * (
+                    48 - len(tokens)
+                )
                 np.testing.assert_array_equal(batch.rhythm[index, bar], view.rhythm[at])
                 assert batch.key[index, bar] == view.key[at]
-            assert batch.label[index].tolist() == [rows[song]["arousal_class"], rows[song]["valence_class"]]
+            assert batch.label[index].tolist() == [
+                rows[song]["arousal_class"],
+                rows[song]["valence_class"],
+            ]
 
 
 def test_an_epoch_takes_every_song_once_and_differs_from_the_next(split):
     loader = Loader(split, DATA, 4, seed=0)
-    seen = [tuple(np.concatenate([loader.batch_at(step).song for step in range(first, first + 3)])) for first in (0, 3)]
+    seen = [
+        tuple(np.concatenate([loader.batch_at(step).song for step in range(first, first + 3)]))
+        for first in (0, 3)
+    ]
     assert all(sorted(one) == list(range(12)) for one in seen) and seen[0] != seen[1]
-    assert not np.array_equal(Loader(split, DATA, 4, seed=1).batch_at(0).song, loader.batch_at(0).song)
+    assert not np.array_equal(
+        Loader(split, DATA, 4, seed=1).batch_at(0).song, loader.batch_at(0).song
+    )
 
 
 def test_ranks_share_a_batch_and_threads_change_nothing(split):
     whole = Loader(split, DATA, 4, seed=0)
     parts = [Loader(split, DATA, 4, 0, rank, 2).batch_at(2) for rank in range(2)]
-    np.testing.assert_array_equal(np.stack([part.song for part in parts], 1).ravel(), whole.batch_at(2).song)
+    np.testing.assert_array_equal(
+        np.stack([part.song for part in parts], 1).ravel(), whole.batch_at(2).song
+    )
     many = iter(Loader(split, DataConfig(bars=3, tokens_per_bar=48, threads=4), 4, seed=0))
     for step in range(5):
         np.testing.assert_array_equal(next(many).tokens, whole.batch_at(step).tokens)
@@ -93,7 +107,10 @@ def test_a_killed_loader_goes_on_exactly(release, tmp_path):
     def lines(start, count):
         root = str(Path(__file__).resolve().parents[2])
         process = subprocess.Popen(
-            [sys.executable, "-c", KILLED, release, str(tmp_path), str(start)], stdout=subprocess.PIPE, text=True, cwd=root
+            [sys.executable, "-c", KILLED, release, str(tmp_path), str(start)],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=root,
         )
         assert process.stdout is not None
         read = [process.stdout.readline() for _ in range(count)]
@@ -143,7 +160,8 @@ def test_a_url_reads_as_a_folder_does(release, tmp_path):
     memory = fsspec.filesystem("memory")
     memory.put(release, "/mock-release", recursive=True)
     here, there = (
-        prepare(open_release(url), DATA, str(tmp_path / name)) for url, name in ((release, "a"), ("memory://mock-release", "b"))
+        prepare(open_release(url), DATA, str(tmp_path / name))
+        for url, name in ((release, "a"), ("memory://mock-release", "b"))
     )
     assert here.name == there.name
     for file in filter(Path.is_file, here.rglob("*")):
@@ -165,19 +183,28 @@ def bare_manifest(release):
 def test_bad_releases_are_refused_in_a_sentence(release, tmp_path):
     refuse(str(tmp_path), "is not a release")
     refuse(write_release(tmp_path / "schema", mock_rows(), schema_version=99), "schema version 99")
-    refuse(write_release(tmp_path / "words", mock_rows(), vocabulary_sha256="0"), "another token vocabulary")
+    refuse(
+        write_release(tmp_path / "words", mock_rows(), vocabulary_sha256="0"),
+        "another token vocabulary",
+    )
     shutil.copytree(release, tmp_path / "flipped")
     shard = tmp_path / "flipped" / "data" / "train-00000-of-00001.parquet"
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
     shard.write_bytes(content)
     refuse(str(tmp_path / "flipped"), "sha256 differs")
-    assert not list((tmp_path / "flipped.cache").glob("*")), "a failed conversion left something behind"
+    assert not list((tmp_path / "flipped.cache").glob("*")), (
+        "a failed conversion left something behind"
+    )
     shard.unlink()
     refuse(str(tmp_path / "flipped"), "cannot be read")
     broken = tmp_path / "broken"
     broken.mkdir()
-    for content, says in (("{", "cannot be read"), ("[]", "not a release's"), (bare_manifest(release), "not a release's")):
+    for content, says in (
+        ("{", "cannot be read"),
+        ("[]", "not a release's"),
+        (bare_manifest(release), "not a release's"),
+    ):
         (broken / "manifest.json").write_text(content)
         refuse(str(broken), says)
 
@@ -192,7 +219,10 @@ def test_the_cache_is_made_once_and_is_another_for_other_settings(release, tmp_p
     opened = open_release(release)
     first = prepare(opened, DATA, str(tmp_path))
     stamp = (first / "meta.json").stat().st_mtime_ns
-    assert prepare(opened, DATA, str(tmp_path)) == first and (first / "meta.json").stat().st_mtime_ns == stamp
+    assert (
+        prepare(opened, DATA, str(tmp_path)) == first
+        and (first / "meta.json").stat().st_mtime_ns == stamp
+    )
     assert prepare(opened, DataConfig(bars=3, tokens_per_bar=49), str(tmp_path)) != first
     assert prepare(opened, DataConfig(bars=5, tokens_per_bar=48), str(tmp_path)) == first
     meta = json.loads((first / "meta.json").read_text())

@@ -50,12 +50,21 @@ def test_thinning_fits_every_bar_keeps_every_onset_and_the_end():
         view = view_song(song, ViewConfig(tokens_per_bar=96), REMI)
         lengths = np.diff(view.bar_offset)
         over = np.diff(full.bar_offset) > 96
-        assert lengths.max() <= 96 and (view.notes_cut > 0) == over.any() and view.bars_over == over.sum()
+        assert (
+            lengths.max() <= 96
+            and (view.notes_cut > 0) == over.any()
+            and view.bars_over == over.sum()
+        )
         assert view.notes == len(song.notes)
         cut += view.notes_cut
         for bar in range(len(song.bars)):
-            mine, whole = (set(v.tokens[v.bar_offset[bar] : v.bar_offset[bar + 1]].tolist()) for v in (view, full))
-            assert {t for t in whole if 3 <= t < 19} == {t for t in mine if 3 <= t < 19}, "a position lost its Beat"
+            mine, whole = (
+                set(v.tokens[v.bar_offset[bar] : v.bar_offset[bar + 1]].tolist())
+                for v in (view, full)
+            )
+            assert {t for t in whole if 3 <= t < 19} == {t for t in mine if 3 <= t < 19}, (
+                "a position lost its Beat"
+            )
             assert mine <= whole
         fits = np.diff(full.bar_offset) <= 96
         for bar in np.flatnonzero(fits):
@@ -81,7 +90,9 @@ def test_tail_cuts_plainly():
         view = view_song(song, ViewConfig(tokens_per_bar=40, overflow="tail"), REMI)
         for bar in range(len(song.bars)):
             whole = full.tokens[full.bar_offset[bar] : full.bar_offset[bar + 1]]
-            np.testing.assert_array_equal(view.tokens[view.bar_offset[bar] : view.bar_offset[bar + 1]], whole[:40])
+            np.testing.assert_array_equal(
+                view.tokens[view.bar_offset[bar] : view.bar_offset[bar + 1]], whole[:40]
+            )
 
 
 def test_a_view_of_some_tracks_hears_no_other():
@@ -91,7 +102,9 @@ def test_a_view_of_some_tracks_hears_no_other():
     assert set(song_of(view.tokens).notes["track"].tolist()) == {1} and view.notes == len(alone)
     assert (
         view.rhythm.sum()
-        == count_rhythm(quantise(song.__class__("m", "k", alone, song.bars, song.tempi, "score")))["onsets"].sum()
+        == count_rhythm(quantise(song.__class__("m", "k", alone, song.bars, song.tempi, "score")))[
+            "onsets"
+        ].sum()
     )
     assert (view.tokens == BAR_TOKEN).sum() == len(song.bars)
 
@@ -104,14 +117,21 @@ def test_tokens_to_midi_and_back(tmp_path):
         back = read_midi(path)
         np.testing.assert_array_equal(back.notes, said.notes)
         np.testing.assert_array_equal(
-            encode(back, quantise(back)).tokens, encode(said, quantise(said)).tokens[: len(encode(back, quantise(back)).tokens)]
+            encode(back, quantise(back)).tokens,
+            encode(said, quantise(said)).tokens[: len(encode(back, quantise(back)).tokens)],
         )
         np.testing.assert_allclose(back.tempi["bpm"], said.tempi["bpm"], rtol=1e-4)
 
 
 def test_separate_leaves_what_an_instrument_can_play():
-    notes = make_notes([0, 0, 10, 12], [20, 8, 20, 4], [60, 60, 60, 62], [90, 80, 70, 60], [1, 1, 1, 1])
-    assert separate(notes)[["start", "duration", "velocity"]].tolist() == [(0, 10, 90), (10, 20, 70), (12, 4, 60)]
+    notes = make_notes(
+        [0, 0, 10, 12], [20, 8, 20, 4], [60, 60, 60, 62], [90, 80, 70, 60], [1, 1, 1, 1]
+    )
+    assert separate(notes)[["start", "duration", "velocity"]].tolist() == [
+        (0, 10, 90),
+        (10, 20, 70),
+        (12, 4, 60),
+    ]
     assert len(separate(notes[:0])) == 0
 
 
@@ -126,7 +146,12 @@ def test_programs_go_to_the_tracks_of_lpd5(tmp_path):
     midi.time_signature_changes.append(pretty_midi.TimeSignature(3, 4, 0.0))
     midi.write(str(tmp_path / "five.mid"))
     song = read_midi(str(tmp_path / "five.mid"))
-    assert sorted(song.notes["track"].tolist()) == [0, 1, 2, 3, 4] and GUITAR == 2 and STRINGS == 4 and DRUMS == 0
+    assert (
+        sorted(song.notes["track"].tolist()) == [0, 1, 2, 3, 4]
+        and GUITAR == 2
+        and STRINGS == 4
+        and DRUMS == 0
+    )
     assert song.notes[song.notes["track"] == 4]["pitch"].tolist() == [63]
     assert song.bars["numerator"].tolist() == [3] and song.notes["duration"].tolist() == [24] * 5
     np.testing.assert_allclose(song.tempi["bpm"], [100], rtol=1e-4)
@@ -140,9 +165,12 @@ def test_a_midi_without_notes_too_long_or_none_at_all_says_so(tmp_path):
     pretty_midi.PrettyMIDI().write(str(tmp_path / "empty.mid"))
     (tmp_path / "text.mid").write_text("hello")
     far = mido.MidiFile(ticks_per_beat=1, tracks=[mido.MidiTrack()])
-    # 178,956,971 quarters are 2**32 + 8 of our ticks: in 32 bits they would come round to the beginning.
+    # 178,956,971 quarters are 2**32 + 8 of our ticks: in 32 bits they would come round to the
+    # beginning.
     times = ((0, "note_on"), (2**31 // 24 * 2 + 1, "note_off"), (0, "note_on"), (4, "note_off"))
-    far.tracks[0].extend(mido.Message(kind, note=60, velocity=64, time=time) for time, kind in times)
+    far.tracks[0].extend(
+        mido.Message(kind, note=60, velocity=64, time=time) for time, kind in times
+    )
     far.save(tmp_path / "far.mid")
     with pytest.raises(RunFailed, match="lasts over"):
         read_midi(str(tmp_path / "far.mid"))

@@ -1,4 +1,5 @@
-"""Training: it learns, is the same for the same seed, goes on bit for bit, stops as it should, refuses what it must."""
+"""Training: it learns, is the same for the same seed, goes on bit for bit, stops as it should,
+refuses what it must."""
 
 import json
 import os
@@ -47,9 +48,21 @@ def command_line(tables, release, folder, cache, launcher=()):
     """A training as a shell would start it, its settings written to a file."""
     lines = ['name = "t"', 'kind = "semg_gmvae"']
     for section in ("model", "data", "train"):
-        lines += [f"[{section}]", *(f"{name} = {json.dumps(value)}" for name, value in tables[section].items())]
+        lines += [
+            f"[{section}]",
+            *(f"{name} = {json.dumps(value)}" for name, value in tables[section].items()),
+        ]
     (folder / "run.toml").write_text("\n".join(lines))
-    words = ["train", folder / "run.toml", "--data", release, "--out", folder / "run", "--cache", cache]
+    words = [
+        "train",
+        folder / "run.toml",
+        "--data",
+        release,
+        "--out",
+        folder / "run",
+        "--cache",
+        cache,
+    ]
     return [sys.executable, *launcher, "-m", "training.cli", *map(str, words)]
 
 
@@ -72,7 +85,12 @@ def test_one_batch_is_learned_by_heart(tables, release, tmp_path, cache):
         "adversary": "none",
     }
     tables["data"] |= {"bars": 2, "tokens_per_bar": 32, "layout": "packed"}
-    tables["train"] |= {"batch": 2, "learning_rate": 8e-3, "final_learning_rate": 1e-3, "steps": 300}
+    tables["train"] |= {
+        "batch": 2,
+        "learning_rate": 8e-3,
+        "final_learning_rate": 1e-3,
+        "steps": 300,
+    }
     trainer = Trainer(from_tables(tables), release, str(tmp_path), str(cache))
     batch = trainer.loader.batch_at(0)
     for _ in range(300):
@@ -82,9 +100,13 @@ def test_one_batch_is_learned_by_heart(tables, release, tmp_path, cache):
     assert terms["token_accuracy"] >= 0.99 and terms["rhythm"] < 0.5 and trainer.step > 5
 
 
-@pytest.mark.parametrize("changes", [{}, *VARIANTS], ids=lambda changes: "-".join(changes) or "paper")
+@pytest.mark.parametrize(
+    "changes", [{}, *VARIANTS], ids=lambda changes: "-".join(changes) or "paper"
+)
 @pytest.mark.parametrize("layout", ["padded", "packed"])
-def test_every_variant_trains_and_the_layouts_agree(tables, release, tmp_path, cache, changes, layout):
+def test_every_variant_trains_and_the_layouts_agree(
+    tables, release, tmp_path, cache, changes, layout
+):
     tables["model"] |= {"dropout": 0.0, **changes}
     found = []
     for one in (layout, "padded"):
@@ -114,8 +136,15 @@ def test_validating_changes_nothing(tables, release, tmp_path, cache):
 
 
 def test_stopping_and_going_on_equals_no_stop(config, release, tmp_path, cache):
-    whole = run(replace(config, train=replace(config.train, steps=6)), release, tmp_path / "whole", cache)
-    half = Trainer(replace(config, train=replace(config.train, steps=6)), release, str(tmp_path / "half"), str(cache))
+    whole = run(
+        replace(config, train=replace(config.train, steps=6)), release, tmp_path / "whole", cache
+    )
+    half = Trainer(
+        replace(config, train=replace(config.train, steps=6)),
+        release,
+        str(tmp_path / "half"),
+        str(cache),
+    )
     train_step = half.train_step
 
     def learn_and_stop(batch):
@@ -125,10 +154,16 @@ def test_stopping_and_going_on_equals_no_stop(config, release, tmp_path, cache):
     half.train_step = learn_and_stop
     half.run()
     assert half.step == 3 and half.stopped
-    rest = run(replace(config, train=replace(config.train, steps=6)), release, tmp_path / "half", cache)
+    rest = run(
+        replace(config, train=replace(config.train, steps=6)), release, tmp_path / "half", cache
+    )
     assert same_weights(whole, rest) and losses(tmp_path / "half") == losses(tmp_path / "whole")
-    one, other = (checkpoint.read(tmp_path / name / "last.safetensors") for name in ("whole", "half"))
-    assert one.facts == other.facts and all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
+    one, other = (
+        checkpoint.read(tmp_path / name / "last.safetensors") for name in ("whole", "half")
+    )
+    assert one.facts == other.facts and all(
+        torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors
+    )
 
 
 def test_save_and_load_are_equal(config, release, tmp_path, cache):
@@ -143,7 +178,9 @@ def test_save_and_load_are_equal(config, release, tmp_path, cache):
 def test_sigterm_stops_cleanly_and_the_log_goes_on(tables, release, tmp_path):
     tables["train"] |= {"steps": 100_000, "validate_every": 1000, "save_every": 1000}
     command = command_line(tables, release, tmp_path, tmp_path / "cache")
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).resolve().parents[2])
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).resolve().parents[2]
+    )
     assert process.stdout is not None
     read = [process.stdout.readline() for _ in range(4)]
     os.kill(process.pid, signal.SIGTERM)
@@ -173,7 +210,10 @@ def test_a_loss_that_is_no_number_stops_with_the_batch_named(config, release, tm
     with torch.no_grad():
         trainer.model.decoder.head.bias[5] = float("nan")
     batch = trainer.loader.batch_at(0)
-    with pytest.raises(RunFailed, match=f"loss is nan at step 1 .*{trainer.loader.split.ids[batch.song[0]]} from bar"):
+    with pytest.raises(
+        RunFailed,
+        match=f"loss is nan at step 1 .*{trainer.loader.split.ids[batch.song[0]]} from bar",
+    ):
         trainer.train_step(batch)
 
 
@@ -193,8 +233,12 @@ def test_checkpoints_that_do_not_fit_are_refused(config, tables, release, tmp_pa
     with pytest.raises(RunFailed, match="another model"):
         checkpoint.restore_model(SemgGmvae(other.model, other.data), checkpoint.read(path), path)
     old = path.with_name("old.safetensors")
-    checkpoint.save(old, made, {**checkpoint.read(path).facts, "config": {**tables, "model": {"depth": 2}}})
-    with pytest.raises(RunFailed, match=r"another version of this program.* unknown key model.depth"):
+    checkpoint.save(
+        old, made, {**checkpoint.read(path).facts, "config": {**tables, "model": {"depth": 2}}}
+    )
+    with pytest.raises(
+        RunFailed, match=r"another version of this program.* unknown key model.depth"
+    ):
         checkpoint.load_run(str(old))
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(RunFailed, match="cannot be read as a checkpoint"):
@@ -224,9 +268,13 @@ def test_settings_are_refused_by_name(tables):
 
 
 def test_learning_rate_rises_and_falls(config):
-    train = replace(config.train, steps=110, warmup_steps=10, learning_rate=1.0, final_learning_rate=0.1)
+    train = replace(
+        config.train, steps=110, warmup_steps=10, learning_rate=1.0, final_learning_rate=0.1
+    )
     assert learning_rate(train, 0) == pytest.approx(0.1) and learning_rate(train, 9) == 1.0
-    assert learning_rate(train, 60) == pytest.approx(0.55) and learning_rate(train, 110) == pytest.approx(0.1)
+    assert learning_rate(train, 60) == pytest.approx(0.55) and learning_rate(
+        train, 110
+    ) == pytest.approx(0.1)
 
 
 def test_accumulation_adds_up(tables, release, tmp_path, cache):
@@ -246,7 +294,12 @@ def test_two_ranks_train_together(tables, release, tmp_path, cache, vanilla):
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command = command_line(tables, release, tmp_path, cache, torchrun)
     done = subprocess.run(
-        command, capture_output=True, text=True, cwd=Path(__file__).resolve().parents[2], timeout=120, check=False
+        command,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).resolve().parents[2],
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert [step for kind, step, _ in losses(tmp_path / "run") if kind == "train"] == [1, 2, 3, 4]
@@ -255,6 +308,12 @@ def test_two_ranks_train_together(tables, release, tmp_path, cache, vanilla):
     shares = []
     for rank in range(2):
         torch.manual_seed(VALIDATION_SEED)
-        batch = Loader(split, config.data, config.train.batch, VALIDATION_SEED, rank, 2, held_out=True).batch_at(0)
+        batch = Loader(
+            split, config.data, config.train.batch, VALIDATION_SEED, rank, 2, held_out=True
+        ).batch_at(0)
         shares.append(model(to_device(batch, torch.device("cpu")), None)["loss"].item())
-    assert losses(tmp_path / "run")[-1] == ("validation", 4, pytest.approx(sum(shares) / 2, rel=1e-5)), "the mean of both ranks"
+    assert losses(tmp_path / "run")[-1] == (
+        "validation",
+        4,
+        pytest.approx(sum(shares) / 2, rel=1e-5),
+    ), "the mean of both ranks"

@@ -50,7 +50,9 @@ def test_ngrams_by_hand():
     for before, after in ((0, 1), (0, 1), (1, 0)):
         parts.add(np.array([before], np.uint16), np.array([after], np.uint16))
     assert (parts.counts == grams.counts).all()
-    assert found["bigram"] == pytest.approx(-math.log(3 / 4)) and found["unigram"] == pytest.approx(-math.log(3 / 5))
+    assert found["bigram"] == pytest.approx(-math.log(3 / 4)) and found["unigram"] == pytest.approx(
+        -math.log(3 / 5)
+    )
 
 
 def test_accuracies():
@@ -70,7 +72,9 @@ def test_note_f1():
 
 @pytest.mark.parametrize("name", SCALE)
 def test_keys(name):
-    keys = keys_of(mock.song(f"Piano: {SCALE[name]} | {SCALE[name]}\nBass: {name[0]}2 | {name[0]}2"))
+    keys = keys_of(
+        mock.song(f"Piano: {SCALE[name]} | {SCALE[name]}\nBass: {name[0]}2 | {name[0]}2")
+    )
     assert [KEY_NAMES_ASCII[key] for key in keys[:2]] == [name, name]
     assert keys_of(mock.song("Drums: C2 C2 C2 C2"))[0] == 24
 
@@ -85,7 +89,9 @@ def test_song_facts_and_vectors():
     facts = song_facts(song, 2)
     assert facts["notes_per_bar"] == 3 and facts["bpm"] == 120
     vector = rhythm_vector(song, 3)
-    assert len(vector) == 48 and vector[:16].sum() == 4 and vector[16] == 2 and vector[17:].sum() == 0
+    assert (
+        len(vector) == 48 and vector[:16].sum() == 4 and vector[16] == 2 and vector[17:].sum() == 0
+    )
     assert cosine(vector, vector) == pytest.approx(1) and cosine(vector, 0 * vector) == 0
 
 

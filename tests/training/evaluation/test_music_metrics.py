@@ -1,4 +1,5 @@
-"""Measures of music against MusPy and pypianoroll, which are the slow simple way, and by hand where those have none."""
+"""Measures of music against MusPy and pypianoroll, which are the slow simple way, and by hand
+where those have none."""
 
 import itertools
 import math
@@ -11,7 +12,13 @@ import pytest
 from schemas import mock
 from schemas.grid import quantise
 from schemas.song import DRUMS, TRACKS, Song, make_notes
-from training.evaluation.music_metrics import MAJOR_SCALE, groove_consistency, music_metrics, scale_consistency, tonal_distance
+from training.evaluation.music_metrics import (
+    MAJOR_SCALE,
+    groove_consistency,
+    music_metrics,
+    scale_consistency,
+    tonal_distance,
+)
 
 SONGS = mock.songs(12, seed=3, n_bars=6)
 
@@ -43,9 +50,12 @@ def test_equals_muspy(song: Song) -> None:
     assert found["pitch_class_entropy"] == pytest.approx(muspy.pitch_class_entropy(music))
     assert found["polyphony"] == pytest.approx(muspy.polyphony(music))
     assert found["scale_consistency"] == pytest.approx(muspy.scale_consistency(music))
-    # MusPy counts steps up to the last note's end, and measures up to the one that starts there: silence after it is ours.
+    # MusPy counts steps up to the last note's end, and measures up to the one that starts there:
+    # silence after it is ours.
     steps = music.get_end_time()
-    assert found["polyphonic_share"] * 16 * len(song.bars) == pytest.approx(muspy.polyphony_rate(music) * steps)
+    assert found["polyphonic_share"] * 16 * len(song.bars) == pytest.approx(
+        muspy.polyphony_rate(music) * steps
+    )
 
 
 def test_groove_equals_muspy_where_the_last_bar_is_not_full() -> None:
@@ -71,7 +81,8 @@ def centroid(classes: np.ndarray) -> list[float]:
     return point
 
 
-# pypianoroll has this measure too, but its chroma is of blocks of ten pitches: the formula is the oracle.
+# pypianoroll has this measure too, but its chroma is of blocks of ten pitches: the formula is the
+# oracle.
 @pytest.mark.parametrize("seed", range(8))
 def test_tonal_distance_of_a_beat_is_hartes(seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -84,11 +95,14 @@ def test_tonal_distance_is_over_beats_where_both_tracks_sound() -> None:
     near = music_metrics(mock.song("Piano: C4 E4 G4 C5\nBass: C2 C2 C2 -"))["tonal_distance"]
     far = music_metrics(mock.song("Piano: C4 E4 G4 C5\nBass: F#2 F#2 F#2 -"))["tonal_distance"]
     assert far > near > 0
-    assert math.isnan(music_metrics(mock.song("Piano: C4 - E4 -\nBass: - C2 - E2"))["tonal_distance"])
+    assert math.isnan(
+        music_metrics(mock.song("Piano: C4 - E4 -\nBass: - C2 - E2"))["tonal_distance"]
+    )
 
 
 def test_qualified_notes_of_one_pitch_equal_pypianorolls() -> None:
-    # pypianoroll measures lengths in cells of its flattened roll, 128 a step, which is right for one pitch alone.
+    # pypianoroll measures lengths in cells of its flattened roll, 128 a step, which is right for
+    # one pitch alone.
     lengths = np.array([1, 2, 3, 4, 6, 12])
     starts = np.arange(len(lengths)) * 24
     notes = make_notes(starts, lengths, [60] * 6, [80] * 6, [1] * 6)
@@ -97,7 +111,11 @@ def test_qualified_notes_of_one_pitch_equal_pypianorolls() -> None:
     pianoroll = np.zeros((24 * 6, 128))
     for start, length in zip(starts, lengths, strict=True):
         pianoroll[start : start + length, 60] = True
-    assert music_metrics(song)["qualified_notes"] == pypianoroll.qualified_note_rate(pianoroll, threshold=3 * 128) == 4 / 6
+    assert (
+        music_metrics(song)["qualified_notes"]
+        == pypianoroll.qualified_note_rate(pianoroll, threshold=3 * 128)
+        == 4 / 6
+    )
 
 
 def test_drum_pattern_equals_pypianorolls() -> None:
@@ -105,7 +123,8 @@ def test_drum_pattern_equals_pypianorolls() -> None:
     notes = make_notes(starts, [1] * 9, [36] * 9, [80] * 9, [DRUMS] * 9)
     empty = mock.song("Piano: - - - -")
     song = Song("mock", "drums", notes, empty.bars, empty.tempi, "score")
-    # pypianoroll tiles its pattern over four beats of six ticks: one quarter note of ours at a time.
+    # pypianoroll tiles its pattern over four beats of six ticks: one quarter note of ours at a
+    # time.
     pianoroll = np.zeros((24, 128), bool)
     pianoroll[starts[:-1], 36] = True
     first = pypianoroll.drum_in_pattern_rate(pianoroll, 24)
@@ -113,11 +132,19 @@ def test_drum_pattern_equals_pypianorolls() -> None:
 
 
 def test_empty_bars_are_those_in_which_nothing_sounds() -> None:
-    assert music_metrics(mock.song("Piano: C4 - - - | - - - - | - - - C4 | C4 - - - | - - - -"))["empty_bars"] == 0.4
+    assert (
+        music_metrics(mock.song("Piano: C4 - - - | - - - - | - - - C4 | C4 - - - | - - - -"))[
+            "empty_bars"
+        ]
+        == 0.4
+    )
     # The held note crosses the bar line: the bar after it is not empty.
     held = mock.song("Piano: C4 - - - | - - - - | - - - - | - - - -")
     notes = make_notes([0], [96 * 3], [60], [80], [1])
-    assert music_metrics(Song("mock", "held", notes, held.bars, held.tempi, "score"))["empty_bars"] == 0.25
+    assert (
+        music_metrics(Song("mock", "held", notes, held.bars, held.tempi, "score"))["empty_bars"]
+        == 0.25
+    )
 
 
 def test_the_best_scale_is_found_whatever_its_root() -> None:
@@ -126,7 +153,9 @@ def test_the_best_scale_is_found_whatever_its_root() -> None:
     chromatic = np.arange(60, 72)
     brute = max(
         np.isin(chromatic % 12, [(root + step) % 12 for step in scale]).mean()
-        for root, scale in itertools.product(range(12), ([0, 2, 4, 5, 7, 9, 11], [0, 2, 3, 5, 7, 8, 10]))
+        for root, scale in itertools.product(
+            range(12), ([0, 2, 4, 5, 7, 9, 11], [0, 2, 3, 5, 7, 8, 10])
+        )
     )
     assert scale_consistency(chromatic) == brute
 
@@ -134,5 +163,10 @@ def test_the_best_scale_is_found_whatever_its_root() -> None:
 def test_a_song_without_notes_has_nothing_to_measure() -> None:
     empty = mock.song("Piano: - - - - | - - - -")
     found = music_metrics(Song("mock", "none", empty.notes[:0], empty.bars, empty.tempi, "score"))
-    assert found["empty_bars"] == 1 and found["pitch_classes"] == 0 and found["polyphonic_share"] == 0
-    assert all(math.isnan(found[name]) for name in ("pitch_range", "polyphony", "scale_consistency", "drum_pattern"))
+    assert (
+        found["empty_bars"] == 1 and found["pitch_classes"] == 0 and found["polyphonic_share"] == 0
+    )
+    assert all(
+        math.isnan(found[name])
+        for name in ("pitch_range", "polyphony", "scale_consistency", "drum_pattern")
+    )

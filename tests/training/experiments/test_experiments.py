@@ -1,4 +1,5 @@
-"""Experiments: plans whose cells share trainings, and the command from plan to tables, resumed, stopped and refused."""
+"""Experiments: plans whose cells share trainings, and the command from plan to tables, resumed,
+stopped and refused."""
 
 import json
 import os
@@ -50,7 +51,8 @@ resamples = 20
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    """A release with half of its training songs for judges, and a plan of three models that train in a moment."""
+    """A release with half of its training songs for judges, and a plan of three models that
+    train in a moment."""
     folder = tmp_path_factory.mktemp("experiments")
     rows = mock_rows()
     for index, row in enumerate(rows["train"]):
@@ -77,7 +79,11 @@ PLANS = sorted((Path(__file__).resolve().parents[2] / "manifests" / "experiments
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
 def test_every_plan_reads_and_says_its_command_time_and_result(path):
     plan, text = load(str(path)), path.read_text("utf-8")
-    assert f"--plan manifests/experiments/{path.name}" in text and "Time: " in text and "Expected result: " in text
+    assert (
+        f"--plan manifests/experiments/{path.name}" in text
+        and "Time: " in text
+        and "Expected result: " in text
+    )
     names = {name for name, ways in ROWS.items() if ways != ("plain",)}
     assert set(plan.recipes) == names and judge_config(plan).data.songs == "judges"
     for name in names:
@@ -87,12 +93,23 @@ def test_every_plan_reads_and_says_its_command_time_and_result(path):
 
 def test_a_cell_is_named_by_what_differs_and_shared_where_nothing_does(shared):
     plan = load(str(shared / "plan.toml"))
-    (base, other), same = cells(plan, "semg_gmvae"), cells(plan, "semg_gmvae", {"model.alpha": 0.2, "data.supervision": 1.0})
-    assert base.name == "semg_gmvae-seed0" and other.name == "semg_gmvae-seed1" and [base, other] == same
-    (changed, _) = cells(plan, "semg_gmvae", {"model.alpha": 0.0, "model.mutual_information": False})
+    (base, other), same = (
+        cells(plan, "semg_gmvae"),
+        cells(plan, "semg_gmvae", {"model.alpha": 0.2, "data.supervision": 1.0}),
+    )
+    assert (
+        base.name == "semg_gmvae-seed0"
+        and other.name == "semg_gmvae-seed1"
+        and [base, other] == same
+    )
+    (changed, _) = cells(
+        plan, "semg_gmvae", {"model.alpha": 0.0, "model.mutual_information": False}
+    )
     assert changed.name == "semg_gmvae-alpha=0.0-mutual_information=False-seed0"
     assert (
-        changed.config.model.alpha == 0 and not changed.config.model.mutual_information and changed.config.name == changed.name
+        changed.config.model.alpha == 0
+        and not changed.config.model.mutual_information
+        and changed.config.name == changed.name
     )
     assert other.config.train.seed == 1 and base.config.train.log_every == 2
     assert cells(plan, "ssvae")[0].config.model.latent == 3
@@ -101,7 +118,10 @@ def test_a_cell_is_named_by_what_differs_and_shared_where_nothing_does(shared):
 
 def test_supervised_rows_hear_labelled_songs_alone(shared):
     rows = {(row.model, row.taught): row.cells for row in rows_of(load(str(shared / "plan.toml")))}
-    told = {taught: rows["semg_gmvae", taught][0].config.data for taught in ("supervised", "semi-supervised")}
+    told = {
+        taught: rows["semg_gmvae", taught][0].config.data
+        for taught in ("supervised", "semi-supervised")
+    }
     assert told["supervised"].labelled_share == 1 and told["semi-supervised"].labelled_share == -1
     assert told["supervised"].supervision == told["semi-supervised"].supervision == 1
     assert set(rows) == {(name, taught) for name in ("semg_gmvae", "ssvae", "control") for taught in ROWS[name]} | {
@@ -110,9 +130,15 @@ def test_supervised_rows_hear_labelled_songs_alone(shared):
 
 
 def test_a_recipe_of_labelled_songs_alone_has_a_semi_supervised_row_all_the_same(shared):
-    plan = load(str(shared / "plan.toml"), ["recipes.ssvae={file='ssvae.toml', overrides=['data.labelled_share=1.0']}"])
+    plan = load(
+        str(shared / "plan.toml"),
+        ["recipes.ssvae={file='ssvae.toml', overrides=['data.labelled_share=1.0']}"],
+    )
     rows = {row.taught: row.cells[0] for row in rows_of(plan) if row.model == "ssvae"}
-    assert rows["supervised"].name == "ssvae-seed0" and rows["semi-supervised"].name == "ssvae-labelled_share=-1.0-seed0"
+    assert (
+        rows["supervised"].name == "ssvae-seed0"
+        and rows["semi-supervised"].name == "ssvae-labelled_share=-1.0-seed0"
+    )
     assert rows["semi-supervised"].config.data.labelled_share == -1
 
 
@@ -141,7 +167,10 @@ def done(shared, tmp_path_factory):
 
 def test_every_experiment_writes_json_markdown_and_plots(done):
     for name in EXPERIMENTS:
-        report, text = json.loads((done / f"{name}.json").read_text()), (done / f"{name}.md").read_text()
+        report, text = (
+            json.loads((done / f"{name}.json").read_text()),
+            (done / f"{name}.md").read_text(),
+        )
         assert report["rows"] and text.startswith("# ") and "\n\n\n" not in text
         # Majority and real songs stand over every table in which judges speak.
         assert ("| boosting | valence |" in text) == (name != "swap")
@@ -153,15 +182,31 @@ def test_every_experiment_writes_json_markdown_and_plots(done):
 
 def test_the_tables_have_ours_and_the_papers(done):
     report, text = json.loads((done / "tables.json").read_text()), (done / "tables.md").read_text()
-    assert set(report["real"]) == {"rules", "boosting", "network"} and len(report["rows"]) == 2 + 3 * 2
-    row = next(row for row in report["rows"] if (row["model"], row["taught"]) == ("semg_gmvae", "semi-supervised"))
-    assert row["nll"]["least"] > 3 and set(row["distance_to_real"]) == set(NAMES) and row["q_arousal"]["most"] <= 1
+    assert (
+        set(report["real"]) == {"rules", "boosting", "network"} and len(report["rows"]) == 2 + 3 * 2
+    )
+    row = next(
+        row
+        for row in report["rows"]
+        if (row["model"], row["taught"]) == ("semg_gmvae", "semi-supervised")
+    )
+    assert (
+        row["nll"]["least"] > 3
+        and set(row["distance_to_real"]) == set(NAMES)
+        and row["q_arousal"]["most"] <= 1
+    )
     assert all(len(row["judges"][judge]["arousal"]["by_seed"]) == 2 for judge in report["real"])
     retrieval = report["rows"][0]
     # Real training bars are copies by definition, which is how the measure is known to work.
-    assert retrieval["model"] == "retrieval" and retrieval["copied_bars"]["mean"] == 1 and retrieval["nll"] is None
+    assert (
+        retrieval["model"] == "retrieval"
+        and retrieval["copied_bars"]["mean"] == 1
+        and retrieval["nll"] is None
+    )
     assert report["unseen"]["copied_bars"] < 1
-    line = next(line for line in text.splitlines() if line.startswith("| semg_gmvae | semi-supervised |"))
+    line = next(
+        line for line in text.splitlines() if line.startswith("| semg_gmvae | semi-supervised |")
+    )
     assert line.endswith("| 82.54 / 79.56 / 84.60 / 82.00 |")
 
 
@@ -184,20 +229,38 @@ def test_several_workers_write_the_same(shared, done, tmp_path):
 def test_gains_are_against_songs_written_again_and_moves_against_other_pairs(done):
     for row in json.loads((done / "transfer.json").read_text())["rows"]:
         turned, again = (np.array(row[name], float) for name in ("turned", "written_again"))
-        assert row["gain"] == pytest.approx(np.nanmean((turned - again)[~np.eye(4, dtype=bool)]), abs=1e-3)
+        assert row["gain"] == pytest.approx(
+            np.nanmean((turned - again)[~np.eye(4, dtype=bool)]), abs=1e-3
+        )
     for row in json.loads((done / "swap.json").read_text())["rows"]:
         for name, moved in row["moved"].items():
             sides = row["similarity"][name]
-            assert moved["mean"] == pytest.approx(sides["with_other"]["mean"] - sides["with_shuffled"]["mean"], abs=1e-3)
+            assert moved["mean"] == pytest.approx(
+                sides["with_other"]["mean"] - sides["with_shuffled"]["mean"], abs=1e-3
+            )
 
 
 def start(shared, tmp_path, workers):
     """The command at work on trainings that would take days, once each worker has logged a step."""
     words = command(shared, "swap", tmp_path, "--workers", workers)
-    long = [*words, "--set", "overrides=['train.steps=1000000', 'train.validate_every=1000000', 'train.log_every=50']"]
-    script = [sys.executable, "-c", "import sys; from training.cli import main; sys.exit(main(sys.argv[1:]))", *long]
-    running, deadline = subprocess.Popen(script, stderr=subprocess.PIPE, text=True), time.monotonic() + 100
-    while len([log for log in tmp_path.glob("runs/*/log.jsonl") if "train" in log.read_text()]) < int(workers):
+    long = [
+        *words,
+        "--set",
+        "overrides=['train.steps=1000000', 'train.validate_every=1000000', 'train.log_every=50']",
+    ]
+    script = [
+        sys.executable,
+        "-c",
+        "import sys; from training.cli import main; sys.exit(main(sys.argv[1:]))",
+        *long,
+    ]
+    running, deadline = (
+        subprocess.Popen(script, stderr=subprocess.PIPE, text=True),
+        time.monotonic() + 100,
+    )
+    while len(
+        [log for log in tmp_path.glob("runs/*/log.jsonl") if "train" in log.read_text()]
+    ) < int(workers):
         assert running.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
     return running
@@ -221,7 +284,9 @@ def test_a_kill_leaves_nobody_at_work(shared, tmp_path, whom):
         assert len(workers) == 2
         os.kill(workers[0] if whom == "a worker" else running.pid, signal.SIGKILL)
         code = running.wait(60)
-        assert whom == "the command" or (code == 1 and "a worker was killed" in running.stderr.read())
+        assert whom == "the command" or (
+            code == 1 and "a worker was killed" in running.stderr.read()
+        )
     deadline = time.monotonic() + 30
     while any(is_alive(pid) for pid in workers):
         assert time.monotonic() < deadline
@@ -233,7 +298,10 @@ def workers_of(pid):
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if f"PPid:\t{pid}\n" in (folder / "status").read_text() and b"spawn_main" in (folder / "cmdline").read_bytes():
+            if (
+                f"PPid:\t{pid}\n" in (folder / "status").read_text()
+                and b"spawn_main" in (folder / "cmdline").read_bytes()
+            ):
                 found.append(int(folder.name))
         except (FileNotFoundError, ProcessLookupError):
             continue
@@ -248,28 +316,69 @@ def is_alive(pid):
 
 
 def test_the_budget_is_in_the_name_of_what_was_measured(shared, done, tmp_path):
-    assert main(command(shared, "tables", tmp_path, "--set", "models=['retrieval']", "--set", "judging.pieces=1")) == 0
+    assert (
+        main(
+            command(
+                shared,
+                "tables",
+                tmp_path,
+                "--set",
+                "models=['retrieval']",
+                "--set",
+                "judging.pieces=1",
+            )
+        )
+        == 0
+    )
     path = Path("measured") / "judged" / "retrieval-seed0.json"
     few, more = (json.loads((folder / path).read_text()) for folder in (tmp_path, done))
-    assert few["asked"] != more["asked"] and len(few["measured"]["wanted"]) == 4 and len(more["measured"]["wanted"]) == 8
+    assert (
+        few["asked"] != more["asked"]
+        and len(few["measured"]["wanted"]) == 4
+        and len(more["measured"]["wanted"]) == 8
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "words", "says"),
     [
         ("tabels", (), "must be one of tables, rho, alpha, swap, transfer, not tabels"),
-        ("tables", ("recipes.control={file='control.toml', overrides=['data.songs=judges']}",), "judges' songs"),
-        ("tables", ("recipes.gan-cvae='control.toml'",), "unknown key recipes.gan-cvae: did you mean gan_cvae?"),
-        ("alpha", ("recipes.semg_gmvae='control.toml'",), "model.alpha is no setting of the recipe of semg_gmvae"),
-        ("rho", ("recipes.ssvae={file='ssvae.toml', overrides=['data.tracks=[\"Piano\"]']}",), "other tracks"),
+        (
+            "tables",
+            ("recipes.control={file='control.toml', overrides=['data.songs=judges']}",),
+            "judges' songs",
+        ),
+        (
+            "tables",
+            ("recipes.gan-cvae='control.toml'",),
+            "unknown key recipes.gan-cvae: did you mean gan_cvae?",
+        ),
+        (
+            "alpha",
+            ("recipes.semg_gmvae='control.toml'",),
+            "model.alpha is no setting of the recipe of semg_gmvae",
+        ),
+        (
+            "rho",
+            ("recipes.ssvae={file='ssvae.toml', overrides=['data.tracks=[\"Piano\"]']}",),
+            "other tracks",
+        ),
         (
             "swap",
             ("recipes.ssvae={file='ssvae.toml', overrides=['data.bars=2']}", "models=['control']"),
             "no model that takes part",
         ),
-        ("tables", ("recipes.ssvae={file='ssvae.toml', overrides=['data.overflow=tail']}",), "differ in data.overflow"),
+        (
+            "tables",
+            ("recipes.ssvae={file='ssvae.toml', overrides=['data.overflow=tail']}",),
+            "differ in data.overflow",
+        ),
         ("tables", ("judging.split='nowhere'",), "judging.split must be"),
-        ("transfer", ("recipes.semg_gmvae='control.toml'",), "a Control cannot turn a song to another emotion"),
+        (
+            "transfer",
+            ("recipes.semg_gmvae='control.toml'",),
+            "a Control cannot turn a song to another emotion",
+        ),
         ("tables", ("judge='control.toml'",), "is no judge"),
     ],
 )
@@ -279,7 +388,10 @@ def test_what_cannot_be_done_is_said_in_a_sentence(shared, tmp_path, capsys, nam
     printed = capsys.readouterr().err.strip().splitlines()[-1]
     assert says in printed and printed.startswith("moodroll-model evaluate: ")
     # What the settings tell is told before the first training.
-    assert says in ("a Control cannot turn a song to another emotion", "is no judge") or not (tmp_path / "runs").exists()
+    assert (
+        says in ("a Control cannot turn a song to another emotion", "is no judge")
+        or not (tmp_path / "runs").exists()
+    )
 
 
 def test_a_run_of_other_settings_is_not_taken_for_the_plans(shared, done, capsys):
@@ -290,6 +402,11 @@ def test_a_run_of_other_settings_is_not_taken_for_the_plans(shared, done, capsys
 def test_a_run_and_an_experiment_are_two_things(shared, tmp_path, capsys):
     both = command(shared, "tables", tmp_path)
     alone = [both[0], "runs/x", *both[3:]]
-    for words in ([both[0], "runs/x", *both[1:]], [both[0], *both[5:]], [*both[:3], *both[5:]], alone):
+    for words in (
+        [both[0], "runs/x", *both[1:]],
+        [both[0], *both[5:]],
+        [*both[:3], *both[5:]],
+        alone,
+    ):
         assert main(words) == 2
         assert "--" in capsys.readouterr().err

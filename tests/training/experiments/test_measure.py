@@ -1,4 +1,5 @@
-"""What experiments measure of a cell, with models and judges that one can see through; and the bench they stand on."""
+"""What experiments measure of a cell, with models and judges that one can see through; and the
+bench they stand on."""
 
 import json
 from dataclasses import replace
@@ -32,7 +33,12 @@ class Ear:
     name = "ear"
 
     def probability(self, songs):
-        return np.array([[0.9 if "A1" in song.source_key else 0.2, 0.8 if "V1" in song.source_key else 0.4] for song in songs])
+        return np.array(
+            [
+                [0.9 if "A1" in song.source_key else 0.2, 0.8 if "V1" in song.source_key else 0.4]
+                for song in songs
+            ]
+        )
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +54,12 @@ def folder(tmp_path_factory):
 
 
 def bench_of(folder, model, **plan):
-    recipes = {"recipes": {}, "judge": Recipe("judge.toml"), "judging": JudgesConfig(pieces=2, windows=2), "songs": 4}
+    recipes = {
+        "recipes": {},
+        "judge": Recipe("judge.toml"),
+        "judging": JudgesConfig(pieces=2, windows=2),
+        "songs": 4,
+    }
     return SimpleNamespace(
         plan=Plan(**recipes | plan), judge_data=DATA, judges=[Ear()], order=SimpleNamespace(device="cpu"),
         model=lambda cell: (model, DATA), split=lambda name, data: open_split(folder, name),
@@ -71,7 +82,9 @@ class Writer:
 def test_pieces_are_asked_for_and_heard_class_by_class_with_the_cells_seed(folder):
     writer = Writer()
     found = measuring.judged(bench_of(folder, writer), replace(CELL, config=None))
-    assert writer.asked == [(dict(zip(AXES, levels, strict=True)), 2, 3, 7, 1.2) for levels in QUADRANTS]
+    assert writer.asked == [
+        (dict(zip(AXES, levels, strict=True)), 2, 3, 7, 1.2) for levels in QUADRANTS
+    ]
     assert found["wanted"] == [list(levels) for levels in QUADRANTS for _ in range(2)]
     assert found["chance"]["ear"] == [[(0.2, 0.9)[a], (0.4, 0.8)[v]] for a, v in found["wanted"]]
     assert set(found["distance_to_real"]) == set(QUADRANTS.values()) and found["n"] > 0
@@ -79,15 +92,25 @@ def test_pieces_are_asked_for_and_heard_class_by_class_with_the_cells_seed(folde
 
 
 class Code:
-    """Latents are the song's own numbers: z_r the sum of a bar's tokens, z_k a hundred more; it writes what it is given."""
+    """Latents are the song's own numbers: z_r the sum of a bar's tokens, z_k a hundred more; it
+    writes what it is given."""
 
     def __init__(self):
-        means = {"arousal": torch.tensor([[0.0], [10.0]]), "valence": torch.tensor([[0.0], [1000.0]])}
-        self.mixtures = {axis: SimpleNamespace(means=mean, log_variance=torch.tensor(2.0)) for axis, mean in means.items()}
+        means = {
+            "arousal": torch.tensor([[0.0], [10.0]]),
+            "valence": torch.tensor([[0.0], [1000.0]]),
+        }
+        self.mixtures = {
+            axis: SimpleNamespace(means=mean, log_variance=torch.tensor(2.0))
+            for axis, mean in means.items()
+        }
 
     def encode(self, tokens):
         own = tokens.clamp(max=922).float().sum(-1, keepdim=True)
-        return {"arousal": (own, torch.zeros_like(own)), "valence": (own + 100, torch.zeros_like(own))}
+        return {
+            "arousal": (own, torch.zeros_like(own)),
+            "valence": (own + 100, torch.zeros_like(own)),
+        }
 
     def odds(self, tokens):
         return {axis: tokens[..., 0].float() for axis in AXES}
@@ -117,10 +140,13 @@ def test_exchanged_songs_have_one_latent_of_the_other(folder, monkeypatch):
 def test_songs_are_turned_from_their_own_class_and_told_apart(folder, monkeypatch, strength):
     code, moves = Code(), []
     monkeypatch.setattr(measuring, "songs_of", lambda tokens: list(tokens))
-    monkeypatch.setattr(measuring, "song_latents", lambda model, tokens: torch.zeros(*tokens.shape[:2], 2))
+    monkeypatch.setattr(
+        measuring, "song_latents", lambda model, tokens: torch.zeros(*tokens.shape[:2], 2)
+    )
 
     class Place:
-        """Hears where z was moved to: high arousal over 0, high valence over 0; songs as they were as A1V0."""
+        """Hears where z was moved to: high arousal over 0, high valence over 0; songs as they
+        were as A1V0."""
 
         name = "place"
 
@@ -134,7 +160,11 @@ def test_songs_are_turned_from_their_own_class_and_told_apart(folder, monkeypatc
     bench.judges = [Place()]
     found = measuring.turned(bench, CELL)
     assert found["n"] == dict.fromkeys(QUADRANTS.values(), 1)
-    wanted = [[(t[0] - s[0]) * 10 * strength, (t[1] - s[1]) * 1000 * strength] for s in QUADRANTS for t in QUADRANTS]
+    wanted = [
+        [(t[0] - s[0]) * 10 * strength, (t[1] - s[1]) * 1000 * strength]
+        for s in QUADRANTS
+        for t in QUADRANTS
+    ]
     assert moves == wanted
     assert found["turned"]["place"]["sad"]["happy"] == {"happy": 1, "tense": 0, "sad": 0, "calm": 0}
     assert found["turned"]["place"]["happy"]["happy"]["sad"] == 1  # not moved, so heard as low
@@ -145,8 +175,12 @@ def test_latents_stand_beside_the_labels_of_their_own_axis(folder):
     found = measuring.latents(bench_of(folder, Code()), CELL)
     split = open_split(folder, "test")
     for index, axis in enumerate(AXES):
-        assert found[axis]["label"] == split.labels[:, index].tolist() and len(found[axis]["points"]) == len(split.ids)
-        assert found[axis]["sigma"] == pytest.approx(np.e) and np.array(found[axis]["components"]).shape == (2, 1)
+        assert found[axis]["label"] == split.labels[:, index].tolist() and len(
+            found[axis]["points"]
+        ) == len(split.ids)
+        assert found[axis]["sigma"] == pytest.approx(np.e) and np.array(
+            found[axis]["components"]
+        ).shape == (2, 1)
     apart = np.array(found["valence"]["points"]) - np.array(found["arousal"]["points"])
     assert apart == pytest.approx(100, abs=0.01)
 
@@ -155,8 +189,14 @@ def test_excerpts_are_drawn_with_the_seed_from_the_judged_split(folder):
     bench, split = bench_of(folder, Code()), open_split(folder, "test")
     first, labels = measuring.excerpts(bench, DATA, 0)
     again, _ = measuring.excerpts(bench, DATA, 0)
-    assert torch.equal(first, again) and any(not torch.equal(first, measuring.excerpts(bench, DATA, n)[0]) for n in (1, 2, 3))
-    assert sorted(map(tuple, labels)) == sorted(map(tuple, split.labels)) and first.shape == (4, 3, 48)
+    assert torch.equal(first, again) and any(
+        not torch.equal(first, measuring.excerpts(bench, DATA, n)[0]) for n in (1, 2, 3)
+    )
+    assert sorted(map(tuple, labels)) == sorted(map(tuple, split.labels)) and first.shape == (
+        4,
+        3,
+        48,
+    )
     bench.split = lambda name, data: replace(open_split(folder, name), n_bars=np.ones(4, int))
     with pytest.raises(RunFailed, match="under two labelled songs of 3 bars"):
         measuring.excerpts(bench, DATA, 0)
@@ -174,16 +214,23 @@ def real_bench(tmp_path):
     (tmp_path / "judge.toml").write_text(
         'name = "j"\nkind = "judge"\n[data]\nbars = 3\ntokens_per_bar = 48\nsongs = "judges"\n'
     )
-    (tmp_path / "plan.toml").write_text('judge = "judge.toml"\nsongs = 4\n[recipes]\n[judging]\nwindows = 4\n')
-    return Bench(Order(str(tmp_path / "plan.toml"), (), url, str(tmp_path / "out"), str(tmp_path / "cache")))
+    (tmp_path / "plan.toml").write_text(
+        'judge = "judge.toml"\nsongs = 4\n[recipes]\n[judging]\nwindows = 4\n'
+    )
+    return Bench(
+        Order(str(tmp_path / "plan.toml"), (), url, str(tmp_path / "out"), str(tmp_path / "cache"))
+    )
 
 
 def test_judges_hear_test_songs_and_their_halves_share_none(real_bench):
     split = real_bench.split("test", DATA)
-    assert set(real_bench.heard.song) == set(range(4)) and (real_bench.heard.label == split.labels[real_bench.heard.song]).all()
-    assert len(real_bench.features_of((0, 0))) == len(real_bench.features_of((1, 0))) == 8 and not len(
-        real_bench.features_of((0, 1))
+    assert (
+        set(real_bench.heard.song) == set(range(4))
+        and (real_bench.heard.label == split.labels[real_bench.heard.song]).all()
     )
+    assert len(real_bench.features_of((0, 0))) == len(
+        real_bench.features_of((1, 0))
+    ) == 8 and not len(real_bench.features_of((0, 1)))
     first, second = real_bench._halves((1, 0))
     assert len(first) == len(second) == 4
     of_class = real_bench.features_of((1, 0))
@@ -221,7 +268,14 @@ def test_what_is_kept_is_worked_out_again_for_anything_that_changes_it(real_benc
 
 
 def test_a_run_that_was_trained_anew_is_measured_anew(real_bench, tmp_path):
-    train = {"steps": 2, "batch": 2, "validate_every": 2, "validation_batches": 1, "threads": 1, "tensorboard": False}
+    train = {
+        "steps": 2,
+        "batch": 2,
+        "validate_every": 2,
+        "validation_batches": 1,
+        "threads": 1,
+        "tensorboard": False,
+    }
     tables = {
         "kind": "emotionbox",
         "model": {"layers": 1, "width": 8, "embedding": 4},

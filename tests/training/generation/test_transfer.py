@@ -10,7 +10,13 @@ from schemas.grid import quantise
 from schemas.remi import BAR_TOKEN, BEAT, DURATION, PITCH, TEMPO_TOKEN, VELOCITY, decode, encode
 from training.data.midi import read_midi, write_midi
 from training.data.views import song_of
-from training.generation.transfer import emotion_name, swap_latents, infer_classes, song_latents, shift_emotion
+from training.generation.transfer import (
+    emotion_name,
+    infer_classes,
+    shift_emotion,
+    song_latents,
+    swap_latents,
+)
 from training.parts.latent import prior_latents
 from training.parts.sampling import SamplingConfig, draw, grammar, write_bars
 
@@ -81,15 +87,24 @@ def test_the_first_choice_is_the_decoders(model, config):
         beat = pitch = 0
         for place, (before, after) in enumerate(itertools.pairwise(piece)):
             beat, pitch = (
-                (before, 0) if BEAT <= before < TEMPO_TOKEN else (beat, before if PITCH <= before < VELOCITY else pitch)
+                (before, 0)
+                if BEAT <= before < TEMPO_TOKEN
+                else (beat, before if PITCH <= before < VELOCITY else pitch)
             )
-            may = allowed[before] & ~((kind >= BEAT) & (kind <= beat)) & ~((kind >= PITCH) & (kind <= pitch))
+            may = (
+                allowed[before]
+                & ~((kind >= BEAT) & (kind <= beat))
+                & ~((kind >= PITCH) & (kind <= pitch))
+            )
             assert logits[bar, place].masked_fill(~may, -torch.inf).argmax() == after
 
 
 def test_nucleus_keeps_the_likeliest_only():
     logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]])).expand(500, -1)
-    seen = {p: set(draw(logits, SamplingConfig(1.0, p), torch.Generator().manual_seed(0)).tolist()) for p in (0.4, 0.75, 1.0)}
+    seen = {
+        p: set(draw(logits, SamplingConfig(1.0, p), torch.Generator().manual_seed(0)).tolist())
+        for p in (0.4, 0.75, 1.0)
+    }
     assert seen == {0.4: {0}, 0.75: {0, 1}, 1.0: {0, 1, 2, 3}}
     assert draw(logits, SamplingConfig(0.0), torch.Generator()).unique().tolist() == [0]
 

@@ -13,7 +13,9 @@ SMALL = JudgeConfig(embedding=12, hidden=8, attention=6, heads=3, width=10, drop
 def windows(lengths: list[list[int]], length: int = 9) -> torch.Tensor:
     """Tokens (B, T, length) with so many true ones in each bar, PAD after them."""
     generator = torch.Generator().manual_seed(1)
-    tokens = torch.randint(BAR_TOKEN, VOCABULARY_SIZE - 1, (len(lengths), len(lengths[0]), length), generator=generator)
+    tokens = torch.randint(
+        BAR_TOKEN, VOCABULARY_SIZE - 1, (len(lengths), len(lengths[0]), length), generator=generator
+    )
     return tokens.masked_fill(torch.arange(length) >= torch.tensor(lengths)[..., None], PAD)
 
 
@@ -46,7 +48,9 @@ def test_what_is_heard_is_the_order_of_tokens_and_not_where_bars_are_cut(judge: 
     assert torch.equal(judge.logits(one)[0]["valence"], judge.logits(other)[0]["valence"])
     turned = one.clone()
     turned[0, 0, :6] = one[0, 0, :6].flip(0)
-    assert not torch.allclose(judge.logits(one)[0]["valence"], judge.logits(turned)[0]["valence"], atol=1e-4)
+    assert not torch.allclose(
+        judge.logits(one)[0]["valence"], judge.logits(turned)[0]["valence"], atol=1e-4
+    )
 
 
 def test_songs_without_a_label_teach_nothing(judge: Judge) -> None:

@@ -1,4 +1,5 @@
-"""Every model of the registry learns, is saved and writes; the new ones against slow oracles, and the published bugs."""
+"""Every model of the registry learns, is saved and writes; the new ones against slow oracles,
+and the published bugs."""
 
 import dataclasses
 import itertools
@@ -38,7 +39,9 @@ LEVELS = {"arousal": 1, "valence": 0}
 def make(kind, data=DATA, **changes):
     fields = {field.name for field in dataclasses.fields(MODELS[kind]().config)}
     settings = {name: value for name, value in SMALL.items() if name in fields}
-    config = from_tables({"name": "small", "kind": kind, "model": {**settings, **changes}, "data": data})
+    config = from_tables(
+        {"name": "small", "kind": kind, "model": {**settings, **changes}, "data": data}
+    )
     torch.manual_seed(0)
     return MODELS[kind]().make(config.model, config.data)
 
@@ -63,7 +66,11 @@ def terms_of(model, batch, step=None):
 @pytest.mark.parametrize("kind", [kind for kind in MODELS if kind != "judge"])
 def test_every_model_learns_a_batch_by_heart_is_saved_and_writes(kind, batch, tmp_path):
     model = make(kind)
-    batch = {**batch, "label": torch.tensor([[0, 1], [1, 0], [1, 1], [0, 0]])} if kind in ("cvae", "emopia") else batch
+    batch = (
+        {**batch, "label": torch.tensor([[0, 1], [1, 0], [1, 1], [0, 0]])}
+        if kind in ("cvae", "emopia")
+        else batch
+    )
     optimiser = torch.optim.Adam(model.parameters(), 1e-2)
     found = []
     for step in range(150):
@@ -72,7 +79,9 @@ def test_every_model_learns_a_batch_by_heart_is_saved_and_writes(kind, batch, tm
         terms["loss"].backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
-        assert torch.isfinite(torch.stack([value.detach().float() for value in terms.values()])).all()
+        assert torch.isfinite(
+            torch.stack([value.detach().float() for value in terms.values()])
+        ).all()
         found.append(terms.get("reconstruction", terms["loss"]).item())
     assert np.mean(found[-5:]) < 0.3 * found[0]
     assert terms.get("token_accuracy", torch.tensor(1.0)) > 0.8
@@ -103,12 +112,19 @@ def check_written(model):
             assert len(song.bars) >= 3 and (song.notes["start"] < 3 * 96).all()
     again = model.generate(LEVELS, 2, 3, SamplingConfig(seed=1))
     same = model.generate(LEVELS, 2, 3, SamplingConfig(seed=1))
-    assert all(np.array_equal(one.notes, other.notes) for one, other in zip(again, same, strict=True))
+    assert all(
+        np.array_equal(one.notes, other.notes) for one, other in zip(again, same, strict=True)
+    )
 
 
 def test_what_each_can():
     able = {
-        kind: {ability for ability in (Autoencoder, Classifier, Clustered) if isinstance(make(kind), ability)} for kind in OURS
+        kind: {
+            ability
+            for ability in (Autoencoder, Classifier, Clustered)
+            if isinstance(make(kind), ability)
+        }
+        for kind in OURS
     }
     assert able == {
         "cvae": set(), "ssvae": {Autoencoder, Classifier}, "ccvae": {Autoencoder, Classifier},
@@ -118,7 +134,8 @@ def test_what_each_can():
 
 @pytest.mark.parametrize("kind", [kind for kind in OURS if kind != "cvae"])
 def test_codes_are_what_training_decodes(kind, batch):
-    """encode and decode, as the commands use them, give the likelihood that forward gives (z at its mean, classes as heard)."""
+    """encode and decode, as the commands use them, give the likelihood that forward gives (z at
+    its mean, classes as heard)."""
     model = make(kind).eval()
     tokens, target = batch["tokens"].long(), batch["target"].long()
     with torch.no_grad():
@@ -140,7 +157,8 @@ def test_codes_are_what_training_decodes(kind, batch):
 
 
 def test_m2_is_the_sum_over_classes(batch):
-    """The batched marginal against Σ_y q(y|x) L(x, y) − H written as loops over rows and classes."""
+    """The batched marginal against Σ_y q(y|x) L(x, y) − H written as loops over rows and
+    classes."""
     model = make("ssvae", kl_weight=1.0).eval()
     tokens, target = batch["tokens"].long(), batch["target"].long()
     with torch.no_grad():
@@ -155,13 +173,23 @@ def test_m2_is_the_sum_over_classes(batch):
                 for axis, (level, label) in enumerate(zip((arousal, valence), own, strict=True)):
                     high = float(q[row, axis])
                     chance *= float(level == label) if label >= 0 else (high if level else 1 - high)
-                mean, log_variance = model.posterior(tokens[row : row + 1], torch.tensor([[arousal, valence]]))
-                code = beside(mean, model.told_code(torch.tensor([[arousal, valence]]), tokens.shape[1]))
+                mean, log_variance = model.posterior(
+                    tokens[row : row + 1], torch.tensor([[arousal, valence]])
+                )
+                code = beside(
+                    mean, model.told_code(torch.tensor([[arousal, valence]]), tokens.shape[1])
+                )
                 logits = model.decode(tokens[row : row + 1], code)
-                each = functional.cross_entropy(logits.flatten(0, 2), target[row].flatten(), ignore_index=0, reduction="sum")
+                each = functional.cross_entropy(
+                    logits.flatten(0, 2), target[row].flatten(), ignore_index=0, reduction="sum"
+                )
                 normal = torch.distributions.Normal(mean, (log_variance / 2).exp())
                 nll += chance * float(each)
-                kl += chance * float(torch.distributions.kl_divergence(normal, torch.distributions.Normal(0.0, 1.0)).mean())
+                kl += chance * float(
+                    torch.distributions.kl_divergence(
+                        normal, torch.distributions.Normal(0.0, 1.0)
+                    ).mean()
+                )
             for axis, label in enumerate(own):
                 high = float(q[row, axis])
                 if label >= 0:
@@ -170,7 +198,12 @@ def test_m2_is_the_sum_over_classes(batch):
                     entropy += sum(p * math.log(p) for p in (high, 1 - high)) + math.log(2)
             nlls.append(nll), divergences.append(kl), bounds.append(entropy)
         found = terms_of(model, batch)
-    wanted = sum(nlls) / int((target > 0).sum()) + np.mean(divergences) + np.mean(bounds) + np.mean(labels)
+    wanted = (
+        sum(nlls) / int((target > 0).sum())
+        + np.mean(divergences)
+        + np.mean(bounds)
+        + np.mean(labels)
+    )
     assert found["loss"].item() == pytest.approx(wanted, rel=1e-4)
 
 
@@ -185,7 +218,10 @@ def test_a_label_leaves_one_class_open_and_none_leaves_four():
 def test_ccvae_kl_and_q_of_y_against_monte_carlo(batch):
     model = make("ccvae", draws=4000).double().eval()
     torch.manual_seed(3)
-    mean, log_variance = torch.randn(3, 2, 8, dtype=torch.float64), torch.randn(3, 2, 8, dtype=torch.float64)
+    mean, log_variance = (
+        torch.randn(3, 2, 8, dtype=torch.float64),
+        torch.randn(3, 2, 8, dtype=torch.float64),
+    )
     slot, size = model.slots["arousal"], model.config.slot
     with torch.no_grad():
         slot.spread.normal_()
@@ -193,7 +229,9 @@ def test_ccvae_kl_and_q_of_y_against_monte_carlo(batch):
         normal = torch.distributions.Normal(mean, (log_variance / 2).exp())
         z = normal.rsample()
         label = torch.tensor([1, 0, -1])
-        kl, within, outside, log_weight, odds = model.axis_terms("arousal", (mean, log_variance), z, label)
+        kl, within, outside, log_weight, odds = model.axis_terms(
+            "arousal", (mean, log_variance), z, label
+        )
         many = normal.sample((40_000,))
         means, spreads = slot.prior()
         q_z = odds.sigmoid()
@@ -204,7 +242,9 @@ def test_ccvae_kl_and_q_of_y_against_monte_carlo(batch):
                     torch.cat([means[level], torch.zeros(8 - size)]),
                     torch.cat([(spreads[level] / 2).exp(), torch.ones(8 - size)]),
                 )
-                share = float(level == own) if own >= 0 else float(q_z[row] if level else 1 - q_z[row])
+                share = (
+                    float(level == own) if own >= 0 else float(q_z[row] if level else 1 - q_z[row])
+                )
                 wanted += share * (normal.log_prob(many) - prior.log_prob(many)).mean(0)[row]
             assert (kl[row] - wanted).abs().max() < 0.03 * wanted.abs().max()
         high = slot.odds(many[..., :size]).mean(-1).sigmoid().mean(0)
@@ -222,7 +262,9 @@ def test_ccvae_weight_teaches_the_classifier_and_not_the_encoder(batch):
     mean, log_variance = (torch.zeros(1, 2, 8, requires_grad=True) for _ in range(2))
     z = torch.randn(1, 2, 8, requires_grad=True)
     log_weight = model.axis_terms("arousal", (mean, log_variance), z, torch.tensor([1]))[3]
-    gradients = torch.autograd.grad(log_weight.sum(), [z, model.slots["arousal"].classes.weight], allow_unused=True)
+    gradients = torch.autograd.grad(
+        log_weight.sum(), [z, model.slots["arousal"].classes.weight], allow_unused=True
+    )
     assert gradients[0] is None and gradients[1].abs().sum() > 0
 
 
@@ -232,7 +274,10 @@ def test_rows_without_a_label_teach_cvae_nothing(batch):
         for part in (model.encoder.gaussian.weight, model.encoder.gaussian.bias):
             part[len(part) // 2 :] = 0
         model.encoder.gaussian.bias[len(model.encoder.gaussian.bias) // 2 :] = -40.0
-        found, only = model(batch, None), model({name: value[:3] for name, value in batch.items()}, None)
+        found, only = (
+            model(batch, None),
+            model({name: value[:3] for name, value in batch.items()}, None),
+        )
     assert found["labelled_rows"] == 3
     for name in ("loss", "reconstruction", "kl"):
         torch.testing.assert_close(found[name], only[name], rtol=1e-5, atol=1e-6)
@@ -242,27 +287,40 @@ def test_rows_without_a_label_teach_cvae_nothing(batch):
 
 def test_order_loss_is_the_mean_over_pairs():
     torch.manual_seed(4)
-    z, value, kept = torch.randn(2, 3), torch.tensor([[1, 5, 5], [0, 2, 9]]), torch.tensor([[1, 1, 0], [1, 1, 1]]).bool()
+    z, value, kept = (
+        torch.randn(2, 3),
+        torch.tensor([[1, 5, 5], [0, 2, 9]]),
+        torch.tensor([[1, 1, 0], [1, 1, 1]]).bool(),
+    )
     of = [
         (a, b)
-        for a, b, keep in zip(z.flatten().tolist(), value.flatten().tolist(), kept.flatten().tolist(), strict=True)
+        for a, b, keep in zip(
+            z.flatten().tolist(), value.flatten().tolist(), kept.flatten().tolist(), strict=True
+        )
         if keep
     ]
-    wanted = [(math.tanh(a[0] - b[0]) - np.sign(a[1] - b[1])) ** 2 for a, b in itertools.product(of, of)]
+    wanted = [
+        (math.tanh(a[0] - b[0]) - np.sign(a[1] - b[1])) ** 2 for a, b in itertools.product(of, of)
+    ]
     assert float(order_loss(z, value, kept)) == pytest.approx(np.mean(wanted), rel=1e-5)
 
 
 def test_attributes_are_counted_from_the_tokens():
     bar = [2, 3, 19, 83, 523, 843 + 3, 84, 524, 843 + 15, 11, 90, 530, 843, 0, 0]
     empty = [2] + [0] * 14
-    assert bar_attributes(torch.tensor([[bar, empty]])).tolist() == [[[2 / 16, 21 / 16], [0.0, 0.0]]]
+    assert bar_attributes(torch.tensor([[bar, empty]])).tolist() == [
+        [[2 / 16, 21 / 16], [0.0, 0.0]]
+    ]
 
 
 def test_high_arousal_is_denser_and_valence_alone_is_refused():
     for kind in ("musemorphose", "gan_cvae"):
         model = make(kind)
         middles = model.middles()
-        assert torch.equal(model.ordinal(middles.T[:, None]).sum(-1)[:, 0], torch.arange(4.0)[:, None].expand(-1, 2))
+        assert torch.equal(
+            model.ordinal(middles.T[:, None]).sum(-1)[:, 0],
+            torch.arange(4.0)[:, None].expand(-1, 2),
+        )
         told = []
         model.write = lambda z, choice, told=told: told.append(z) or []
         for level in (0, 1):
@@ -281,7 +339,11 @@ def test_the_discriminator_and_the_encoder_pull_apart(batch):
     def taught(loss):
         model.zero_grad()
         loss.backward(retain_graph=True)
-        return {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+        return {
+            name.split(".")[0]
+            for name, p in model.named_parameters()
+            if p.grad is not None and p.grad.abs().sum() > 0
+        }
 
     assert taught(terms["discriminator"]) == {"discriminator"}
     assert taught(terms["adversary"]) == {"encoder"}
@@ -292,33 +354,41 @@ def test_the_discriminator_and_the_encoder_pull_apart(batch):
     share = model.ordinal(bar_attributes(batch["tokens"].long())).mean()
     low, high = (functional.softplus(torch.tensor(value)) for value in (-5.0, 5.0))
     torch.testing.assert_close(terms["discriminator"], share * low + (1 - share) * high)
-    torch.testing.assert_close(terms["adversary"], (1 - share) * low + share * high, msg="flipped labels")
+    torch.testing.assert_close(
+        terms["adversary"], (1 - share) * low + share * high, msg="flipped labels"
+    )
 
 
 # The bugs of public code that models.md names.
 
 
 def test_softmax_is_over_classes_and_not_over_time():
-    """FaderNets' public sub-decoders normalise over dim 1; here each sixteenth of each bar by itself gives the loss."""
+    """FaderNets' public sub-decoders normalise over dim 1; here each sixteenth of each bar by
+    itself gives the loss."""
     model = make("fadernets").eval()
     z = torch.randn(2, 3, 8)
     features = {"rhythm": torch.randint(0, model.counts, (2, 3, 16)), "key": torch.full((2, 3), 24)}
     found, by_hand = {}, []
     model._features(features, dict.fromkeys(LEVELS, z), found)
     for row, bar, place in itertools.product(range(2), range(3), range(16)):
-        logits = model.local["arousal"](z[row, bar])[place * model.counts : (place + 1) * model.counts]
+        logits = model.local["arousal"](z[row, bar])[
+            place * model.counts : (place + 1) * model.counts
+        ]
         by_hand.append(logits.logsumexp(0) - logits[features["rhythm"][row, bar, place]])
     torch.testing.assert_close(found["rhythm"], torch.stack(by_hand).mean())
     assert found["key"] == 0
 
 
 def test_the_spread_of_z_is_a_deviation_and_not_a_variance():
-    """z is drawn, its KL reckoned and each prior written with one σ = 3, checked against torch's own distributions."""
+    """z is drawn, its KL reckoned and each prior written with one σ = 3, checked against torch's
+    own distributions."""
     mean, log_variance = torch.tensor(0.5), torch.tensor(math.log(9.0))
     drawn = sample_latent(mean.expand(20_000), log_variance.expand(20_000))
     assert float(drawn.var()) == pytest.approx(9.0, rel=0.05)
     normal, unit = torch.distributions.Normal(0.5, 3.0), torch.distributions.Normal(0.0, 1.0)
-    torch.testing.assert_close(standard_kl(mean, log_variance), torch.distributions.kl_divergence(normal, unit))
+    torch.testing.assert_close(
+        standard_kl(mean, log_variance), torch.distributions.kl_divergence(normal, unit)
+    )
     faders, slots = make("fadernets", sigma=3.0), make("ccvae")
     assert faders.mixtures["arousal"].log_variance.item() == pytest.approx(math.log(9.0))
     with torch.no_grad():
@@ -343,7 +413,8 @@ def test_beta_is_never_negative(kind, batch):
 
 @pytest.mark.parametrize("kind", OURS)
 def test_padding_is_not_attended_to(kind, batch):
-    """Neither what PAD's embedding says, nor whether its places are worked at all, changes loss or odds."""
+    """Neither what PAD's embedding says, nor whether its places are worked at all, changes loss
+    or odds."""
     found = []
     for layout, added in (("packed", 0.0), ("padded", 0.0), ("padded", 50.0)):
         model = make(kind, {**DATA, "layout": layout}).eval()
@@ -382,4 +453,8 @@ def test_free_bits_are_of_a_dimension_and_rows_are_weighed():
     assert float(free_below(kl, 0.25)) == pytest.approx((0.25 + 2.0) / 2)
     assert float(free_below(kl, 0.0, torch.tensor([0.0, 1.0]))) == pytest.approx((0.3 + 3.0) / 2)
     zero = torch.zeros(())
-    assert float(standard_kl(zero + 1.0, zero)) == float(gaussian_kl(zero + 1.0, zero, zero, zero)) == 0.5
+    assert (
+        float(standard_kl(zero + 1.0, zero))
+        == float(gaussian_kl(zero + 1.0, zero, zero, zero))
+        == 0.5
+    )

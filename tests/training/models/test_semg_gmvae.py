@@ -44,21 +44,33 @@ def taught(model, loss):
     """Names of the modules that a loss's gradient reaches."""
     model.zero_grad()
     loss.backward(retain_graph=True)
-    names = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    names = {
+        name
+        for name, p in model.named_parameters()
+        if p.grad is not None and p.grad.abs().sum() > 0
+    }
     return {".".join(name.split(".")[:2]) for name in names}
 
 
-@pytest.mark.parametrize(("name", "own", "wrong"), [("rhythm", "arousal", "valence"), ("key", "valence", "arousal")])
-def test_each_feature_teaches_its_latent_and_the_adversary_the_other_alone(tables, batch, name, own, wrong):
+@pytest.mark.parametrize(
+    ("name", "own", "wrong"), [("rhythm", "arousal", "valence"), ("key", "valence", "arousal")]
+)
+def test_each_feature_teaches_its_latent_and_the_adversary_the_other_alone(
+    tables, batch, name, own, wrong
+):
     model = make(tables)
     terms = terms_of(model, batch)
     assert taught(model, terms[name]) == {f"encoders.{own}", f"local.{own}"}
     assert taught(model, terms[f"{name}_adversary"]) == {f"encoders.{wrong}"}
     z = drawn(model, batch)
-    wanted = batch["rhythm"] if name == "rhythm" else torch.where(batch["key"] < 24, batch["key"], -100)
+    wanted = (
+        batch["rhythm"] if name == "rhythm" else torch.where(batch["key"] < 24, batch["key"], -100)
+    )
     logits = {axis: model._shaped(own, model.local[own](z[axis])) for axis in (own, wrong)}
     torch.testing.assert_close(terms[name], feature_loss(logits[own], wanted), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(terms[f"{name}_adversary"], unlikelihood(logits[wrong], wanted), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        terms[f"{name}_adversary"], unlikelihood(logits[wrong], wanted), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_reversal_teaches_its_probe_to_find_and_the_encoder_to_hide(tables, batch):
@@ -69,7 +81,9 @@ def test_reversal_teaches_its_probe_to_find_and_the_encoder_to_hide(tables, batc
     for part, rises in (("probes.", False), ("encoders.", True)):
         other = make(tables, adversary="reversal")
         with torch.no_grad():
-            for (name, parameter), (_, gradient) in zip(other.named_parameters(), model.named_parameters(), strict=True):
+            for (name, parameter), (_, gradient) in zip(
+                other.named_parameters(), model.named_parameters(), strict=True
+            ):
                 if name.startswith(part) and gradient.grad is not None:
                     parameter -= 0.02 * gradient.grad / gradient.grad.norm().clamp(min=1e-9)
         assert (terms_of(other, batch)["rhythm_adversary"].item() > before) is rises
@@ -79,9 +93,14 @@ def test_switches(tables, batch):
     full = terms_of(make(tables), batch)
     vanilla = terms_of(make(tables, vanilla=True), batch)
     assert "rhythm" in full and "rhythm" not in vanilla and "key_adversary" not in vanilla
-    more = terms_of(make(tables, alpha=1.0), batch)["loss"] - terms_of(make(tables, alpha=0.0), batch)["loss"]
+    more = (
+        terms_of(make(tables, alpha=1.0), batch)["loss"]
+        - terms_of(make(tables, alpha=0.0), batch)["loss"]
+    )
     latent = tables["model"]["latent"]
-    torch.testing.assert_close(more, (full["arousal_spread"] + full["valence_spread"]) / latent, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        more, (full["arousal_spread"] + full["valence_spread"]) / latent, rtol=1e-3, atol=1e-4
+    )
     mutual = terms_of(make(tables, mutual_information=False), batch)
     assert mutual["arousal_category"] > full["arousal_category"]
     supervised = terms_of(make(tables, label_weight=1.0), batch)

@@ -1,4 +1,5 @@
-"""The rivals without latents: their views of the tokens lose nothing, their conditions are heard, and they learn and write."""
+"""The rivals without latents: their views of the tokens lose nothing, their conditions are
+heard, and they learn and write."""
 
 import copy
 import itertools
@@ -42,7 +43,9 @@ def crop(song, bars=BARS, length=LENGTH):
     view = view_song(song, DataConfig(tokens_per_bar=length), RemiConfig())
     parts = [part.astype(np.int64) for part in np.split(view.tokens, view.bar_offset[1:-1])[:bars]]
     tokens = np.stack([np.pad(part, (0, length - len(part))) for part in parts])
-    followed = [np.append(part[1:], BAR_TOKEN if n < bars - 1 else EOS) for n, part in enumerate(parts)]
+    followed = [
+        np.append(part[1:], BAR_TOKEN if n < bars - 1 else EOS) for n, part in enumerate(parts)
+    ]
     return tokens, np.stack([np.pad(part, (0, length - len(part))) for part in followed])
 
 
@@ -50,12 +53,18 @@ def crop(song, bars=BARS, length=LENGTH):
 def batch():
     tokens, target = zip(*map(crop, mock.songs(4)), strict=True)
     label = torch.tensor([[0, 1], [1, 0], [-1, -1], [1, -1]])
-    return {"tokens": torch.tensor(np.stack(tokens)), "target": torch.tensor(np.stack(target)), "label": label}
+    return {
+        "tokens": torch.tensor(np.stack(tokens)),
+        "target": torch.tensor(np.stack(target)),
+        "label": label,
+    }
 
 
 def make(kind, layout="padded", **changes):
     data = {"bars": BARS, "tokens_per_bar": LENGTH, "layout": layout}
-    config = from_tables({"name": "test", "kind": kind, "model": {**SETTINGS[kind], **changes}, "data": data})
+    config = from_tables(
+        {"name": "test", "kind": kind, "model": {**SETTINGS[kind], **changes}, "data": data}
+    )
     torch.manual_seed(0)
     return MODELS[kind]().make(config.model, config.data)
 
@@ -76,7 +85,8 @@ def test_each_overfits_a_batch_saves_loads_and_writes(kind, batch):
     fresh = model.eval()(batch, None)
     assert all(torch.isfinite(term) for term in fresh.values())
     after = taught(model.train(), batch).eval()(batch, torch.tensor(0))["loss"]
-    # A random score of 923 tokens cannot be told from what stands before: to know it is to know it by heart.
+    # A random score of 923 tokens cannot be told from what stands before: to know it is to know it
+    # by heart.
     assert after < 0.5 * fresh["loss"], (after, fresh["loss"])
     again = make(kind).eval()
     again.load_state_dict(copy.deepcopy(model.state_dict()))
@@ -119,9 +129,15 @@ def test_ec2vae_is_taught_by_the_melody_alone(batch):
     torch.manual_seed(0)
     terms = model(batch, None)
     with torch.no_grad():
-        mean, log_variance = torch.cat([torch.stack(pair) for pair in model.encode(batch["tokens"]).values()], -1)
+        mean, log_variance = torch.cat(
+            [torch.stack(pair) for pair in model.encode(batch["tokens"]).values()], -1
+        )
     of_z = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
-    wanted = torch.distributions.kl_divergence(of_z, torch.distributions.Normal(0.0, 1.0)).mean((0, 1)).sum()
+    wanted = (
+        torch.distributions.kl_divergence(of_z, torch.distributions.Normal(0.0, 1.0))
+        .mean((0, 1))
+        .sum()
+    )
     torch.testing.assert_close(terms["arousal_kl"] + terms["valence_kl"], wanted)
     torch.manual_seed(0)
     labelled = model({**batch, "label": torch.ones(4, 2, dtype=torch.long)}, None)
@@ -129,7 +145,10 @@ def test_ec2vae_is_taught_by_the_melody_alone(batch):
 
 
 def longer(batch, places):
-    return {name: nn.functional.pad(value, (0, places)) if name != "label" else value for name, value in batch.items()}
+    return {
+        name: nn.functional.pad(value, (0, places)) if name != "label" else value
+        for name, value in batch.items()
+    }
 
 
 @pytest.mark.parametrize("kind", ["control", "emopia"])
@@ -139,11 +158,17 @@ def test_the_class_reaches_every_bar_and_what_is_written(kind, batch):
     assert high != model({**batch, "label": torch.zeros(4, 2, dtype=torch.long)}, None)["loss"]
     # Songs that are alike but for their label: a model that hears it tells them apart.
     tokens, target = (batch[name][:2].repeat_interleave(2, 0) for name in ("tokens", "target"))
-    target_of = {"tokens": tokens[[0, 2]], "target": target[[0, 2]], "label": torch.tensor([[0, 0], [1, 1]])}
+    target_of = {
+        "tokens": tokens[[0, 2]],
+        "target": target[[0, 2]],
+        "label": torch.tensor([[0, 0], [1, 1]]),
+    }
     model = taught(make(kind), target_of, 80).eval()
     swapped = {**target_of, "label": target_of["label"].flip(0)}
     assert model(swapped, None)["loss"] > model(target_of, None)["loss"] + 0.05
-    low, high = (model.generate(classes, 1, BARS, SamplingConfig(temperature=0.0))[0] for classes in LOW_HIGH)
+    low, high = (
+        model.generate(classes, 1, BARS, SamplingConfig(temperature=0.0))[0] for classes in LOW_HIGH
+    )
     assert low.notes.tolist() != high.notes.tolist()
 
 
@@ -159,7 +184,9 @@ def test_guidance_of_one_is_none_and_of_nought_forgets_the_class(batch):
     choice, written = SamplingConfig(seed=1), {}
     for weight in (1.0, 1.0 + 1e-9, 0.0, 4.0):
         model.config = make("control", guidance=weight).config
-        written[weight] = [model.generate(classes, 2, 2, choice)[0].notes.tolist() for classes in LOW_HIGH]
+        written[weight] = [
+            model.generate(classes, 2, 2, choice)[0].notes.tolist() for classes in LOW_HIGH
+        ]
     assert written[1.0] == written[1.0 + 1e-9] and written[4.0] != written[1.0]
     assert written[0.0][0] == written[0.0][1] and written[1.0][0] != written[1.0][1]
 
@@ -208,13 +235,20 @@ def test_emopia_reconstruction_is_nats_of_a_remi_token(batch):
     # The end after the last token is a step too.
     wanted = (metrical + notes + 4) * sizes[0] + metrical * sizes[1] + notes * sizes[2:].sum()
     torch.testing.assert_close(
-        model(batch, None)["reconstruction"], (wanted / (batch["target"] != PAD).sum()).float(), rtol=1e-4, atol=0
+        model(batch, None)["reconstruction"],
+        (wanted / (batch["target"] != PAD).sum()).float(),
+        rtol=1e-4,
+        atol=0,
     )
 
 
 def test_emopia_writes_remi_whatever_it_has_learnt():
     model = make("emopia")
-    pieces = model.write(label_of({"arousal": 1, "valence": 0}, 4), 3, SamplingConfig(temperature=3.0, top_p=1.0, seed=2))
+    pieces = model.write(
+        label_of({"arousal": 1, "valence": 0}, 4),
+        3,
+        SamplingConfig(temperature=3.0, top_p=1.0, seed=2),
+    )
     allowed = grammar()
     for tokens in pieces:
         bars = np.split(tokens.astype(np.int64), np.flatnonzero(tokens == BAR_TOKEN))[1:]
@@ -247,7 +281,8 @@ def test_events_say_every_note_of_one_instrument_within_a_step_of_loudness():
 
 
 def merged(tokens):
-    """Notes (NOTE) of tokens (T, L) on one piano without drums, cut at the crop's end: note by note, for comparison."""
+    """Notes (NOTE) of tokens (T, L) on one piano without drums, cut at the crop's end: note by
+    note, for comparison."""
     notes = decode(tokens[tokens != PAD]).notes
     notes = notes[notes["track"] != DRUMS].copy()
     notes["track"] = PIANO
@@ -261,7 +296,11 @@ def test_events_end_before_they_begin_and_silence_is_counted():
     tokens, _ = crop(song, 4)
     played = perform(tokens[None])
     (event,) = played.event
-    kinds = [("off" if OFF <= one < performance.LOUDNESS else "on") for one in event if ON <= one < performance.LOUDNESS]
+    kinds = [
+        ("off" if OFF <= one < performance.LOUDNESS else "on")
+        for one in event
+        if ON <= one < performance.LOUDNESS
+    ]
     assert kinds == ["on", "off", "on", "off", "on", "off"]
     shifts = event[event >= SHIFT] - SHIFT + 1
     assert shifts.tolist() == [4, 4, 32, 20, 4] and shifts.sum() == 64
@@ -286,14 +325,19 @@ def test_emotionbox_hears_its_control_and_needs_no_label(batch):
     before = torch.zeros(1, 4, dtype=torch.long)
     one, two = (torch.zeros(1, 4, 24).index_fill_(2, torch.tensor([at]), 1.0) for at in (3, 20))
     assert not torch.allclose(model.logits(before, one)[0], model.logits(before, two)[0])
-    assert model(batch, None)["loss"] == model({**batch, "label": torch.full((4, 2), -1)}, None)["loss"]
+    assert (
+        model(batch, None)["loss"]
+        == model({**batch, "label": torch.full((4, 2), -1)}, None)["loss"]
+    )
 
 
 def test_emotionbox_learns_to_obey_density_and_scale():
     texts = ["C4 E4 G4 C5 E4 G4 C5 E5", "A3 _ _ _ _ _ _ _"]
     tokens = np.stack([crop(mock.song("Piano: " + " | ".join([text] * BARS)))[0] for text in texts])
     model = taught(make("emotionbox"), {"tokens": torch.from_numpy(tokens)}, 50).eval()
-    dense, sparse = model.write(torch.from_numpy(controls(perform(tokens))[:, 0]), BARS, SamplingConfig(temperature=0.5))
+    dense, sparse = model.write(
+        torch.from_numpy(controls(perform(tokens))[:, 0]), BARS, SamplingConfig(temperature=0.5)
+    )
     many, few = (song_of_events(events).notes["pitch"] for events in (dense, sparse))
     assert len(many) > 2 * len(few) > 0
     assert np.isin(many % 12, (0, 4, 7)).mean() > 0.8 and (few % 12 == 9).mean() > 0.5
@@ -305,14 +349,16 @@ def test_emotionbox_writes_whole_bars_with_every_note_ended():
     for events in model.write(control, 2, SamplingConfig(temperature=5.0, top_p=1.0, seed=3)):
         events = events[events != NONE]
         ons, offs = (
-            int(((events >= first) & (events < stop)).sum()) for first, stop in ((ON, OFF), (OFF, performance.LOUDNESS))
+            int(((events >= first) & (events < stop)).sum())
+            for first, stop in ((ON, OFF), (OFF, performance.LOUDNESS))
         )
         song = song_of_events(events)
         assert len(song.bars) == 2 and len(song.notes) == ons >= offs
 
 
 def top_line(tokens):
-    """Steps of one crop (T, L), step by step: what sounds of the first melodic track that has notes."""
+    """Steps of one crop (T, L), step by step: what sounds of the first melodic track that has
+    notes."""
     notes = decode(tokens[tokens != PAD]).notes
     track = next((one for one in MELODIC if (notes["track"] == one).any()), PIANO)
     steps, until = np.full(16 * len(tokens), REST), 0
@@ -328,30 +374,49 @@ def top_line(tokens):
 
 def test_melody_is_the_top_line_and_comes_back():
     crops = [crop(song, 6, 128)[0] for song in mock.songs(5)]
-    crops.append(crop(mock.song("Guitar: - C4+E4 _ - | G4 _ _ _ | - - - - | - - - - | - - - - | - - - C3"), 6, 128)[0])
+    crops.append(
+        crop(
+            mock.song("Guitar: - C4+E4 _ - | G4 _ _ _ | - - - - | - - - - | - - - - | - - - C3"),
+            6,
+            128,
+        )[0]
+    )
     for tokens, steps in zip(crops, melody(np.stack(crops)), strict=True):
         np.testing.assert_array_equal(steps, top_line(tokens))
         song = song_of_melody(steps)
         assert len(song.bars) == 6 and len(song.notes) == (steps < HOLD).sum()
         view = view_song(song, DataConfig(tokens_per_bar=128), RemiConfig())
-        parts = [np.pad(part, (0, 128 - len(part))) for part in np.split(view.tokens.astype(np.int64), view.bar_offset[1:-1])]
+        parts = [
+            np.pad(part, (0, 128 - len(part)))
+            for part in np.split(view.tokens.astype(np.int64), view.bar_offset[1:-1])
+        ]
         long = (np.diff(np.flatnonzero(np.append(steps.ravel() != HOLD, True))) > 16).any()
         assert long or (melody(np.stack(parts)[None])[0] == steps).all()
 
 
 def test_ec2vae_rhythm_follows_its_half_and_classes_move_it():
     quick, slow = "{0} {1} {2} {0} {1} {2} {0} {1}", "{0} _ _ _ {1} _ _ _"
-    texts = [rhythm.format(*names) for rhythm in (quick, slow) for names in (("C4", "E4", "G4"), ("B5", "A5", "F5"))]
-    tokens = torch.from_numpy(np.stack([crop(mock.song("Piano: " + " | ".join([text] * BARS)))[0] for text in texts]))
+    texts = [
+        rhythm.format(*names)
+        for rhythm in (quick, slow)
+        for names in (("C4", "E4", "G4"), ("B5", "A5", "F5"))
+    ]
+    tokens = torch.from_numpy(
+        np.stack([crop(mock.song("Piano: " + " | ".join([text] * BARS)))[0] for text in texts])
+    )
     label = torch.tensor([[1, 0], [1, 1], [0, 0], [0, 1]])
     # At the paper's weight of the KL z_p says the rhythm too for some hundred steps.
     model = taught(make("ec2vae", kl_weight=1.0), {"tokens": tokens, "label": label}, 100).eval()
     (z_r, _), (z_p, _) = model.encode(tokens).values()
     rhythm = rhythm_of(model.melody(tokens))
-    swapped = torch.stack(model.write_steps(torch.cat([z_r.flip(0), z_p], -1), SamplingConfig(temperature=0.0)))
+    swapped = torch.stack(
+        model.write_steps(torch.cat([z_r.flip(0), z_p], -1), SamplingConfig(temperature=0.0))
+    )
     assert (rhythm_of(swapped) == rhythm.flip(0)).float().mean() > 0.8
     assert (model.means[:, 1] != model.means[:, 0]).all()
-    low, high = (model.generate(classes, 1, BARS, SamplingConfig(seed=1))[0] for classes in LOW_HIGH)
+    low, high = (
+        model.generate(classes, 1, BARS, SamplingConfig(seed=1))[0] for classes in LOW_HIGH
+    )
     assert low.notes.tolist() != high.notes.tolist()
 
 
@@ -360,4 +425,9 @@ def test_ec2vae_tells_rhythm_from_one_half(batch):
     model(batch, None)["rhythm"].backward()
     rows = model.gaussian.weight.grad.abs().sum(1)
     of_mean, of_spread = rows.view(2, 2, -1)
-    assert (of_mean[0] > 0).all() and (of_spread[0] > 0).all() and not of_mean[1].any() and not of_spread[1].any()
+    assert (
+        (of_mean[0] > 0).all()
+        and (of_spread[0] > 0).all()
+        and not of_mean[1].any()
+        and not of_spread[1].any()
+    )

@@ -1,4 +1,5 @@
-"""Attention against Transformer-XL's loop over bars, the KL against its definition, the adversaries' gradients."""
+"""Attention against Transformer-XL's loop over bars, the KL against its definition, the
+adversaries' gradients."""
 
 import itertools
 import math
@@ -19,17 +20,24 @@ MASK = torch.arange(L) < LENGTHS[..., None]
 
 def stack(causal, kind="attention"):
     torch.manual_seed(0)
-    made = AttentionStack(WIDTH, 4, 32, 3, 0.0, causal) if kind == "attention" else RecurrentStack(WIDTH, 2, 0.0, causal)
+    made = (
+        AttentionStack(WIDTH, 4, 32, 3, 0.0, causal)
+        if kind == "attention"
+        else RecurrentStack(WIDTH, 2, 0.0, causal)
+    )
     return made.double().eval()
 
 
 def inputs():
     torch.manual_seed(1)
-    return torch.randn(B, T, L, WIDTH, dtype=torch.float64), torch.randn(B, T, WIDTH, dtype=torch.float64)
+    return torch.randn(B, T, L, WIDTH, dtype=torch.float64), torch.randn(
+        B, T, WIDTH, dtype=torch.float64
+    )
 
 
 def segment_loop(made, hidden, condition):
-    """Transformer-XL as it is told: bar by bar, with the last bar's hidden states of each layer as memory, places -L to L-1."""
+    """Transformer-XL as it is told: bar by bar, with the last bar's hidden states of each layer
+    as memory, places -L to L-1."""
     memory = [None] * len(made.blocks)
     out = []
     for bar in range(T):
@@ -46,7 +54,11 @@ def segment_loop(made, hidden, condition):
 
 def loop_layer(block, before, now, valid, causal):
     """One layer, one query and one head at a time."""
-    _, key, value = block.qkv(block.norm1(torch.cat([before, now], 1))).view(B, 2 * L, 3, block.heads, block.size).unbind(2)
+    _, key, value = (
+        block.qkv(block.norm1(torch.cat([before, now], 1)))
+        .view(B, 2 * L, 3, block.heads, block.size)
+        .unbind(2)
+    )
     query = block.qkv(block.norm1(now)).view(B, L, 3, block.heads, block.size)[:, :, 0]
     query, key = rotate(query, torch.arange(L)), rotate(key, torch.arange(-L, L))
     heard = torch.zeros_like(query)
@@ -70,7 +82,9 @@ def test_the_band_is_the_segment_loop(causal, packed):
     moved[:, 1] = torch.randn_like(moved[:, 1])
     gap = (layout.spread(made(layout.gather(moved), layout, condition)) - found) * MASK[..., None]
     changed = gap.abs().amax((0, 2, 3)) > 1e-9
-    assert changed.tolist() == [False, True, True, True, True], "three layers reach three bars on, none back"
+    assert changed.tolist() == [False, True, True, True, True], (
+        "three layers reach three bars on, none back"
+    )
 
 
 def test_rotary_positions_are_relative_and_count():
@@ -113,7 +127,9 @@ def test_the_recurrent_stack_steps_over_padding(causal):
 def test_pooling_leaves_padding_out():
     hidden, _ = inputs()
     layout = Layout.of(MASK, True)
-    wanted = torch.stack([torch.stack([hidden[b, t, : LENGTHS[b, t]].mean(0) for t in range(T)]) for b in range(B)])
+    wanted = torch.stack(
+        [torch.stack([hidden[b, t, : LENGTHS[b, t]].mean(0) for t in range(T)]) for b in range(B)]
+    )
     assert (layout.mean(layout.gather(hidden)) - wanted).abs().max() < 1e-12
 
 
@@ -124,7 +140,10 @@ def mixture(size=8):
 
 def rows(count=6, size=8):
     torch.manual_seed(3)
-    mean, log_variance = torch.randn(count, size, dtype=torch.float64), torch.randn(count, size, dtype=torch.float64)
+    mean, log_variance = (
+        torch.randn(count, size, dtype=torch.float64),
+        torch.randn(count, size, dtype=torch.float64),
+    )
     return mean, log_variance, torch.randn(count, 2, dtype=torch.float64).log_softmax(-1)
 
 
@@ -133,7 +152,10 @@ def test_the_kl_identity_holds():
     mix, (mean, log_variance, log_q) = mixture(), rows()
     none = torch.full((6,), -1)
     found = mixture_kl(mean, log_variance, log_q, mix, none, False)
-    by_class = torch.stack([gaussian_kl(mean, log_variance, mix.means[y], mix.log_variance).sum(-1) for y in range(2)], -1)
+    by_class = torch.stack(
+        [gaussian_kl(mean, log_variance, mix.means[y], mix.log_variance).sum(-1) for y in range(2)],
+        -1,
+    )
     wanted = (log_q.exp() * by_class).sum(-1)
     torch.testing.assert_close((found.kl + found.spread).sum(-1), wanted, rtol=1e-12, atol=1e-9)
     reference = torch.distributions.kl_divergence(
@@ -148,7 +170,9 @@ def test_the_kl_identity_holds():
 def test_mutual_information_is_the_difference_of_the_two_category_terms():
     mix, (mean, log_variance, log_q) = mixture(), rows()
     none = torch.full((6,), -1)
-    plain, mutual = (mixture_kl(mean, log_variance, log_q, mix, none, on).category for on in (False, True))
+    plain, mutual = (
+        mixture_kl(mean, log_variance, log_q, mix, none, on).category for on in (False, True)
+    )
     q = log_q.exp()
     average = q.mean(0)
     information = (q * (log_q - average.log())).sum(-1).mean()
@@ -160,7 +184,9 @@ def test_a_label_makes_a_row_certain_and_leaves_it_out_of_the_category():
     label = torch.tensor([0, 1, -1, -1, 1, 0])
     found = mixture_kl(mean, log_variance, log_q, mix, label, True)
     assert found.spread[[0, 1, 4, 5]].abs().max() < 1e-12 < found.spread[2].max()
-    torch.testing.assert_close(found.kl[1], gaussian_kl(mean[1], log_variance[1], mix.means[1], mix.log_variance))
+    torch.testing.assert_close(
+        found.kl[1], gaussian_kl(mean[1], log_variance[1], mix.means[1], mix.log_variance)
+    )
     average = log_q.exp()[2:4].mean(0)
     torch.testing.assert_close(found.category, (average * (average * 2).log()).sum())
     assert mixture_kl(mean, log_variance, log_q, mix, label.clamp(min=0), True).category == 0
@@ -170,7 +196,9 @@ def test_a_label_makes_a_row_certain_and_leaves_it_out_of_the_category():
 def test_certain_posteriors_have_gradients(mutual):
     mix = mixture()
     z = (mix.means[:1].detach() * 50).requires_grad_()
-    found = mixture_kl(z, torch.zeros_like(z), mix.log_odds(z).log_softmax(-1), mix, torch.tensor([-1]), mutual)
+    found = mixture_kl(
+        z, torch.zeros_like(z), mix.log_odds(z).log_softmax(-1), mix, torch.tensor([-1]), mutual
+    )
     (found.kl.sum() + found.spread.sum() + found.category).backward()
     assert torch.isfinite(z.grad).all()
 
@@ -178,9 +206,19 @@ def test_certain_posteriors_have_gradients(mutual):
 def test_log_odds_are_bayes_rule():
     mix = mixture()
     z = torch.randn(5, 8, dtype=torch.float64)
-    densities = torch.stack([torch.distributions.Normal(mix.means[y], math.exp(-2)).log_prob(z).sum(-1) for y in range(2)], -1)
-    torch.testing.assert_close(mix.log_odds(z).softmax(-1), densities.softmax(-1), rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(mix.distance(), (mix.means[1] - mix.means[0]).norm() / math.exp(-2), rtol=1e-5, atol=1e-5)
+    densities = torch.stack(
+        [
+            torch.distributions.Normal(mix.means[y], math.exp(-2)).log_prob(z).sum(-1)
+            for y in range(2)
+        ],
+        -1,
+    )
+    torch.testing.assert_close(
+        mix.log_odds(z).softmax(-1), densities.softmax(-1), rtol=1e-5, atol=1e-5
+    )
+    torch.testing.assert_close(
+        mix.distance(), (mix.means[1] - mix.means[0]).norm() / math.exp(-2), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_the_adversary_teaches_the_encoder_alone_and_against_the_feature():
@@ -202,5 +240,17 @@ def test_the_adversary_teaches_the_encoder_alone_and_against_the_feature():
 
 
 def test_kl_weight_cycles():
-    assert [float(cyclical_weight(torch.tensor(step), 2, 4, 1.0)) for step in range(8)] == [0, 0, 0.5, 1, 1, 1, 0.5, 1]
-    assert float(cyclical_weight(torch.tensor(5), 2, 0, 0.3)) == pytest.approx(0.3) and cyclical_weight(None, 9, 4, 0.3) == 0.3
+    assert [float(cyclical_weight(torch.tensor(step), 2, 4, 1.0)) for step in range(8)] == [
+        0,
+        0,
+        0.5,
+        1,
+        1,
+        1,
+        0.5,
+        1,
+    ]
+    assert (
+        float(cyclical_weight(torch.tensor(5), 2, 0, 0.3)) == pytest.approx(0.3)
+        and cyclical_weight(None, 9, 4, 0.3) == 0.3
+    )

@@ -1,4 +1,5 @@
-"""Figures 8-10: how far alpha and mutual information part the components, what accuracy they bring, and how the latents lie."""
+"""Figures 8-10: how far alpha and mutual information part the components, what accuracy they
+bring, and how the latents lie."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +14,11 @@ from training.experiments.store import Bench
 MODEL = "semg_gmvae"
 MUTUAL = (True, False)
 # Where `judged` keeps what is told of q(y|x) and its components.
-TOLD = {"distance": ("latent", "distance"), "accuracy": ("classes", "accuracy"), "auc": ("classes", "ranking_auc")}
+TOLD = {
+    "distance": ("latent", "distance"),
+    "accuracy": ("classes", "accuracy"),
+    "auc": ("classes", "ranking_auc"),
+}
 
 
 def cells_of(plan: Plan) -> list[Cell]:
@@ -26,7 +31,8 @@ def _at(plan: Plan, alpha: float, mutual: bool) -> list[Cell]:
 
 
 def report(bench: Bench, measured: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], str]:
-    """Distance, accuracy and AUC over alpha, in JSON values and Markdown; alpha.png, projection-AXIS.png of the first seed."""
+    """Distance, accuracy and AUC over alpha, in JSON values and Markdown; alpha.png,
+    projection-AXIS.png of the first seed."""
     plan, real = bench.plan, bench.real()
     judge, rows = best_judge(real), list[dict[str, Any]]()
     shown: dict[str, dict[str, Any]] = {axis: {} for axis in AXES}
@@ -34,11 +40,18 @@ def report(bench: Bench, measured: Mapping[str, Mapping[str, Any]]) -> tuple[dic
         for alpha in plan.alphas:
             taken = _at(plan, alpha, mutual)
             found = [measured[cell.name]["judged"] for cell in taken]
-            of_axes = {axis: {name: spread(found, part, axis, of) for name, (part, of) in TOLD.items()} for axis in AXES}
+            of_axes = {
+                axis: {name: spread(found, part, axis, of) for name, (part, of) in TOLD.items()}
+                for axis in AXES
+            }
             written = heard(found, judge, real)
-            rows.append({"alpha": alpha, "mutual_information": mutual, "axes": of_axes, "written": written})
+            rows.append(
+                {"alpha": alpha, "mutual_information": mutual, "axes": of_axes, "written": written}
+            )
             for axis in AXES:
-                shown[axis][f"alpha {alpha:g}, {_mi(mutual)}"] = measured[taken[0].name]["latents"][axis]
+                shown[axis][f"alpha {alpha:g}, {_mi(mutual)}"] = measured[taken[0].name]["latents"][
+                    axis
+                ]
     config = _at(plan, plan.alphas[0], True)[0].config
     assert config, "a trained model has settings"
     figures.lines(_panels(rows, judge), "alpha", bench.out / "alpha.png")
@@ -59,14 +72,21 @@ def _panels(rows: Sequence[Mapping[str, Any]], judge: str) -> figures.Panels:
             points = {
                 f"{axis}: |mu1 - mu0| / sigma": tuple(of["distance"].values()),
                 f"{axis}: accuracy of q(y|x)": tuple(of["accuracy"].values()),
-                f"{axis}: AUC of pieces, heard by {judge}": (written["auc"], *written["auc_interval"]),
+                f"{axis}: AUC of pieces, heard by {judge}": (
+                    written["auc"],
+                    *written["auc_interval"],
+                ),
             }
             for title, point in points.items():
-                panels.setdefault(title, {}).setdefault(_mi(row["mutual_information"]), []).append((row["alpha"], *point))
+                panels.setdefault(title, {}).setdefault(_mi(row["mutual_information"]), []).append(
+                    (row["alpha"], *point)
+                )
     return panels
 
 
-def _text(rows: Sequence[Mapping[str, Any]], judge: str, real: Mapping[str, Any], config: RunConfig) -> str:
+def _text(
+    rows: Sequence[Mapping[str, Any]], judge: str, real: Mapping[str, Any], config: RunConfig
+) -> str:
     texts = [
         f"# Figures 8-10: alpha and mutual information, pieces heard by {judge}",
         "Distance is that of the two components in their sigma. Mean over seeds, least and most; pieces: chance .5, "
@@ -81,10 +101,23 @@ def _text(rows: Sequence[Mapping[str, Any]], judge: str, real: Mapping[str, Any]
         for row in rows:
             of, written = row["axes"][axis], row["written"][axis]
             told = [ranged(of["distance"]), *(ranged(of[name], 3) for name in ("accuracy", "auc"))]
-            heard_in = [between(written[name], written[f"{name}_interval"]) for name in ("accuracy", "auc")]
+            heard_in = [
+                between(written[name], written[f"{name}_interval"]) for name in ("accuracy", "auc")
+            ]
             lines.append([f"{row['alpha']:g}", _mi(row["mutual_information"]), *told, *heard_in])
         texts += [
             f"## {axis}",
-            grid(["alpha", "", "distance", r"q(y\|x) accuracy", r"q(y\|x) AUC", "pieces, accuracy", "pieces, AUC"], lines),
+            grid(
+                [
+                    "alpha",
+                    "",
+                    "distance",
+                    r"q(y\|x) accuracy",
+                    r"q(y\|x) AUC",
+                    "pieces, accuracy",
+                    "pieces, AUC",
+                ],
+                lines,
+            ),
         ]
     return document(texts)

@@ -1,4 +1,5 @@
-"""Figures 6 and 7: control over the share of songs whose label is used, with the same seeds and budget."""
+"""Figures 6 and 7: control over the share of songs whose label is used, with the same seeds and
+budget."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,7 +25,8 @@ def _at(plan: Plan, model: str, rho: float) -> list[Cell]:
 
 
 def report(bench: Bench, measured: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], str]:
-    """Accuracy and AUC of what is written, and accuracy of q(y|x), over rho; as JSON values and in Markdown, and rho.png."""
+    """Accuracy and AUC of what is written, and accuracy of q(y|x), over rho; as JSON values and
+    in Markdown, and rho.png."""
     plan, real = bench.plan, bench.real()
     judge, rows = best_judge(real), list[dict[str, Any]]()
     for model in MODELS:
@@ -33,7 +35,9 @@ def report(bench: Bench, measured: Mapping[str, Mapping[str, Any]]) -> tuple[dic
                 told = {axis: spread(found, "classes", axis, "accuracy") for axis in AXES}
                 written = heard(found, judge, real)
                 rows.append({"model": model, "rho": rho, "written": written, "q": told})
-    figures.lines(_panels(rows, judge), "rho, share of songs whose label is used", bench.out / "rho.png")
+    figures.lines(
+        _panels(rows, judge), "rho, share of songs whose label is used", bench.out / "rho.png"
+    )
     return {"real": real, "judge": judge, "rows": rows}, _text(rows, judge, real)
 
 
@@ -46,16 +50,24 @@ def _panels(rows: Sequence[Mapping[str, Any]], judge: str) -> figures.Panels:
                 f"{axis}: {says} of pieces, heard by {judge}": (of[name], *of[f"{name}_interval"])
                 for name, says in KINDS.items()
             }
-            points |= {f"{axis}: q(y|x) of test songs": (q["mean"], q["least"], q["most"])} if q else {}
+            points |= (
+                {f"{axis}: q(y|x) of test songs": (q["mean"], q["least"], q["most"])} if q else {}
+            )
             for title, point in points.items():
-                panels.setdefault(title, {}).setdefault(row["model"], []).append((row["rho"], *point))
+                panels.setdefault(title, {}).setdefault(row["model"], []).append(
+                    (row["rho"], *point)
+                )
     return panels
 
 
 def _text(rows: Sequence[Mapping[str, Any]], judge: str, real: Mapping[str, Any]) -> str:
     lines = [
         [row["model"], f"{row['rho']:g}"]
-        + [between(row["written"][axis][name], row["written"][axis][f"{name}_interval"]) for name in KINDS for axis in AXES]
+        + [
+            between(row["written"][axis][name], row["written"][axis][f"{name}_interval"])
+            for name in KINDS
+            for axis in AXES
+        ]
         + [ranged(row["q"][axis], 3) for axis in AXES]
         for row in rows
     ]

@@ -1,4 +1,5 @@
-"""Figures 11 and 12: how like B a song A grows in rhythm or pitch classes when it has B's latent, beside shuffled pairs."""
+"""Figures 11 and 12: how like B a song A grows in rhythm or pitch classes when it has B's
+latent, beside shuffled pairs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,12 +28,17 @@ def report(bench: Bench, measured: Mapping[str, Mapping[str, Any]]) -> tuple[dic
         found = [measured[cell.name]["swapped"] for cell in cells(bench.plan, model)]
         for latent in LATENTS if found else ():
             pairs = found[0]["pairs"]
-            likeness = {name: {side: spread(found, latent, name, side) for side in SIDES} for name in VECTORS}
+            likeness = {
+                name: {side: spread(found, latent, name, side) for side in SIDES}
+                for name in VECTORS
+            }
             moved = [{name: _moved(one[latent][name]) for name in VECTORS} for one in found]
             told = {name: spread(moved, name) for name in VECTORS}
             rows.append({"model": model, "latent": latent, "similarity": likeness, "moved": told})
     panels = {
-        f"{latent} of B: {name}, cosine": {row["model"]: row["similarity"][name] for row in rows if row["latent"] == latent}
+        f"{latent} of B: {name}, cosine": {
+            row["model"]: row["similarity"][name] for row in rows if row["latent"] == latent
+        }
         for latent in LATENTS
         for name in VECTORS
     }
@@ -59,11 +65,18 @@ def _text(rows: list[dict[str, Any]], pairs: int, seeds: int) -> str:
     for latent, own in LATENTS.items():
         for name in VECTORS:
             lines = [
-                [row["model"], *(ranged(row["similarity"][name][side], 3) for side in SIDES), ranged(row["moved"][name], 3)]
+                [
+                    row["model"],
+                    *(ranged(row["similarity"][name][side], 3) for side in SIDES),
+                    ranged(row["moved"][name], 3),
+                ]
                 for row in rows
                 if row["latent"] == latent
             ]
             says = "its own feature" if name == own else "the other's feature"
             head = ["model", "with A", "with B", "with another's B", "A with B", "moved"]
-            texts += [f"## {latent} exchanged: {name.replace('_', ' ')} ({says})", grid(head, lines)]
+            texts += [
+                f"## {latent} exchanged: {name.replace('_', ' ')} ({says})",
+                grid(head, lines),
+            ]
     return document(texts)

@@ -1,18 +1,28 @@
-"""Tables 2 and 3: how often judges hear the emotion that a piece was written for, by every model and the plain rivals."""
+"""Tables 2 and 3: how often judges hear the emotion that a piece was written for, by every model
+and the plain rivals."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from schemas.labels import QUADRANT_CLASSES
 from training.config import AXES
-from training.evaluation.markdown import CEILING_SAYS, between, document, grid, judges_table, number, ranged
+from training.evaluation.markdown import (
+    CEILING_SAYS,
+    between,
+    document,
+    grid,
+    judges_table,
+    number,
+    ranged,
+)
 from training.experiments.plan import Cell, Plan, cells
 from training.experiments.report import figures
 from training.experiments.report.paper import PRINTED
 from training.experiments.scores import SEEDS_SAY, best_judge, heard, spread
 from training.experiments.store import Bench
 
-# Labelled songs alone; all songs, the same labels; models that are told no label; what is not trained.
+# Labelled songs alone; all songs, the same labels; models that are told no label; what is not
+# trained.
 TAUGHT: dict[str, dict[str, Any]] = {
     "supervised": {"data.labelled_share": 1.0}, "semi-supervised": {"data.labelled_share": -1.0}, "no labels": {}, "plain": {},
 }  # fmt: skip
@@ -43,7 +53,11 @@ class Row(NamedTuple):
 
 def rows_of(plan: Plan) -> list[Row]:
     """The lines of the plan's models."""
-    rows = [Row(model, taught, cells(plan, model, TAUGHT[taught])) for model, ways in ROWS.items() for taught in ways]
+    rows = [
+        Row(model, taught, cells(plan, model, TAUGHT[taught]))
+        for model, ways in ROWS.items()
+        for taught in ways
+    ]
     return [row for row in rows if row.cells]
 
 
@@ -61,7 +75,9 @@ def report(bench: Bench, measured: Mapping[str, Mapping[str, Any]]) -> tuple[dic
         rows.append({"model": row.model, "taught": row.taught, "judges": of_judges, **_more(found)})
     judge = best_judge(real)
     figures.dots(_points(rows, judge), bench.out / "tables.png")
-    return {"real": real, "unseen": bench.unseen(), "judge": judge, "rows": rows}, _text(bench, real, judge, rows)
+    return {"real": real, "unseen": bench.unseen(), "judge": judge, "rows": rows}, _text(
+        bench, real, judge, rows
+    )
 
 
 def _more(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -69,12 +85,16 @@ def _more(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "nll": spread(found, "nll"),
         **{f"q_{axis}": spread(found, "classes", axis, "accuracy") for axis in AXES},
-        "distance_to_real": {name: spread(found, "distance_to_real", name) for name in QUADRANT_CLASSES},
+        "distance_to_real": {
+            name: spread(found, "distance_to_real", name) for name in QUADRANT_CLASSES
+        },
         **{name: spread(found, name) for name in ("nearest_bar", "copied_bars")},
     }
 
 
-def _points(rows: Sequence[Mapping[str, Any]], judge: str) -> dict[str, dict[str, tuple[float, list[float]]]]:
+def _points(
+    rows: Sequence[Mapping[str, Any]], judge: str
+) -> dict[str, dict[str, tuple[float, list[float]]]]:
     """Accuracy and AUC of each row and axis, with their intervals."""
     return {
         f"{axis}, heard by {judge}: {says}": {
@@ -87,7 +107,9 @@ def _points(rows: Sequence[Mapping[str, Any]], judge: str) -> dict[str, dict[str
     }
 
 
-def _text(bench: Bench, real: Mapping[str, Any], best: str, rows: Sequence[Mapping[str, Any]]) -> str:
+def _text(
+    bench: Bench, real: Mapping[str, Any], best: str, rows: Sequence[Mapping[str, Any]]
+) -> str:
     plan = bench.plan
     asked = plan.judging
     texts = [
@@ -105,10 +127,22 @@ def _text(bench: Bench, real: Mapping[str, Any], best: str, rows: Sequence[Mappi
         for axis in AXES:
             texts += [f"## {axis}, heard by {judge}", _table(rows, judge, axis)]
     head = ["model", "taught", *real]
-    lines = [["real windows", "", *(number(real[judge]["quadrants"]["window_accuracy"]) for judge in real)]]
-    lines += [[row["model"], row["taught"], *(_quadrants(row, judge) for judge in real)] for row in rows]
+    lines = [
+        [
+            "real windows",
+            "",
+            *(number(real[judge]["quadrants"]["window_accuracy"]) for judge in real),
+        ]
+    ]
+    lines += [
+        [row["model"], row["taught"], *(_quadrants(row, judge) for judge in real)] for row in rows
+    ]
     texts += ["## The four quadrants together (chance .25)", grid(head, lines)]
-    texts += ["## Beside control (mean over seeds, least and most)", BESIDE, _beside(rows, bench.unseen())]
+    texts += [
+        "## Beside control (mean over seeds, least and most)",
+        BESIDE,
+        _beside(rows, bench.unseen()),
+    ]
     return document(texts)
 
 
@@ -122,7 +156,17 @@ def _beside(rows: Sequence[Mapping[str, Any]], unseen: Mapping[str, float]) -> s
         for row in rows
     ]
     distances = [number(unseen[name], 2) for name in QUADRANT_CLASSES]
-    lines.append(["real test songs, halves", "–", "–", "–", "–", *distances, *(number(unseen[name]) for name in copied)])
+    lines.append(
+        [
+            "real test songs, halves",
+            "–",
+            "–",
+            "–",
+            "–",
+            *distances,
+            *(number(unseen[name]) for name in copied),
+        ]
+    )
     head = [
         "model",
         "taught",
@@ -143,8 +187,17 @@ def _table(rows: Sequence[Mapping[str, Any]], judge: str, axis: str) -> str:
             *(between(of[name], of[f"{name}_interval"]) for name in KINDS),
             *(number(of[name]) for name in COLUMNS),
         ]
-        lines.append([row["model"], row["taught"], *ours, " / ".join(f"{one:.2f}" for one in printed or ()) or "–"])
-    return grid(["model", "taught", "accuracy", "AUC", *COLUMNS, "paper: acc / pre / rec / F1"], lines)
+        lines.append(
+            [
+                row["model"],
+                row["taught"],
+                *ours,
+                " / ".join(f"{one:.2f}" for one in printed or ()) or "–",
+            ]
+        )
+    return grid(
+        ["model", "taught", "accuracy", "AUC", *COLUMNS, "paper: acc / pre / rec / F1"], lines
+    )
 
 
 def _quadrants(row: Mapping[str, Any], judge: str) -> str:

@@ -1,4 +1,5 @@
-"""Table 4: songs turned from one emotion to another by eq. (21), and whether judges hear the one they were turned to."""
+"""Table 4: songs turned from one emotion to another by eq. (21), and whether judges hear the one
+they were turned to."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,7 +23,8 @@ def cells_of(plan: Plan) -> list[Cell]:
 
 
 def report(bench: Bench, measured: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], str]:
-    """The confusion of each model by every judge, of songs turned, written again, untouched; JSON, Markdown, transfer.png."""
+    """The confusion of each model by every judge, of songs turned, written again, untouched;
+    JSON, Markdown, transfer.png."""
     real, rows, panels = bench.real(), list[dict[str, Any]](), dict[str, np.ndarray]()
     best = best_judge(real)
     for model in MODELS:
@@ -31,24 +33,44 @@ def report(bench: Bench, measured: Mapping[str, Mapping[str, Any]]) -> tuple[dic
             seeds = [_confusions([one], judge) for one in found]
             turned, again, untouched = _confusions(found, judge)
             row = {"turned": turned, "written_again": again, "untouched": untouched}
-            gains: dict[str, Any] = {"gain": _gain(turned, again), "gain_by_seed": [_gain(*one[:2]) for one in seeds]}
+            gains: dict[str, Any] = {
+                "gain": _gain(turned, again),
+                "gain_by_seed": [_gain(*one[:2]) for one in seeds],
+            }
             gains["n"] = {source: sum(one["n"][source] for one in found) for source in NAMES}
-            rows.append({"model": model, "judge": judge, **{name: of.tolist() for name, of in row.items()}, **gains})
+            rows.append(
+                {
+                    "model": model,
+                    "judge": judge,
+                    **{name: of.tolist() for name, of in row.items()},
+                    **gains,
+                }
+            )
             if judge == best:
-                panels |= {"untouched": untouched, f"{model}: turned to it": turned, f"{model}: written again": again}
+                panels |= {
+                    "untouched": untouched,
+                    f"{model}: turned to it": turned,
+                    f"{model}: written again": again,
+                }
     figures.heat(panels, NAMES, bench.out / "transfer.png")
-    return {"real": real, "judge": best, "quadrants": NAMES, "rows": rows}, _text(bench, real, best, rows)
+    return {"real": real, "judge": best, "quadrants": NAMES, "rows": rows}, _text(
+        bench, real, best, rows
+    )
 
 
-def _confusions(found: Sequence[Mapping[str, Any]], judge: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Share of songs of each source (rows) heard as each target (columns), over all seeds: turned to it, only written again,
-    untouched; NaN where no song is of the source."""
+def _confusions(
+    found: Sequence[Mapping[str, Any]], judge: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Share of songs of each source (rows) heard as each target (columns), over all seeds:
+    turned to it, only written again, untouched; NaN where no song is of the source."""
     hits, n = np.zeros((3, len(NAMES), len(NAMES))), np.zeros(len(NAMES))
     for one in found:
         for row, source in enumerate(NAMES):
             if count := one["n"][source]:
                 turned, untouched = one["turned"][judge][source], one["untouched"][judge][source]
-                shares = [[turned[name][name], turned[source][name], untouched[name]] for name in NAMES]
+                shares = [
+                    [turned[name][name], turned[source][name], untouched[name]] for name in NAMES
+                ]
                 hits[:, row] += count * np.array(shares).T
                 n[row] += count
     turned, again, untouched = hits / np.where(n > 0, n, np.nan)[:, None]
@@ -56,11 +78,14 @@ def _confusions(found: Sequence[Mapping[str, Any]], judge: str) -> tuple[np.ndar
 
 
 def _gain(turned: np.ndarray, again: np.ndarray) -> float:
-    """How much oftener a target is heard once songs are turned to it than when they are only written again; of twelve ways."""
+    """How much oftener a target is heard once songs are turned to it than when they are only
+    written again; of twelve ways."""
     return float(np.nanmean((turned - again)[~np.eye(len(NAMES), dtype=bool)]))
 
 
-def _text(bench: Bench, real: Mapping[str, Any], best: str, rows: Sequence[Mapping[str, Any]]) -> str:
+def _text(
+    bench: Bench, real: Mapping[str, Any], best: str, rows: Sequence[Mapping[str, Any]]
+) -> str:
     texts = [
         f"# Table 4: songs turned by eq. (21), strength {bench.plan.strength:g}",
         "Test songs turned from their own emotion (rows; songs of all seeds) to each (columns): how often the judge "
@@ -75,14 +100,14 @@ def _text(bench: Bench, real: Mapping[str, Any], best: str, rows: Sequence[Mappi
             for at, source in enumerate(NAMES)
         ]
         seeds = ", ".join(f"{gain:+.3f}" for gain in row["gain_by_seed"])
-        says = (
-            f"Turning makes a target heard {row['gain']:+.3f} oftener than writing again (mean of the ways; by seed {seeds})."
-        )
+        says = f"Turning makes a target heard {row['gain']:+.3f} oftener than writing again (mean of the ways; by seed {seeds})."
         texts += [f"## {row['model']}, heard by {row['judge']}", grid(["", *NAMES], lines), says]
     return document(texts)
 
 
 def _cell(row: Mapping[str, Any], at: int, to: int) -> str:
     printed = TABLE_4[NAMES[at]].get(NAMES[to])
-    turned, again, untouched = (number(row[name][at][to]) for name in ("turned", "written_again", "untouched"))
+    turned, again, untouched = (
+        number(row[name][at][to]) for name in ("turned", "written_again", "untouched")
+    )
     return f"{turned} ({again}, {untouched})" + (f"; {printed:.2f} %" if printed else "")
