@@ -13,12 +13,12 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
 from pipelines.features.key.estimate import KeyConfig, follow, pitch_class_weights
-from pipelines.features.rhythm import POSITIONS
 from pipelines.report.aggregates import read_song
 from pipelines.report.figures import GREY, INK, MUTED, TRACK_COLOURS, Plot, draw
 from schemas.grid import quantise
 from schemas.keys import KEY_NAMES, N_KEYS
 from schemas.labels import QUADRANT_CLASSES
+from schemas.rhythm import POSITIONS
 from schemas.row import from_row
 from schemas.settings import SettingsError, build
 from schemas.song import DRUMS, TRACKS, Song

@@ -9,7 +9,7 @@ from schemas.song import Song, covered_ticks, make_notes, make_tempi, regular_ba
 def remade(song: Song, **changes: object) -> Song:
     fields = {
         name: getattr(song, name)
-        for name in ("source", "key", "notes", "bars", "tempi", "meter_source")
+        for name in ("source", "source_key", "notes", "bars", "tempi", "meter_source")
     }
     return Song(**{**fields, **changes})
 

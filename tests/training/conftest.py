@@ -16,10 +16,10 @@ import pytest
 from schemas import mock
 from schemas.grid import quantise
 from schemas.remi import encode, vocabulary_sha256
+from schemas.rhythm import count_rhythm
 from schemas.row import RELEASE, SCHEMA_VERSION, to_row, to_table
 from schemas.song import Song
 from training.config import RunConfig, from_tables
-from training.data.views import count_rhythm
 
 # Without the extras [training] and [evaluate] there is nothing to test here.
 NEEDED = (
@@ -47,7 +47,7 @@ def release_row(
     grid = quantise(song)
     rhythm = {
         f"rhythm_{name}": np.minimum(count, 255).astype(np.uint8).ravel()
-        for name, count in count_rhythm(grid).items()
+        for name, count in vars(count_rhythm(grid)).items()
     }
     remi = encode(song, grid)
     bars = len(song.bars)

@@ -10,7 +10,9 @@ import numpy as np
 from schemas.grid import Grid, quantise
 from schemas.keys import NO_KEY
 from schemas.remi import HIGHEST_PITCH, LOWEST_PITCH, N_BEATS, PAD, RemiConfig, decode, encode
+from schemas.rhythm import count_rhythm
 from schemas.row import from_row
+from schemas.runs import rank_in_group, run_begins
 from schemas.song import BASS, DRUMS, TRACKS, Song, covered_ticks, regular_bars, sort_keys
 from training.config import ViewConfig
 
@@ -62,7 +64,9 @@ def view_song(
         song, np.isin(song.notes["track"], [TRACKS.index(name) for name in config.tracks])
     )
     grid, limit, cut = quantise(heard), config.tokens_per_bar, 0
-    rhythm = np.minimum(count_rhythm(grid)[config.rhythm], config.max_count).astype(np.uint8)
+    rhythm = np.minimum(getattr(count_rhythm(grid), config.rhythm), config.max_count).astype(
+        np.uint8
+    )
     encoded = encode(heard, grid, remi)
     lengths = np.diff(encoded.bar_offset).astype(np.int64)
     over = lengths > limit
@@ -101,42 +105,13 @@ def thin(notes: np.ndarray, grid: Grid, lengths: np.ndarray, limit: int) -> np.n
     slot, bar, chosen = (grid.bar * N_BEATS + grid.position)[at], grid.bar[at], notes[at]
     track = chosen["track"].astype(np.int64)
     height = chosen["pitch"].astype(int) * np.where(np.isin(track, (BASS, DRUMS)), 1, -1)
-    inner = _rank(slot * len(TRACKS) + track, height)
-    outer = _rank(slot, inner * len(TRACKS) + TRACK_STAYS[track])
+    inner = rank_in_group(slot * len(TRACKS) + track, height)
+    outer = rank_in_group(slot, inner * len(TRACKS) + TRACK_STAYS[track])
     # First to go: the highest rank in its position, then the softest.
-    goes = _rank(bar, -outer * 128 + chosen["velocity"].astype(int)) < excess[bar]
+    goes = rank_in_group(bar, -outer * 128 + chosen["velocity"].astype(int)) < excess[bar]
     stays = np.ones(len(notes), bool)
     stays[at[goes]] = False
     return stays
-
-
-def _rank(group: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Place of each value among those of its group, from 0, equal values in the order they came."""
-    order = np.lexsort((value, group))
-    ordered = group[order]
-    index = np.arange(len(group))
-    first = np.append(True, ordered[1:] != ordered[:-1])[: len(group)]
-    rank = np.empty(len(group), np.int64)
-    rank[order] = index - np.maximum.accumulate(np.where(first, index, 0))
-    return rank
-
-
-def count_rhythm(grid: Grid) -> dict[str, np.ndarray]:
-    """Notes that start in (`onsets`) and sound in (`sounding`) each of a bar's first 16
-    sixteenths; int64 (n_bars, 16)."""
-    first = np.append(0, np.cumsum(grid.bar_positions))
-    start = first[grid.bar] + grid.position
-    total = int(first[-1])
-    onsets = np.bincount(start, minlength=total)
-    ends = np.bincount(np.minimum(start + grid.sixteenths, total), minlength=total + 1)[:-1]
-    ended = np.cumsum(ends)
-    position = np.arange(N_BEATS)
-    inside = position < grid.bar_positions[:, None]
-    where = np.where(inside, first[:-1, None] + position, 0)
-    return {
-        "onsets": onsets[where] * inside,
-        "sounding": (np.cumsum(onsets) - ended)[where] * inside,
-    }
 
 
 def separate(notes: np.ndarray) -> np.ndarray:
@@ -148,7 +123,7 @@ def separate(notes: np.ndarray) -> np.ndarray:
         | (line["pitch"].astype(np.int64) << 32)
         | line["start"]
     )
-    first = np.append(True, np.diff(place) > 0)[: len(line)]
+    first = run_begins(place)
     line, place = line[first].copy(), place[first]
     # The next note of another pitch stands at least 2**32 minus the longest song away.
     line["duration"][:-1] = np.minimum(line["duration"][:-1], np.diff(place))

@@ -8,8 +8,8 @@ import numpy as np
 from schemas.grid import quantise
 from schemas.keys import N_KEYS, NO_KEY
 from schemas.remi import BEAT, DURATION, N_BEATS, PITCH, TEMPO_TOKEN, VELOCITY
+from schemas.rhythm import count_rhythm
 from schemas.song import DRUMS, Song
-from training.data.views import count_rhythm
 
 PAIRS_AT_ONCE = 1 << 22
 TOKEN_TYPES = ("bar", "beat", "tempo", "pitch", "velocity", "duration")
@@ -125,7 +125,7 @@ def song_facts(song: Song, bars: int | None = None) -> dict[str, float]:
 
 def rhythm_vector(song: Song, bars: int) -> np.ndarray:
     """Onsets of each sixteenth of the first `bars` bars, flat."""
-    counts = count_rhythm(quantise(song))["onsets"][:bars]
+    counts = count_rhythm(quantise(song)).onsets[:bars]
     return np.pad(counts, ((0, bars - len(counts)), (0, 0))).ravel().astype(float)
 
 

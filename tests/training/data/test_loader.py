@@ -19,7 +19,7 @@ from training.data.release import open_release, open_split, prepare
 from training.data.views import view_row
 from training.errors import RunFailed
 
-from .conftest import mock_rows, write_release
+from ..conftest import mock_rows, write_release
 
 DATA = DataConfig(bars=3, tokens_per_bar=48)
 
@@ -93,8 +93,8 @@ def test_state_goes_on_at_the_very_batch(split):
 KILLED = """
 import hashlib, sys
 from training.config import DataConfig
-from training.data import Loader
-from training.release import open_release, open_split, prepare
+from training.data.loader import Loader
+from training.data.release import open_release, open_split, prepare
 data = DataConfig(bars=3, tokens_per_bar=48)
 loader = Loader(open_split(prepare(open_release(sys.argv[1]), data, sys.argv[2]), "train"), data, 4, seed=9)
 loader.load_state_dict({"step": int(sys.argv[3]), "seed": 9})
@@ -105,7 +105,7 @@ for batch in loader:
 
 def test_a_killed_loader_goes_on_exactly(release, tmp_path):
     def lines(start, count):
-        root = str(Path(__file__).resolve().parents[2])
+        root = str(Path(__file__).resolve().parents[3])
         process = subprocess.Popen(
             [sys.executable, "-c", KILLED, release, str(tmp_path), str(start)],
             stdout=subprocess.PIPE,

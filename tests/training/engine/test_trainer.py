@@ -179,7 +179,7 @@ def test_sigterm_stops_cleanly_and_the_log_goes_on(tables, release, tmp_path):
     tables["train"] |= {"steps": 100_000, "validate_every": 1000, "save_every": 1000}
     command = command_line(tables, release, tmp_path, tmp_path / "cache")
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).resolve().parents[2]
+        command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).resolve().parents[3]
     )
     assert process.stdout is not None
     read = [process.stdout.readline() for _ in range(4)]
@@ -297,7 +297,7 @@ def test_two_ranks_train_together(tables, release, tmp_path, cache, vanilla):
         command,
         capture_output=True,
         text=True,
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=Path(__file__).resolve().parents[3],
         timeout=120,
         check=False,
     )

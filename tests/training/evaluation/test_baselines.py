@@ -21,7 +21,7 @@ from training.evaluation.baselines import (
 from training.evaluation.metrics import keys_of
 from training.parts.sampling import SamplingConfig
 
-from .conftest import mock_rows, write_release
+from ..conftest import mock_rows, write_release
 
 DATA = DataConfig(bars=3, tokens_per_bar=256)
 TUNE = (

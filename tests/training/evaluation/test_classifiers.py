@@ -29,7 +29,7 @@ from training.evaluation.classifiers import Windows as RealWindows
 from training.evaluation.handcrafted import Boosting, Rules, feature_table, hand_features
 from training.evaluation.markdown import judges_table
 
-from .conftest import mock_rows, write_release
+from ..conftest import mock_rows, write_release
 
 WINDOWS = ["--set", "windows=2", "--set", "pieces=1", "--set", "resamples=20"]
 

@@ -26,7 +26,7 @@ from training.evaluation.handcrafted import feature_table
 from training.evaluation.outputs import run_model
 from training.evaluation.realism import TrainingBars, distance_to_real, wasserstein
 
-from .conftest import mock_rows, release_row, write_release
+from ..conftest import mock_rows, release_row, write_release
 
 # Wide enough that no bar is thinned.
 DATA = DataConfig(bars=3, tokens_per_bar=256)

@@ -21,7 +21,7 @@ from training.experiments.report.tables import ROWS, rows_of
 from training.experiments.report.transfer import NAMES
 from training.experiments.run import EXPERIMENTS
 
-from .conftest import mock_rows, write_release
+from ..conftest import mock_rows, write_release
 
 TRAIN = "steps = 2\nbatch = 4\nlog_every = 1\nvalidate_every = 2\nvalidation_batches = 1\nthreads = 1\ntensorboard = false\n"
 DATA = "bars = 3\ntokens_per_bar = 48\n"
@@ -73,7 +73,7 @@ def command(shared, name, out, *words):
     return ["evaluate", "--experiment", name, "--plan", str(shared / "plan.toml"), *place, *words]
 
 
-PLANS = sorted((Path(__file__).resolve().parents[2] / "manifests" / "experiments").glob("*.toml"))
+PLANS = sorted((Path(__file__).resolve().parents[3] / "manifests" / "experiments").glob("*.toml"))
 
 
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)

@@ -20,7 +20,7 @@ from training.experiments import measure as measuring
 from training.experiments.plan import Cell, Plan, Recipe
 from training.experiments.store import Bench, Order
 
-from .conftest import mock_rows, write_release
+from ..conftest import mock_rows, write_release
 
 DATA = DataConfig(bars=3, tokens_per_bar=48)
 CELL = Cell("fake", 7, "fake-seed7", SimpleNamespace())
@@ -76,7 +76,7 @@ class Writer:
     def generate(self, classes, n, bars, choice):
         self.asked.append((dict(classes), n, bars, choice.seed, choice.temperature))
         key = "".join(f"{axis[0].upper()}{classes[axis]}" for axis in AXES)
-        return [replace(song, key=key) for song in mock.songs(n, n_bars=bars)]
+        return [replace(song, source_key=key) for song in mock.songs(n, n_bars=bars)]
 
 
 def test_pieces_are_asked_for_and_heard_class_by_class_with_the_cells_seed(folder):
