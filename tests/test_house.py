@@ -35,6 +35,7 @@ FLOORS = {
         ("schemas",),
         ("training.errors",),
         ("training.registry",),
+        ("training.recipes",),
         ("training.config",),
         ("training.data",),
         ("training.parts",),

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from schemas.settings import SettingsError, build, override, read_toml
+from schemas.settings import SettingsError, build, override
 from schemas.song import TRACKS
+from training.recipes import read_recipe
 from training.registry import MODELS
 
 AXES = ("arousal", "valence")
@@ -124,7 +125,7 @@ class RunConfig:
 def load(path: str, assignments: Sequence[str] = ()) -> RunConfig:
     """The settings of a run file with `--set` laid over; raises SettingsError, in one sentence
     with its mend."""
-    return from_tables(override(read_toml(path), assignments))
+    return from_tables(override(read_recipe(path), assignments))
 
 
 def from_tables(tables: dict[str, Any]) -> RunConfig:

@@ -10,6 +10,7 @@ from schemas.settings import SettingsError, build, override, public, read_toml, 
 from training.config import RunConfig, from_tables
 from training.evaluation.baselines import Retrieval, RuleEditing
 from training.evaluation.classifiers import JudgesConfig
+from training.recipes import read_recipe
 
 PLAIN: dict[str, Any] = {"retrieval": Retrieval, "rule_editing": RuleEditing}
 # Exchanged songs are held against another pair's.
@@ -100,7 +101,7 @@ def _recipe(folder: Path, recipe: Any, where: str) -> Recipe:
 def judge_config(plan: Plan) -> RunConfig:
     """The judge's settings."""
     return from_tables(
-        {**override(read_toml(plan.judge.file), plan.judge.overrides), "name": "judge"}
+        {**override(read_recipe(plan.judge.file), plan.judge.overrides), "name": "judge"}
     )
 
 
@@ -117,7 +118,7 @@ def cells(plan: Plan, model: str, changes: Mapping[str, Any] | None = None) -> l
         return [Cell(model, seed, f"{model}-seed{seed}", None) for seed in plan.seeds]
     recipe = plan.recipes[model]
     overrides = [*plan.overrides, *recipe.overrides, f"data.supervision={plan.supervision}"]
-    tables = override(read_toml(recipe.file), overrides)
+    tables = override(read_recipe(recipe.file), overrides)
     usual = public(from_tables(tables))
     told = {key: value for key, value in (changes or {}).items() if _at(usual, key, model) != value}
     words = [f"{key.rpartition('.')[2]}={value}" for key, value in told.items()]
