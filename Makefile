@@ -2,11 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DATA ?= ../shared/data
+PIP_INSTALL := $(BIN)/pip install --constraint constraints.txt --editable
 
 .PHONY: help dataset test lint format bench real clean
 help:
 	@echo "make dataset            build the embedded sample into out/sample"
-	@echo "make test               run the tests"
+	@echo "make test               run the tests, one process a core"
 	@echo "make lint               ruff, format check, mypy"
 	@echo "make bench DATA=FOLDER  speed on real LPD-5, with ratios to the plain way"
 	@echo "make real DATA=FOLDER   build LPD-5 and Nottingham (lpd_5/lpd_5_full and nottingham in FOLDER) into out/real"
@@ -16,12 +17,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
 
-.venv/pipelines: $(BIN)/python pyproject.toml
-	$(BIN)/pip install --quiet --editable ".[pipelines]"
+.venv/pipelines: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP_INSTALL) ".[pipelines]"
 	@touch $@
 
 .venv/dev: .venv/pipelines
-	$(BIN)/pip install --quiet --editable ".[pipelines,training,evaluate,dev]"
+	$(PIP_INSTALL) ".[pipelines,training,evaluate,dev]"
 	@touch $@
 
 dataset: .venv/pipelines
@@ -32,8 +33,9 @@ dataset: .venv/pipelines
 	@echo "  $(BIN)/moodroll-data describe out/sample"
 	@echo "  $(BIN)/moodroll-data split manifests/splits/half.toml --corpus out/sample --out out/half"
 
+# One thread a process: the processes are as many as there are cores.
 test: .venv/dev
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --dist=loadgroup
 
 lint: .venv/dev
 	$(BIN)/ruff check

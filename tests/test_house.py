@@ -1,8 +1,10 @@
 """The rules of the house, held by a test: who may import whom, and what no file may do."""
 
 import ast
+import tomllib
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -178,3 +180,16 @@ def test_what_is_imported_is_this_checkout() -> None:
         assert set(packages_distributions()[package]) == {"moodroll"}
         module = __import__(package)
         assert Path(module.__file__ or "").resolve().parent == ROOT / package
+
+
+def test_the_tested_versions_lie_within_the_ranges() -> None:
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"].values()
+    ranges = [Requirement(text) for text in [*project["dependencies"], *chain(*extras)]]
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    tested = {name.lower().replace("_", "-"): version for name, version in pins.items()}
+    for wanted in ranges:
+        assert wanted.specifier.contains(tested[wanted.name.lower().replace("_", "-")]), wanted
