@@ -14,12 +14,13 @@ import pyarrow.compute as pc
 
 from pipelines.dedupe.candidates import run_begins
 from pipelines.dedupe.clusters import PAIRS, components, survivors
+from pipelines.filters import FilterConfig
 from pipelines.labels.config import TRAIN_MEDIAN, AffectConfig
 from pipelines.labels.groups import linked
 from pipelines.labels.propagate import propagate
 from pipelines.labels.splits import Shares, judge, label_rank, split_of
 from pipelines.labels.thresholds import Thresholds, apply_rule, fit_thresholds
-from schemas.contracts import Filter, FilterConfig
+from schemas.contracts import Filter
 from schemas.reject import Reason
 from schemas.row import CATALOG, SONGS, STATISTICS, to_table
 
@@ -50,7 +51,7 @@ def judge_songs(statistics: pa.Table, shard: int, rules: Rules) -> pa.Table:
     rows = []
     for stats in statistics.to_pylist():
         verdicts = [
-            (rule.reason, rule.check(stats, rules.thresholds[stats["source"]]))
+            (rule.name, rule.check(stats, rules.thresholds[stats["source"]]))
             for rule in rules.filters
         ]
         failed = {reason: says for reason, says in verdicts if says}

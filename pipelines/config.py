@@ -7,11 +7,15 @@ from typing import Any
 from pipelines.dedupe.candidates import DedupeConfig
 from pipelines.dedupe.shingles import ShingleConfig
 from pipelines.features.key.estimate import KeyConfig
+from pipelines.filters import FilterConfig
 from pipelines.labels.config import AffectConfig
 from pipelines.labels.splits import Shares
-from schemas.contracts import FilterConfig, Limits, Source
+from schemas.contracts import Limits, Source
 from schemas.remi import RemiConfig
 from schemas.settings import SettingsError, build, override, public, read_toml, refuse_unknown
+
+# Settings of a build that decide whether it fails, and nothing of what it writes.
+NOT_IN_SONGS = {"max_reject_share"}
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,10 @@ class BuildConfig(CurateConfig):
             raise ValueError(f"shards must be 1-99999, not {self.shards}")
 
     def ingest_spec(self) -> dict[str, Any]:
-        """What of these settings decides the bytes of the songs; no path is among them."""
-        names = ("shards", "sources", "limits", "remi", "key", "shingles")
+        """What of these settings decides the bytes of the songs: all but those of curate and
+        NOT_IN_SONGS. No path is among them."""
+        later = {field.name for field in fields(CurateConfig)} | NOT_IN_SONGS
+        names = [field.name for field in fields(self) if field.name not in later]
         return {name: public(getattr(self, name)) for name in names}
 
 

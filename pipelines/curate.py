@@ -1,7 +1,6 @@
 """curate: every verdict on every song, from small tables alone, into the catalog. Minutes, and
 no song is read again."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -13,11 +12,10 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.beam.catalog import read_columns, read_facts, together, write_catalog, write_table
-from pipelines.beam.labels import MSD_GAVE, NAMED, Labelling, LabelSongs, by_bucket, metadata_path
+from pipelines.beam.catalog import read_facts, together, write_catalog
+from pipelines.beam.labels import MSD_GAVE, NAMED, Labelling, LabelSongs, by_bucket
 from pipelines.beam.pairs import NearPairs, corpus_of
 from pipelines.beam.runner import pipeline
-from pipelines.beam.shards import shard_path
 from pipelines.catalog import (
     FACTS,
     Rules,
@@ -29,15 +27,14 @@ from pipelines.catalog import (
 )
 from pipelines.config import CurateConfig
 from pipelines.dedupe.clusters import PAIRS
-from pipelines.ingest import LOCK as INGEST_LOCK
-from pipelines.ingest import read_lock
+from pipelines.filters import FILTERS
 from pipelines.io import files
+from pipelines.io.tables import read_columns, write_table
 from pipelines.labels.groups import KEYS
-from pipelines.labels.side_files import CURATE_LOCK as LOCK
 from pipelines.labels.side_files import read_metadata
 from pipelines.labels.splits import SPLITS
 from pipelines.labels.trust import trust_without_name
-from pipelines.registry import FILTERS
+from pipelines.layout import CURATE_LOCK, INGEST_LOCK, metadata_path, read_lock, shard_path
 from schemas.labels import QUADRANT_CLASSES
 from schemas.manifest import Pin, to_json
 from schemas.reject import BuildFailed, Reason
@@ -112,7 +109,7 @@ def refuse_taken(out: str, corpus: str) -> None:
             f"{out} holds an ingest, and a split of {corpus} would replace its release: choose another --out"
         )
     if (
-        not files.exists(files.join(out, LOCK))
+        not files.exists(files.join(out, CURATE_LOCK))
         and files.exists(out)
         and files.BeamFiles().walk(out)
     ):
@@ -125,7 +122,7 @@ def claim(out: str) -> None:
     try:
         for folder in ("catalog", "rejects", "metadata"):
             files.make_folder(files.join(out, folder))
-        files.write_text(files.join(out, LOCK), to_json({}))
+        files.write_text(files.join(out, CURATE_LOCK), to_json({}))
     except OSError as error:
         raise SettingsError(
             f"cannot write to {out} ({error.strerror or error}): choose another --out"
@@ -182,14 +179,14 @@ def close(
         )
     lock = {
         "config": config.curate_spec(),
-        "waterfall": waterfall(catalog, [*(rule.reason for rule in FILTERS), Reason.DUPLICATE]),
+        "waterfall": waterfall(catalog, [*(rule.name for rule in FILTERS), Reason.DUPLICATE]),
         "clusters": cluster_sizes(catalog),
         "splits": {split: kept["split"].to_pylist().count(split) for split in SPLITS},
         "thresholds": asdict(thresholds) if thresholds else None,
         "labels": labels,
         "metadata": {"pins": [asdict(pin) for pin in pins], "refused": refused},
     }
-    files.write_text(files.join(out, LOCK), to_json(lock))
+    files.write_text(files.join(out, CURATE_LOCK), to_json(lock))
     return lock
 
 
@@ -289,14 +286,3 @@ def refused_counts(metadata: str, out: str) -> dict[str, int]:
         why.partition(":")[0] for path in paths for why in read_columns(path)["why"].to_pylist()
     )
     return dict(sorted(whys.items()))
-
-
-def read_curated(out: str) -> dict[str, Any]:
-    """The lock of a finished curate; raises SettingsError where there is none."""
-    path = files.join(out, LOCK)
-    if not files.exists(path):
-        raise SettingsError(f"no catalog at {out}: run moodroll-data curate first")
-    curated: dict[str, Any] = json.loads(files.read_bytes(path))
-    if not curated:
-        raise SettingsError(f"the catalog at {out} is not finished: run the same command again")
-    return curated

@@ -1,6 +1,5 @@
 """describe: what a release holds, from its manifest alone, for a terminal."""
 
-import json
 import shutil
 import sys
 import textwrap
@@ -8,9 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from pipelines.io import files
-from pipelines.publish import MANIFEST
-from schemas.settings import SettingsError
+from pipelines.layout import DESCRIBED, find_release, read_manifest
 
 # Columns of text that goes elsewhere than to a terminal, the narrowest and widest terminal that is
 # followed, and from where on tables stand side by side.
@@ -19,47 +16,12 @@ GAP = "  "
 BETWEEN_TABLES = " " * 6
 # A column of text is never made narrower.
 NARROWEST_COLUMN = 12
-FACTS = (
-    "name", "dated", "schema_version", "splits", "ingest", "waterfall", "clusters", "thresholds", "labels", "metadata",
-    "versions",
-)  # fmt: skip
-
-
-def find_release(folder: str) -> str:
-    """A release's folder, given it or the build's folder around it; raises SettingsError where
-    there is neither."""
-    for candidate in (folder, files.join(folder, "release")):
-        if files.exists(files.join(candidate, MANIFEST)):
-            return candidate
-    raise SettingsError(
-        f"no release at {folder}: it has no {MANIFEST}; run moodroll-data build first"
-    )
-
-
-def read_manifest(release: str) -> dict[str, Any]:
-    """The manifest of a release; raises SettingsError where it is not one."""
-    try:
-        manifest = json.loads(files.read_bytes(files.join(release, MANIFEST)))
-    except ValueError as error:
-        raise SettingsError(
-            f"{release}/{MANIFEST} is not JSON ({error}): publish the release again"
-        ) from error
-    missing = (
-        [name for name in (*FACTS, "config", "shards") if name not in manifest]
-        if isinstance(manifest, dict)
-        else FACTS
-    )
-    if missing:
-        raise SettingsError(
-            f"{release}/{MANIFEST} lacks {', '.join(missing)}: publish the release again"
-        )
-    return manifest
 
 
 def describe(folder: str) -> dict[str, Any]:
     """The manifest's facts that a person asks for first."""
     manifest = read_manifest(find_release(folder))
-    facts = {name: manifest[name] for name in FACTS}
+    facts = {name: manifest[name] for name in DESCRIBED}
     return {
         **facts,
         "shards": len(manifest["shards"]),

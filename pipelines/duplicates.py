@@ -8,12 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.beam.catalog import read_columns
-from pipelines.beam.shards import shard_path
-from pipelines.curate import read_curated
 from pipelines.dedupe.candidates import DedupeConfig, Pairs
 from pipelines.dedupe.clusters import judge, shared_shingles
-from pipelines.ingest import read_lock
+from pipelines.io.tables import read_columns
+from pipelines.layout import read_curated, read_lock, shard_path
 from schemas.settings import SettingsError, build
 
 COLUMNS = ["song_id", "kept", "cluster_id", "group_id", "split", "detail"]

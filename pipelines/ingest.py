@@ -2,47 +2,58 @@
 
 import hashlib
 import json
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.beam.catalog import read_columns
 from pipelines.beam.progress import Progress
 from pipelines.beam.reading import Reading
 from pipelines.beam.runner import pipeline
-from pipelines.beam.shards import SPEC_KEY, Task, WriteSongs, plan_path, read_plan, shard_path
+from pipelines.beam.shards import SPEC_KEY, Task, WriteSongs
 from pipelines.config import BuildConfig
 from pipelines.io import files
+from pipelines.io.tables import read_columns
+from pipelines.layout import INGEST_LOCK, lock_at, plan_path, read_plan, shard_path
 from pipelines.registry import FEATURES, SOURCES
+from schemas.code import code_sha256, installed_version
 from schemas.contracts import Item
-from schemas.manifest import Lock, Pin, canonical_sha256, lock_from_json, to_json
+from schemas.manifest import Lock, Pin, canonical_sha256, to_json
 from schemas.reject import BuildFailed
 from schemas.remi import vocabulary_sha256
 from schemas.row import SCHEMA_VERSION
 from schemas.settings import SettingsError
 
-LOCK = "ingest.lock.json"
+# The code that decides the bytes of songs, by the name under which it is said to have changed.
+CODE = {
+    "schemas": ("schemas/*.py",),
+    "formats": ("pipelines/formats/*.py",),
+    "sources": ("pipelines/sources/**/*.py",),
+    "features": ("pipelines/features/**/*.py", "pipelines/registry.py"),
+    "dedupe": ("pipelines/dedupe/*.py",),
+    "writing": ("pipelines/io/tables.py", "pipelines/beam/reading.py", "pipelines/beam/shards.py"),
+}
+# Parts of the spec that say which program wrote the shards: where they differ, songs are read
+# again in place. Where any other part does, the folder holds another build.
+PROGRAM = ("code", "moodroll", "schema_version", "vocabulary_sha256")
 
 
 def ingest(config: BuildConfig, out: str, beam_args: Sequence[str]) -> Lock:
     """Read every song of the build's sources; shards that stand already are left as they are."""
     items = list_items(config)
-    spec = {
-        **config.ingest_spec(),
-        **_versions(),
-        "items": {name: _listing(items[name]) for name in items},
-    }
-    claim(out, spec)
+    spec = ingest_spec(config, items)
+    changed = claim(out, spec)
     tasks = write_plan(out, config, spec, items)
     todo = [task for task in tasks if not _is_done(out, task)]
-    total = sum(map(len, items.values()))
+    if changed:
+        _say_why(changed, len(todo), len(tasks))
     if todo:
+        total = sum(map(len, items.values()))
         left = sum(len(read_plan(out, task.index, task.n_shards)) for task in todo)
         with Progress(out, "ingest", total, skipped=total - left), pipeline(beam_args) as p:
             (
@@ -78,11 +89,15 @@ def list_items(config: BuildConfig) -> dict[str, list[Item]]:
     return found
 
 
-def _versions() -> dict[str, Any]:
+def ingest_spec(config: BuildConfig, items: Mapping[str, Sequence[Item]]) -> dict[str, Any]:
+    """All that decides the bytes of the songs: settings, what there is to read, and the program."""
     return {
+        **config.ingest_spec(),
         "schema_version": SCHEMA_VERSION,
         "vocabulary_sha256": vocabulary_sha256(),
-        "moodroll": version("moodroll"),
+        "moodroll": installed_version(),
+        "code": {name: code_sha256(*patterns) for name, patterns in CODE.items()},
+        "items": {name: _listing(listed) for name, listed in items.items()},
     }
 
 
@@ -90,18 +105,28 @@ def _listing(items: Sequence[Item]) -> dict[str, Any]:
     return {"songs": len(items), "sha256": canonical_sha256([asdict(item) for item in items])}
 
 
-def claim(out: str, spec: Mapping[str, Any]) -> None:
-    """Make `out` this ingest's folder; raises SettingsError, with nothing written, where it is
-    something else's."""
-    lock_path = files.join(out, LOCK)
-    if files.exists(lock_path):
-        held = _lock_at(lock_path).spec
-        differs = sorted(key for key in {*held, *spec} if held.get(key) != spec.get(key))
-        if differs:
-            raise SettingsError(
-                f"{out} holds another build, it differs in {', '.join(differs)}: choose another --out"
-            )
-        return
+def claim(out: str, spec: Mapping[str, Any]) -> list[str]:
+    """Make `out` this ingest's folder; gives what of the program has changed since it was begun.
+
+    Raises SettingsError, with nothing written, where the folder is something else's.
+    """
+    lock_path = files.join(out, INGEST_LOCK)
+    if not files.exists(lock_path):
+        _begin(out, lock_path, spec)
+        return []
+    held = lock_at(lock_path).spec
+    differs = sorted(key for key in {*held, *spec} if held.get(key) != spec.get(key))
+    foreign = [key for key in differs if key not in PROGRAM]
+    if foreign:
+        raise SettingsError(
+            f"{out} holds another build, it differs in {', '.join(foreign)}: choose another --out"
+        )
+    if differs:
+        files.write_text(lock_path, to_json(Lock(dict(spec))))
+    return [_change(key, held.get(key), spec.get(key)) for key in differs]
+
+
+def _begin(out: str, lock_path: str, spec: Mapping[str, Any]) -> None:
     if files.exists(out) and files.BeamFiles().walk(out):
         raise SettingsError(f"{out} is not empty and holds no build: choose another --out")
     try:
@@ -113,38 +138,54 @@ def claim(out: str, spec: Mapping[str, Any]) -> None:
         ) from error
 
 
-def _lock_at(path: str) -> Lock:
-    try:
-        return lock_from_json(files.read_bytes(path).decode())
-    except ValueError as error:
-        raise SettingsError(
-            f"{path} is spoilt ({error}): ingest again, into another --out"
-        ) from error
+def _change(key: str, held: Any, wanted: Any) -> str:
+    """A part of the spec that has changed, in words: which rooms of the code, or the versions."""
+    if key == "code":
+        before = held or {}
+        return (
+            f"the code of {', '.join(name for name in wanted if before.get(name) != wanted[name])}"
+        )
+    if key == "vocabulary_sha256":
+        return "the vocabulary"
+    return f"{key} ({held} before, {wanted} now)"
+
+
+def _say_why(changed: Sequence[str], n_todo: int, n_shards: int) -> None:
+    print(
+        f"ingest: {n_todo} of {n_shards} shards are read again, since {' and '.join(changed)} "
+        "changed after they were written",
+        file=sys.stderr,
+    )
 
 
 def write_plan(
     out: str, config: BuildConfig, spec: Mapping[str, Any], items: Mapping[str, list[Item]]
 ) -> list[Task]:
-    """List each shard's keys in a file of its own, so that workers need nothing of the
+    """List each shard's songs in a file of its own, so that workers need nothing of the
     launcher's memory."""
     for folder in ("plan", "progress", "songs", "signatures", "rejects"):
         files.make_folder(files.join(out, folder))
     for folder in ("songs", "signatures", "rejects"):
         files.remove_where(files.join(out, folder), lambda path: files.PART in path)
-    planned: list[list[Item]] = [[] for _ in range(config.shards)]
-    for item in sorted(
-        (item for listed in items.values() for item in listed), key=lambda item: item.song_id
-    ):
-        planned[shard_of(item.song_id, config.shards)].append(item)
     common = {key: value for key, value in spec.items() if key != "items"}
     tasks = []
-    for index, chosen in enumerate(planned):
-        plain = [asdict(item) for item in chosen]
+    for index, planned in enumerate(by_shard(items, config.shards)):
+        plain = [asdict(item) for item in planned]
         path = plan_path(out, index, config.shards)
-        if not files.exists(path):
-            files.write_text(path, json.dumps(plain))
+        text = json.dumps(plain)
+        if not files.exists(path) or files.read_bytes(path) != text.encode():
+            files.write_text(path, text)
         tasks.append(Task(index, config.shards, canonical_sha256([common, plain])))
     return tasks
+
+
+def by_shard(items: Mapping[str, list[Item]], n_shards: int) -> list[list[Item]]:
+    """The songs of each shard, by song_id."""
+    planned: list[list[Item]] = [[] for _ in range(n_shards)]
+    listed = [item for of_source in items.values() for item in of_source]
+    for item in sorted(listed, key=lambda item: item.song_id):
+        planned[shard_of(item.song_id, n_shards)].append(item)
+    return planned
 
 
 def shard_of(song_id: str, n_shards: int) -> int:
@@ -154,18 +195,15 @@ def shard_of(song_id: str, n_shards: int) -> int:
 
 def reading(config: BuildConfig) -> Reading:
     """What workers are handed: functions and settings, both found by name on any machine."""
-    return Reading(
-        {
-            name: (SOURCES[name].parse, settings.root, settings)
-            for name, settings in config.sources.items()
-        },
-        tuple(
-            (feature.compute, getattr(config, feature.name) if feature.name else None)
-            for feature in FEATURES
-        ),
-        config.remi,
-        config.limits,
-    )
+    sources = {
+        name: (SOURCES[name].parse, settings.root, settings)
+        for name, settings in config.sources.items()
+    }
+    features = [
+        (feature.compute, getattr(config, feature.name) if feature.name else None)
+        for feature in FEATURES
+    ]
+    return Reading(sources, tuple(features), config.remi, config.limits)
 
 
 def _is_done(out: str, task: Task) -> bool:
@@ -179,25 +217,19 @@ def _is_done(out: str, task: Task) -> bool:
 def close(out: str, config: BuildConfig, spec: Mapping[str, Any]) -> Lock:
     """Count what the shards hold, check that nothing is lost, and write the lock; raises
     BuildFailed for too many rejects."""
+    names = sorted(config.sources)
     kept, rejected = Counter[str](), Counter[str]()
-    reasons: dict[str, Counter[str]] = {name: Counter() for name in config.sources}
-    inputs: dict[str, list[tuple[str, str]]] = {name: [] for name in config.sources}
+    reasons: dict[str, Counter[str]] = {name: Counter() for name in names}
+    inputs: dict[str, list[tuple[str, str]]] = {name: [] for name in names}
     for index in range(config.shards):
-        songs = read_columns(
-            shard_path(out, "songs", index, config.shards), ["song_id", "source", "source_sha256"]
-        )
-        rejects = read_columns(
-            shard_path(out, "rejects", index, config.shards), ["song_id", "source", "reason"]
-        )
-        _check_shard(out, index, config.shards, songs, rejects)
-        kept.update(songs["source"].to_pylist())
-        rejected.update(rejects["source"].to_pylist())
+        songs, rejects = _shard(out, index, config.shards)
         for row in songs.to_pylist():
+            kept[row["source"]] += 1
             inputs[row["source"]].append((row["song_id"], row["source_sha256"]))
         for row in rejects.to_pylist():
+            rejected[row["source"]] += 1
             reasons[row["source"]][row["reason"]] += 1
             inputs[row["source"]].append((row["song_id"], row["reason"]))
-    names = sorted(config.sources)
     lock = Lock(
         dict(spec),
         complete=True,
@@ -206,23 +238,31 @@ def close(out: str, config: BuildConfig, spec: Mapping[str, Any]) -> Lock:
         rejected={name: rejected[name] for name in names},
         reasons={name: dict(sorted(reasons[name].items())) for name in names},
         pins=[
-            Pin(name, len(inputs[name]), canonical_sha256(sorted(inputs[name]))) for name in names
+            Pin(name, len(seen), canonical_sha256(sorted(seen))) for name, seen in inputs.items()
         ],
     )
-    files.write_text(files.join(out, LOCK), to_json(lock))
+    files.write_text(files.join(out, INGEST_LOCK), to_json(lock))
     files.remove_where(files.join(out, "progress"), lambda path: True)
     _refuse_bad_corpus(lock, config.max_reject_share)
     return lock
 
 
-def _check_shard(out: str, index: int, n_shards: int, songs: pa.Table, rejects: pa.Table) -> None:
-    """Every planned key is a song or a reject, once."""
+def _shard(out: str, index: int, n_shards: int) -> tuple[pa.Table, pa.Table]:
+    """The songs and rejects of one shard; raises where they are not those that were planned."""
+    songs = read_columns(
+        shard_path(out, "songs", index, n_shards), ["song_id", "source", "source_sha256"]
+    )
+    rejects = read_columns(
+        shard_path(out, "rejects", index, n_shards), ["song_id", "source", "reason"]
+    )
     came = sorted(songs["song_id"].to_pylist() + rejects["song_id"].to_pylist())
     planned = sorted(item.song_id for item in read_plan(out, index, n_shards))
     if came != planned:
         raise ValueError(
-            f"shard {index}: {len(planned)} songs were planned, {len(came)} came out, or not the same ones"
+            f"shard {index}: {len(planned)} songs were planned, {len(came)} came out, "
+            "or not the same ones"
         )
+    return songs, rejects
 
 
 def _refuse_bad_corpus(lock: Lock, max_reject_share: float) -> None:
@@ -230,19 +270,7 @@ def _refuse_bad_corpus(lock: Lock, max_reject_share: float) -> None:
         share = lock.rejected[name] / read
         if share > max_reject_share:
             raise BuildFailed(
-                f"{lock.rejected[name]} of {read} {name} files ({share:.0%}) could not be read, max_reject_share is "
-                f"{max_reject_share:.0%}: see rejects/ for the reasons, mend the corpus or raise max_reject_share"
+                f"{lock.rejected[name]} of {read} {name} files ({share:.0%}) could not be read, "
+                f"max_reject_share is {max_reject_share:.0%}: see rejects/ for the reasons, "
+                "mend the corpus or raise max_reject_share"
             )
-
-
-def read_lock(out: str) -> Lock:
-    """The lock of a finished ingest; raises SettingsError where there is none."""
-    path = files.join(out, LOCK)
-    if not files.exists(path):
-        raise SettingsError(f"no ingest at {out}: run moodroll-data ingest first")
-    lock = _lock_at(path)
-    if not lock.complete:
-        raise SettingsError(
-            f"the ingest at {out} is not finished: run the same moodroll-data ingest again"
-        )
-    return lock

@@ -1,16 +1,14 @@
-"""What a build can read, ask and compute: one line a source, a feature and a filter."""
+"""What a build can read and compute: one line a source and a feature. Filters stand in filters.py."""
 
 from functools import partial
 
-from pipelines import filters
 from pipelines.dedupe import signature
 from pipelines.features import rhythm, statistics
 from pipelines.features.key import estimate as key
 from pipelines.labels import msd
 from pipelines.sources import lpd5, nottingham
 from pipelines.sources.sample import source as sample
-from schemas.contracts import Feature, Filter, Source
-from schemas.reject import Reason
+from schemas.contracts import Feature, Source
 
 SOURCES = {
     "lpd5": Source("lpd5", lpd5.Lpd5Config, lpd5.items, lpd5.parse),
@@ -32,13 +30,4 @@ FEATURES = (
     Feature("", rhythm.COLUMNS, rhythm.compute),
     Feature("key", key.COLUMNS, key.compute),
     Feature("shingles", signature.COLUMNS, signature.compute),
-)
-
-# In the order in which a song's first failing rule becomes the reason of its Reject.
-FILTERS = (
-    Filter(Reason.NO_PIANO, filters.check_piano),
-    Filter(Reason.TOO_SHORT, filters.check_seconds),
-    Filter(Reason.TOO_FEW_BARS, filters.check_bars),
-    Filter(Reason.TOO_FEW_NOTES, filters.check_notes),
-    Filter(Reason.BAR_TOO_LONG, filters.check_bar_length),
 )

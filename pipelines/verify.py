@@ -16,17 +16,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.beam.release import DATA
 from pipelines.dedupe.candidates import DedupeConfig
 from pipelines.dedupe.clusters import similar_pairs
 from pipelines.dedupe.fingerprint import content_hash
 from pipelines.dedupe.shingles import ShingleConfig, shingles
-from pipelines.describe import find_release, read_manifest
 from pipelines.features import rhythm, statistics
 from pipelines.io import files
 from pipelines.labels.config import AffectConfig
 from pipelines.labels.names import ARTIST, TITLE, normalise
 from pipelines.labels.thresholds import Thresholds, apply_rule, fit_thresholds
+from pipelines.layout import DATA, find_release, read_manifest
 from pipelines.report.sidecars import side_faults
 from schemas.grid import quantise
 from schemas.keys import NO_KEY
@@ -89,7 +88,7 @@ def check_shards(
     check = partial(check_shard, release, manifest["config"])
     if sum(shard["rows"] for shard in shards) < SONGS_WORTH_PROCESSES:
         return [(shard, check(shard)) for shard in shards]
-    # Children import Beam's filesystems, and need not say what else Beam looked for.
+    # A remote release is read through Beam, which need not say what else it looked for.
     with ProcessPoolExecutor(
         os.cpu_count(), get_context("spawn"), logging.disable, (logging.WARNING,)
     ) as pool:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from schemas.grid import Grid
-from schemas.reject import Reason
 from schemas.song import MAX_TICKS, Song
 
 
@@ -73,22 +72,6 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class FilterConfig:
-    """Thresholds of one source's songs; each rule reads its own.
-
-    max_bar_sixteenths: the vocabulary has 16; drop_duplicates: keep one song of each duplicate
-    cluster.
-    """
-
-    min_seconds: float = 0.0
-    min_bars: int = 1
-    min_notes: int = 1
-    require_piano: bool = False
-    max_bar_sixteenths: int = 16
-    drop_duplicates: bool = True
-
-
-@dataclass(frozen=True)
 class Source:
     """A corpus: `items(files, config)` lists its songs, `parse(item, blobs, config, limits)` makes
     one a Song.
@@ -116,8 +99,8 @@ class Feature:
 
 @dataclass(frozen=True)
 class Filter:
-    """A rule on a song's statistics: `check(stats, config)` says in a few words what is wrong,
-    or None to keep it."""
+    """A rule on a song's statistics: `check(stats, config)` says in a few words what is wrong, or
+    None to keep it; its name is the reason of the Reject."""
 
-    reason: Reason
+    name: str
     check: Callable[[Mapping[str, Any], Any], str | None]

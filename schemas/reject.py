@@ -1,11 +1,12 @@
-"""Reject: what a song becomes when it leaves, with a reason from a closed list."""
+"""Reject: what a song becomes when it leaves, with a reason from a closed list: these words, and
+the names of the filters (pipelines/filters.py)."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Every word that can stand in the `reason` column."""
+    """The words of the `reason` column that are no filter's name."""
 
     # ingest: the file is bad
     NOT_A_FILE = "not_a_file"
@@ -19,12 +20,7 @@ class Reason(StrEnum):
     BAD_TEMPO = "bad_tempo"
     TIMEOUT = "timeout"
     READER_DIED = "reader_died"
-    # curate: a rule says no
-    TOO_SHORT = "too_short"
-    TOO_FEW_BARS = "too_few_bars"
-    TOO_FEW_NOTES = "too_few_notes"
-    NO_PIANO = "no_piano"
-    BAR_TOO_LONG = "bar_too_long"
+    # curate: it is a copy of a song that is kept; else the name of the first filter that says no
     DUPLICATE = "duplicate"
 
 
@@ -36,7 +32,7 @@ class Reject:
     song_id: str
     source: str
     stage: str
-    reason: Reason
+    reason: str
     detail: str
 
 

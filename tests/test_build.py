@@ -6,22 +6,29 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
+from shutil import ignore_patterns
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from pipelines.cli import main
+from pipelines.config import NOT_IN_SONGS, BuildConfig
 from pipelines.formats.npz import write_npz
+from pipelines.ingest import CODE
 from schemas import mock
+from schemas.code import code_sha256
 
+ROOT = Path(__file__).resolve().parents[1]
 IN_PROCESS = ["--", "--runner=FnApiRunner"]
 TUNE = "X:{x}\nT:Tune {x}\nM:6/8\nL:1/8\nK:G\n|:G2G BAB|d2d G3|GAB A2A|BAG F2D|\nG2G BAB|d2d G3|GAB A2c|BGF G3:|\n"
 
@@ -184,6 +191,58 @@ def wait_for(look: Callable[[], list[Path]], seconds: float = 60) -> list[Path]:
             return found
         time.sleep(0.005)
     raise TimeoutError("nothing came")
+
+
+def test_changed_code_reads_the_songs_again_and_says_why(
+    built: Path,
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = str(tmp_path / "out")
+    command = ["ingest", settings(tmp_path, corpus), "--out", out, *IN_PROCESS]
+    assert run(*command) == 0
+    edited = {**CODE, "sources": ("pipelines/sources/lpd5.py",)}
+    monkeypatch.setattr("pipelines.ingest.CODE", edited)
+    capsys.readouterr()
+    assert run(*command) == 0
+    said = capsys.readouterr().err
+    assert "12 of 12 shards are read again, since the code of sources changed" in said
+    assert run(*command) == 0
+    assert "read again" not in capsys.readouterr().err
+    for path in sorted(Path(out, "songs").iterdir()):
+        assert pq.read_table(path).equals(pq.read_table(built / "songs" / path.name))
+
+
+def test_an_edit_of_any_file_that_makes_songs_changes_the_code_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in ("schemas", "pipelines"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=ignore_patterns("*.pyc"))
+    monkeypatch.setattr("schemas.code.ROOT", tmp_path)
+    before = {name: code_sha256(*patterns) for name, patterns in CODE.items()}
+    for file, name in (
+        ("pipelines/sources/nottingham.py", "sources"),
+        ("pipelines/formats/abc_measures.py", "formats"),
+        ("pipelines/features/key/hmm.py", "features"),
+        ("pipelines/dedupe/shingles.py", "dedupe"),
+        ("schemas/remi.py", "schemas"),
+        ("pipelines/beam/reading.py", "writing"),
+    ):
+        with (tmp_path / file).open("a") as stream:
+            stream.write("# one more line\n")
+        assert code_sha256(*CODE[name]) != before[name], file
+    (tmp_path / "pipelines" / "report" / "page.py").unlink()
+    shutil.copytree(ROOT / "schemas", tmp_path / "other" / "schemas")
+    monkeypatch.setattr("schemas.code.ROOT", tmp_path / "other")
+    assert code_sha256("schemas/*.py") == before["schemas"]
+
+
+def test_every_setting_of_a_build_is_in_one_spec_or_named_as_in_none() -> None:
+    config = BuildConfig("t", {}, sources={})
+    named = {*config.ingest_spec(), *config.curate_spec(), *NOT_IN_SONGS}
+    assert named == {field.name for field in fields(BuildConfig)}
 
 
 def test_changed_filters_read_no_song_again(built: Path, corpus: Path, tmp_path: Path) -> None:

@@ -9,11 +9,10 @@ import pytest
 from pipelines.beam.labels import NAMED
 from pipelines.catalog import FACTS, Rules, decide, exact_pairs, judge_songs, waterfall
 from pipelines.dedupe.clusters import PAIRS
+from pipelines.filters import FILTERS, FilterConfig
 from pipelines.labels.config import AffectConfig
 from pipelines.labels.groups import KEYS
 from pipelines.labels.splits import Shares, split_of
-from pipelines.registry import FILTERS
-from schemas.contracts import FilterConfig
 from schemas.row import SONGS, STATISTICS
 
 RULES = Rules(

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from pipelines import describe as page
 from pipelines.curate import name_audit
 from pipelines.describe import describe_text, terminal_width
+from pipelines.layout import DESCRIBED
+from schemas.code import installed_version
 
 FALL = {
     "in": 174_154,
@@ -144,7 +145,7 @@ def test_a_reader_that_goes_early_gets_no_traceback(tmp_path: Path) -> None:
         1,
         1_000_000,
     ):  # what waits to be flushed at the end, and what breaks in the middle
-        facts = {name: {} for name in page.FACTS} | {"config": {}, "shards": [], "name": "x" * size}
+        facts = {name: {} for name in DESCRIBED} | {"config": {}, "shards": [], "name": "x" * size}
         (tmp_path / "manifest.json").write_text(json.dumps(facts))
         program = "import sys; from pipelines.cli import main; sys.exit(main(sys.argv[1:]))"
         command = [sys.executable, "-c", program, "describe", str(tmp_path), "--json"]
@@ -153,3 +154,37 @@ def test_a_reader_that_goes_early_gets_no_traceback(tmp_path: Path) -> None:
             process.stdout.close()
             assert process.stderr.read() == b""
         assert process.returncode == 1
+
+
+HEAVY = ("apache_beam", "music21", "torch", "matplotlib", "symusic")
+
+
+@pytest.mark.parametrize("command", ["describe", "verify --help", "build --help", "--version"])
+def test_light_commands_load_no_heavy_library(tmp_path: Path, command: str) -> None:
+    facts = {name: {} for name in DESCRIBED} | {"config": {}, "shards": [], "name": "light"}
+    (tmp_path / "manifest.json").write_text(json.dumps(facts))
+    program = f"""
+import sys
+from pipelines.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    loaded = [name for name in {HEAVY} if name in sys.modules]
+    print("loaded:", loaded, file=sys.stderr)
+"""
+    arguments = [*command.split(), *([str(tmp_path), "--json"] if command == "describe" else [])]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True
+    )
+    assert done.stderr.strip() == "loaded: []"
+
+
+def test_the_module_runs_and_says_its_version() -> None:
+    for package, name in (("pipelines.cli", "moodroll"), ("training.cli", "moodroll")):
+        command = [sys.executable, "-m", package, "--version"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout.startswith(f"{name} ")
+
+
+def test_without_an_installed_package_the_version_is_unknown() -> None:
+    assert installed_version("no-such-distribution") == "unknown"

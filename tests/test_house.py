@@ -15,23 +15,25 @@ FILES = sorted(
     path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py")
 )
 
+# Pages, one a command: none imports another.
+PAGES = tuple(
+    f"pipelines.{page}"
+    for page in ("ingest", "curate", "publish", "verify", "describe", "duplicates", "freeze")
+)
 # Floors of each package, the lowest first: a file imports from its own floor or from below.
 FLOORS = {
     "schemas": [("schemas",)],
     "pipelines": [
         ("schemas",),
         ("pipelines.io",),
+        ("pipelines.layout",),
         ("pipelines.formats",),
-        (
-            "pipelines.sources",
-            "pipelines.features",
-            "pipelines.filters",
-            "pipelines.dedupe",
-            "pipelines.labels",
-        ),
-        ("pipelines.fetch", "pipelines.beam"),
+        ("pipelines.sources", "pipelines.features", "pipelines.filters", "pipelines.dedupe"),
+        ("pipelines.labels",),
+        ("pipelines.fetch", "pipelines.beam", "pipelines.report"),
         ("pipelines.registry", "pipelines.config", "pipelines.catalog"),
-        ("pipelines",),
+        PAGES,
+        ("pipelines.arguments", "pipelines.cli", "pipelines"),
     ],
     "training": [
         ("schemas",),
@@ -103,6 +105,13 @@ def test_imports_run_down(path: Path) -> None:
             assert floor(module, package) <= floor(name_of(path), package), (
                 f"{path} imports {module}, which is above it"
             )
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_imports_another(page: str) -> None:
+    path = Path(*page.split(".")).with_suffix(".py")
+    others = [module for module in imports(path) if any(inside(module, other) for other in PAGES)]
+    assert others == []
 
 
 def test_no_circle_of_imports() -> None:
@@ -193,3 +202,30 @@ def test_the_tested_versions_lie_within_the_ranges() -> None:
     tested = {name.lower().replace("_", "-"): version for name, version in pins.items()}
     for wanted in ranges:
         assert wanted.specifier.contains(tested[wanted.name.lower().replace("_", "-")]), wanted
+
+
+def test_every_source_and_model_stands_in_its_registry() -> None:
+    from pipelines.registry import SOURCES
+    from training.registry import MODELS
+
+    sources = {source.parse.__module__.split(".")[2] for source in SOURCES.values()}
+    assert sources == rooms(ROOT / "pipelines" / "sources")
+    models = {make().make.__module__.split(".")[2] for make in MODELS.values()}
+    assert models == rooms(ROOT / "training" / "models")
+
+
+def rooms(folder: Path) -> set[str]:
+    """The files and folders of a kind, by name."""
+    return {path.stem for path in folder.iterdir() if not path.name.startswith(("_", "py.typed"))}
+
+
+def test_every_recipe_is_of_a_kind_that_a_registry_knows() -> None:
+    from pipelines.config import load as load_build
+    from pipelines.registry import SOURCES
+    from training.config import load as load_run
+    from training.registry import MODELS
+
+    for path in sorted((ROOT / "manifests" / "builds").glob("*.toml")):
+        assert set(load_build(str(path), [], SOURCES).sources) <= set(SOURCES), path
+    for path in sorted((ROOT / "manifests" / "runs").glob("*.toml")):
+        assert load_run(str(path)).kind in MODELS, path

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from schemas.code import installed_version
 from schemas.labels import QUADRANT_CLASSES
 from schemas.settings import SettingsError
 from training.errors import RunFailed
@@ -48,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
         "moodroll-model", description="Train models of emotion in music, and write music with them.", allow_abbrev=False,
         epilog="Exit codes: 0 done, 1 the data or a check failed, 2 wrong usage.",
     )  # fmt: skip
+    top.add_argument("--version", action="version", version=f"moodroll {installed_version()}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     train = _command(
         commands, "train", "train a model on a release; goes on where an earlier run stopped"

@@ -4,18 +4,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pipelines.beam.shards import PARQUET, shard_path, write_rows
-from pipelines.io import files
+from pipelines.io.tables import read_columns, write_rows
+from pipelines.layout import curate_rejects_path, shard_path
 from schemas.reject import Reject
 from schemas.row import CATALOG, REJECTS, STATISTICS
-
-
-def read_columns(path: str, columns: list[str] | None = None) -> pa.Table:
-    """Some columns of one Parquet file, local or not."""
-    with files.open_input(path) as stream:
-        return pq.read_table(stream, columns=columns)
 
 
 def read_facts(
@@ -23,12 +16,6 @@ def read_facts(
 ) -> pa.Table:
     """The statistics of one songs shard, judged."""
     return judge(read_columns(shard_path(corpus, "songs", index, n_shards), STATISTICS), index)
-
-
-def write_table(path: str, table: pa.Table) -> None:
-    """A small table as one file."""
-    with files.atomic(path) as stream:
-        pq.write_table(table, stream, **PARQUET)
 
 
 def together(tables: Iterable[pa.Table], empty: pa.Schema) -> pa.Table:
@@ -44,9 +31,7 @@ def write_catalog(verdicts: tuple[int, pa.Table], out: str, n_shards: int) -> in
     rows = catalog.to_pylist()
     write_rows(shard_path(out, "catalog", index, n_shards), CATALOG, rows)
     left = [vars(reject_of(row)) for row in rows if not row["kept"]]
-    write_rows(
-        files.join(out, "rejects", files.shard_name("curate", index, n_shards)), REJECTS, left
-    )
+    write_rows(curate_rejects_path(out, index, n_shards), REJECTS, left)
     return index
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.beam.catalog import read_columns, together
-from pipelines.beam.shards import shard_path
+from pipelines.beam.catalog import together
 from pipelines.io import files
+from pipelines.io.tables import read_columns
 from pipelines.labels.chroma import chroma_fit, note_chroma, segment_chroma
 from pipelines.labels.config import AffectConfig
 from pipelines.labels.groups import artist_keys, group_keys
@@ -31,6 +31,7 @@ from pipelines.labels.matches import folder_matches, merge_matches
 from pipelines.labels.msd import read_segments, read_tracks, track_path
 from pipelines.labels.tables import LABELS, REFUSED
 from pipelines.labels.tracks import TRACKS, merge_tracks
+from pipelines.layout import metadata_path, shard_path
 from schemas.reject import BadInput
 from schemas.row import SONGS, from_row, rows_of
 
@@ -58,11 +59,6 @@ class Labelling:
     n_shards: int
     config: AffectConfig
     by_artist: bool
-
-
-def metadata_path(out: str, kind: str) -> str:
-    """Where one of the tables of [affect] stands."""
-    return files.join(out, "metadata", f"{kind}.parquet")
 
 
 class LabelSongs(beam.PTransform):  # type: ignore[misc]  # Beam is untyped here

@@ -14,8 +14,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.beam.catalog import read_columns
-from pipelines.beam.shards import shard_path
 from pipelines.dedupe.candidates import (
     DedupeConfig,
     Pairs,
@@ -26,6 +24,8 @@ from pipelines.dedupe.candidates import (
 )
 from pipelines.dedupe.clusters import PAIRS, by_block, verify_pairs
 from pipelines.io import files
+from pipelines.io.tables import read_columns
+from pipelines.layout import shard_path
 
 N_BUCKETS = 16
 SONGS_PER_BLOCK = 50_000

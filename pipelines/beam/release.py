@@ -10,13 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.beam.catalog import read_columns
-from pipelines.beam.shards import PARQUET, ROWS_PER_GROUP, shard_path
 from pipelines.io import files
+from pipelines.io.tables import PARQUET, ROWS_PER_GROUP, read_columns
+from pipelines.layout import DATA, shard_name, shard_path
 from schemas.manifest import Shard
 from schemas.row import RELEASE, VERDICTS
-
-DATA = "data"
 
 
 class HashedStream:
@@ -82,7 +80,7 @@ def write_release(
     with ExitStack() as stack:
         writers = {}
         for split in splits:
-            name = f"{DATA}/{files.shard_name(split, index, n_shards)}"
+            name = f"{DATA}/{shard_name(split, index, n_shards)}"
             stream = stack.enter_context(files.atomic(files.join(release, *name.split("/"))))
             writers[split] = SplitWriter(name, split, stream)
         for songs, verdicts in in_step(shard_path(corpus, "songs", index, n_shards), catalog):

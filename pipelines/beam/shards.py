@@ -5,28 +5,23 @@ A shard stands under its name only when it is whole, with its spec hash and its 
 footer; the rejects and the signatures of the same songs stand beside it, written before it.
 """
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import apache_beam as beam
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipelines.beam.reading import Reading, make_row
 from pipelines.beam.sandbox import Sandbox
 from pipelines.io import files
+from pipelines.io.tables import table_writer, write_rows
+from pipelines.layout import read_plan, shard_path
 from schemas.contracts import Item, Limits
 from schemas.reject import BadInput, Reason, Reject
-from schemas.row import REJECTS, SIGNATURES, SONGS, to_table
+from schemas.row import REJECTS, SIGNATURES, SONGS
 
-ROWS_PER_GROUP = 256
-# Without dictionaries real songs take a fifth less room and half the time: their columns are long
-# lists of numbers.
-PARQUET: dict[str, Any] = {"compression": "zstd", "use_dictionary": False}
 SPEC_KEY, READ_KEY = b"moodroll.spec_sha256", b"moodroll.read"
 
 
@@ -112,48 +107,6 @@ def read_blobs(item: Item, root: str, limits: Limits) -> tuple[bytes, ...]:
         raise BadInput(Reason.UNREADABLE, error.strerror or type(error).__name__) from error
 
 
-class TableWriter:
-    """Rows to one Parquet file, a row group at a time, so that memory is bounded by a row group."""
-
-    def __init__(self, stream: IO[bytes], schema: pa.Schema) -> None:
-        self._schema, self._rows = schema, list[Mapping[str, Any]]()
-        self._writer = pq.ParquetWriter(stream, schema, **PARQUET)
-
-    def add(self, row: Mapping[str, Any]) -> None:
-        self._rows.append(row)
-        if len(self._rows) == ROWS_PER_GROUP:
-            self._flush()
-
-    def note(self, metadata: Mapping[bytes, str]) -> None:
-        """Facts for the file's footer."""
-        self._writer.add_key_value_metadata(dict(metadata))
-
-    def close(self) -> None:
-        if self._rows:
-            self._flush()
-        self._writer.close()
-
-    def _flush(self) -> None:
-        self._writer.write_table(to_table(self._rows, self._schema), row_group_size=ROWS_PER_GROUP)
-        self._rows.clear()
-
-
-@contextmanager
-def table_writer(path: str, schema: pa.Schema) -> Iterator[TableWriter]:
-    """A TableWriter whose file appears when the block ends well."""
-    with files.atomic(path) as stream:
-        writer = TableWriter(stream, schema)
-        yield writer
-        writer.close()
-
-
-def write_rows(path: str, schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) -> None:
-    """A small table as one file."""
-    with table_writer(path, schema) as writer:
-        for row in rows:
-            writer.add(row)
-
-
 class Tally:
     """One byte a song in a small file, by which a launcher on the same machine sees how far a
     shard has come."""
@@ -172,20 +125,3 @@ class Tally:
     def __exit__(self, *_: object) -> None:
         if self._stream:
             self._stream.close()
-
-
-def shard_path(out: str, kind: str, index: int, n_shards: int) -> str:
-    """Where a shard of songs, signatures, rejects or catalog stands."""
-    stem = "ingest" if kind == "rejects" else kind
-    return files.join(out, kind, files.shard_name(stem, index, n_shards))
-
-
-def plan_path(out: str, index: int, n_shards: int) -> str:
-    """Where the keys of one shard are listed."""
-    return files.join(out, "plan", f"items-{index:05d}-of-{n_shards:05d}.json")
-
-
-def read_plan(out: str, index: int, n_shards: int) -> list[Item]:
-    """The keys of one shard, in the order in which they are read and written."""
-    plain = json.loads(files.read_bytes(plan_path(out, index, n_shards)))
-    return [Item(**{**item, "paths": tuple(item["paths"])}) for item in plain]

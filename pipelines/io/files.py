@@ -1,44 +1,51 @@
-"""Files: local paths and whatever Beam's filesystems open, written whole or not at all."""
+"""Files: local paths and whatever Beam's filesystems open, written whole or not at all.
+
+Beam is imported where a path has a scheme (`s3://…`), and not before: local files need none of it.
+"""
 
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
-
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
+from typing import IO, Any
 
 from schemas.contracts import FileInfo
 
 PART = ".part-"
+_SCHEME = re.compile(r"[a-zA-Z][-a-zA-Z0-9+.]*://")
 
 
 def is_local(path: str) -> bool:
     """Whether a path is this machine's own, without a scheme."""
-    return FileSystems.get_scheme(path) is None
+    return _SCHEME.match(path) is None
 
 
 def join(folder: str, *names: str) -> str:
     """A path below a folder, local or not."""
-    return FileSystems.join(folder, *names) if names else folder
+    if not names:
+        return folder
+    if is_local(folder):
+        return os.path.join(folder, *names)
+    return str(_filesystems().join(folder, *names))
+
+
+def _filesystems() -> Any:
+    """Beam's door to remote files."""
+    from apache_beam.io.filesystems import FileSystems
+
+    return FileSystems
 
 
 class BeamFiles:
     """schemas.contracts.Files over local folders and every scheme that Beam knows."""
 
     def walk(self, root: str) -> list[FileInfo]:
-        """Everything below root, sorted; a directory that bears a file's ending counts as a
-        thing that is not a file."""
-        if is_local(root):
-            return sorted(_walk_local(Path(root)), key=lambda info: info.path)
-        prefix = root.rstrip("/") + "/"
-        found = FileSystems.match([prefix + "**"])[0].metadata_list
-        return sorted(
-            (FileInfo(one.path[len(prefix) :], one.size_in_bytes) for one in found),
-            key=lambda info: info.path,
-        )
+        """Everything below root, sorted; a directory that bears a file's ending counts as a thing
+        that is not a file."""
+        found = _walk_local(Path(root)) if is_local(root) else _walk_remote(root)
+        return sorted(found, key=lambda info: info.path)
 
     def read(self, root: str, path: str) -> bytes:
         """The bytes of one file, as they are: nothing is decompressed on the way."""
@@ -52,7 +59,8 @@ def _walk_local(root: Path) -> Iterator[FileInfo]:
 
     seen: set[str] = set()
     for folder, folders, names in os.walk(root, onerror=fail, followlinks=True):
-        below, real = Path(folder).relative_to(root), os.path.realpath(folder)
+        below = Path(folder).relative_to(root)
+        real = os.path.realpath(folder)
         if real in seen:  # a link back up, or a second way to the same folder
             folders.clear()
             continue
@@ -66,6 +74,12 @@ def _walk_local(root: Path) -> Iterator[FileInfo]:
                 yield FileInfo((below / name).as_posix(), None)
 
 
+def _walk_remote(root: str) -> Iterator[FileInfo]:
+    prefix = root.rstrip("/") + "/"
+    for found in _filesystems().match([prefix + "**"])[0].metadata_list:
+        yield FileInfo(found.path[len(prefix) :], found.size_in_bytes)
+
+
 def read_bytes(path: str) -> bytes:
     """The bytes of one file; raises OSError."""
     with open_input(path) as stream:
@@ -76,7 +90,14 @@ def open_input(path: str) -> IO[bytes]:
     """A seekable stream of a file's bytes."""
     if is_local(path):
         return Path(path).open("rb")
-    return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    return _open_remote(path)
+
+
+def _open_remote(path: str) -> IO[bytes]:
+    from apache_beam.io.filesystem import CompressionTypes
+
+    stream: IO[bytes] = _filesystems().open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    return stream
 
 
 @contextmanager
@@ -86,16 +107,32 @@ def atomic(path: str) -> Iterator[IO[bytes]]:
     The temporary name is the writer's own, so that two workers on one shard cannot mix their bytes.
     """
     temporary = f"{path}{PART}{os.getpid()}-{secrets.token_hex(4)}"
-    stream = FileSystems.create(
-        temporary, "application/octet-stream", CompressionTypes.UNCOMPRESSED
-    )
+    stream = _create(temporary)
     try:
         with stream:
             yield stream
-        FileSystems.rename([temporary], [path])
+        _rename(temporary, path)
     except BaseException:
         remove(temporary)
         raise
+
+
+def _create(path: str) -> IO[bytes]:
+    if is_local(path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return Path(path).open("wb")
+    from apache_beam.io.filesystem import CompressionTypes
+
+    kind = "application/octet-stream"
+    stream: IO[bytes] = _filesystems().create(path, kind, CompressionTypes.UNCOMPRESSED)
+    return stream
+
+
+def _rename(path: str, to: str) -> None:
+    if is_local(path):
+        os.replace(path, to)
+    else:
+        _filesystems().rename([path], [to])
 
 
 def write_text(path: str, text: str) -> None:
@@ -108,19 +145,23 @@ def make_folder(path: str) -> None:
     """A folder and its parents, where there is not one yet."""
     if is_local(path):
         Path(path).mkdir(parents=True, exist_ok=True)
-    elif not FileSystems.exists(path):
-        FileSystems.mkdirs(path)
+    elif not _filesystems().exists(path):
+        _filesystems().mkdirs(path)
 
 
 def exists(path: str) -> bool:
     """Whether something stands under a path."""
-    return Path(path).exists() if is_local(path) else FileSystems.exists(path)
+    if is_local(path):
+        return Path(path).exists()
+    return bool(_filesystems().exists(path))
 
 
 def remove(path: str) -> None:
     """Take a file away if it is there."""
-    if exists(path):
-        FileSystems.delete([path])
+    if is_local(path):
+        Path(path).unlink(missing_ok=True)
+    elif exists(path):
+        _filesystems().delete([path])
 
 
 def remove_where(folder: str, unwanted: Callable[[str], bool]) -> None:
@@ -128,8 +169,3 @@ def remove_where(folder: str, unwanted: Callable[[str], bool]) -> None:
     for info in BeamFiles().walk(folder) if exists(folder) else []:
         if info.n_bytes is not None and unwanted(info.path):
             remove(join(folder, info.path))
-
-
-def shard_name(stem: str, index: int, n_shards: int) -> str:
-    """`stem-00007-of-00064.parquet`."""
-    return f"{stem}-{index:05d}-of-{n_shards:05d}.parquet"

@@ -17,11 +17,10 @@ from pipelines.labels.msd import read_tracks
 from pipelines.labels.names import read_names
 from pipelines.labels.tables import LABELS, REFUSED, prefer, read_labels
 from pipelines.labels.tracks import TRACKS, merge_tracks, read_unique_tracks
+from pipelines.layout import CURATE_LOCK
 from schemas.manifest import Pin
 from schemas.reject import BadInput
 from schemas.settings import SettingsError
-
-CURATE_LOCK = "curate.lock.json"
 
 
 def read_metadata(

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.io import files
-from pipelines.report import citations, plots
-from pipelines.report import label_checks as label_checks
+from pipelines.layout import REPORT
+from pipelines.report import citations, label_checks, plots
 from pipelines.report.aggregates import Bars, read_bars, read_songs
 from pipelines.report.figures import Plot
 from pipelines.report.piano_rolls import piano_rolls
@@ -17,7 +17,6 @@ from pipelines.report.theme import CSS
 from schemas.reject import BuildFailed
 from schemas.row import REJECTS
 
-REPORT = "report.html"
 EXAMPLES_OF_A_REASON = 3
 
 

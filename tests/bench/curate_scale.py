@@ -24,9 +24,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from dedupe_scale import changed
 
-from pipelines.beam.catalog import write_table
-from pipelines.beam.shards import ROWS_PER_GROUP, shard_path
 from pipelines.cli import main as moodroll_data
+from pipelines.io.tables import ROWS_PER_GROUP, write_table
+from pipelines.layout import shard_path
 from schemas.manifest import lock_from_json, to_json
 from schemas.row import SIGNATURES
 

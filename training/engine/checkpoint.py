@@ -1,7 +1,6 @@
 """Checkpoints: safetensors, never pickle; weights, optimiser, random state and where the data
 stood, written in one rename."""
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from schemas.code import code_sha256
 from schemas.settings import SettingsError
 from training.config import RunConfig, from_tables
 from training.errors import RunFailed
@@ -31,11 +31,7 @@ class Checkpoint(NamedTuple):
 
 def code_version() -> str:
     """Hash of this program's own source: training and schemas."""
-    digest = hashlib.sha256()
-    root = Path(__file__).resolve().parents[1]
-    for path in sorted([*root.glob("training/**/*.py"), *root.glob("schemas/*.py")]):
-        digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
+    return code_sha256("training/**/*.py", "schemas/*.py")[:16]
 
 
 def save(
