@@ -6,23 +6,24 @@ order of rows.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.dedupe.candidates import run_begins
 from pipelines.dedupe.clusters import PAIRS, components, survivors
 from pipelines.filters import FilterConfig
 from pipelines.labels.config import TRAIN_MEDIAN, AffectConfig
 from pipelines.labels.groups import linked
-from pipelines.labels.propagate import propagate
+from pipelines.labels.propagate import label_sources, propagate
 from pipelines.labels.splits import Shares, judge, label_rank, split_of
+from pipelines.labels.summary import numbers_of
 from pipelines.labels.thresholds import Thresholds, apply_rule, fit_thresholds
 from schemas.contracts import Filter
 from schemas.reject import Reason
 from schemas.row import CATALOG, SONGS, STATISTICS, to_table
+from schemas.runs import run_begins
 
 FACTS = pa.schema(
     [
@@ -68,83 +69,127 @@ def exact_pairs(facts: pa.Table) -> pa.Table:
     ids = np.array(facts["song_id"].to_pylist(), dtype=object)
     order = np.lexsort((ids, hashes))
     hashes, ids = hashes[order], ids[order]
-    first = np.append(True, hashes[1:] != hashes[:-1])[: len(hashes)]
-    leader = ids[np.maximum.accumulate(np.where(first, np.arange(len(ids)), 0))]
-    pair = ~first & (hashes != "")
+    begins = run_begins(hashes)
+    leader = ids[np.flatnonzero(begins)[np.cumsum(begins) - 1]]
+    pair = ~begins & (hashes != "")
     ones = np.ones(int(pair.sum()), np.float32)
     return pa.table([leader[pair], ids[pair], ones, ones, ones > 0], schema=PAIRS)
 
 
+class Decided(NamedTuple):
+    """catalog: CATALOG of all songs, with their shard as a last column, sorted by song_id;
+    numbers: summary.NUMBERS of the same songs, from which the catalog's words of labels are
+    written."""
+
+    catalog: pa.Table
+    numbers: pa.Table
+
+
 def decide(
     facts: pa.Table, pairs: pa.Table, labelled: pa.Table, keys: pa.Table, rules: Rules
-) -> pa.Table:
-    """CATALOG of all songs, with their shard as a last column, sorted by song_id.
+) -> Decided:
+    """Every verdict on every song.
 
-    pairs: PAIRS; labelled: stages.labels.NAMED, a row a song; keys: groups.KEYS, what songs of one
-    group share.
+    pairs: PAIRS; labelled: beam.labels.NAMED, a row a song; keys: groups.KEYS, what songs of one
+    group share. Raises ValueError where these are not of the same songs.
     """
     facts, labelled = facts.sort_by("song_id"), labelled.sort_by("song_id")
     ids = facts["song_id"].to_pylist()
     if len(set(ids)) != len(ids) or labelled["song_id"].to_pylist() != ids:
         raise ValueError("a song_id stands twice among the facts, or the labels are of other songs")
-    left, right = rows_named(ids, pairs["a"]), rows_named(ids, pairs["b"])
-    duplicate = pairs["duplicate"].to_numpy(zero_copy_only=False).astype(bool)
-    cluster = components(len(ids), left[duplicate], right[duplicate])
-    links = linked(keys)
-    linked_left, linked_right = rows_named(ids, links["a"]), rows_named(ids, links["b"])
-    group = components(
-        len(ids), np.concatenate([left, linked_left]), np.concatenate([right, linked_right])
-    )
+    near = numbered(ids, pairs)
+    copies = numbered(ids, pairs.filter(pairs["duplicate"]))
+    cluster = components(len(ids), copies.left, copies.right)
+    group = grouped(ids, near, linked(keys))
     survivor = surviving(facts, pc.is_valid(labelled["valence"]).to_numpy(), cluster)
     labelled = propagate(labelled, cluster, survivor == np.arange(len(ids)))
-    why = why_duplicate(
-        ids, survivor, left[duplicate], right[duplicate], pairs.filter(pairs["duplicate"])
-    )
-    failed, details, copies = failures(facts, survivor, why, rules)
-    split_of_group = {
-        first: split_of(ids[first], rules.seed, rules.shares) for first in set(group.tolist())
-    }
-    columns: dict[str, Any] = {
-        **{name: labelled[name] for name in labelled.column_names},
-        "label_evidence": [evidence or [] for evidence in labelled["evidence"].to_pylist()],
+    says = why_duplicate(ids, survivor, copies)
+    columns = {
+        **label_columns(labelled),
+        **filter_columns(facts, survivor, says, rules),
+        **split_columns(ids, cluster, group, rules),
         "song_id": ids,
         "source": facts["source"],
-        "kept": [not reasons for reasons in failed],
-        "failed": failed,
-        "detail": ["; ".join(says) for says in details],
-        "split": [split_of_group[first] for first in group.tolist()],
-        "group_id": [ids[first] for first in group.tolist()],
-        "cluster_id": [ids[first] for first in cluster.tolist()],
-        "duplicates": copies,
-        "label_rank": [label_rank(song_id, rules.seed) for song_id in ids],
     }
-    nothing = pa.nulls(len(ids))
-    arrays = [_typed(columns.get(field.name, nothing), field.type) for field in CATALOG]
-    return classed(pa.table(arrays, CATALOG.names), rules).append_column("shard", facts["shard"])
+    catalog = classed(assembled(columns, len(ids)), rules)
+    return Decided(catalog.append_column("shard", facts["shard"]), numbers_of(labelled))
 
 
-def _typed(values: Any, kind: pa.DataType) -> pa.ChunkedArray:
-    return (
-        values.cast(kind)
-        if isinstance(values, pa.ChunkedArray | pa.Array)
-        else pa.array(values, kind)
-    )
+class NumberedPairs(NamedTuple):
+    """Pairs of songs by their rows among the sorted ids: left, right; pairs: their PAIRS, of those
+    that have likenesses."""
+
+    left: np.ndarray
+    right: np.ndarray
+    pairs: pa.Table
 
 
-def failures(
-    facts: pa.Table, survivor: np.ndarray, why: Mapping[int, str], rules: Rules
-) -> tuple[list[list[str]], list[list[str]], list[list[str]]]:
+def numbered(ids: Sequence[str], pairs: pa.Table) -> NumberedPairs:
+    """The rows of the songs that pairs name in columns a and b."""
+    return NumberedPairs(rows_named(ids, pairs["a"]), rows_named(ids, pairs["b"]), pairs)
+
+
+def grouped(ids: Sequence[str], near: NumberedPairs, links: pa.Table) -> np.ndarray:
+    """The group of every song, as the row of its first: near-duplicates, and songs that share a
+    group key."""
+    linked_songs = numbered(ids, links)
+    left = np.concatenate([near.left, linked_songs.left])
+    right = np.concatenate([near.right, linked_songs.right])
+    return components(len(ids), left, right)
+
+
+def label_columns(labelled: pa.Table) -> dict[str, Any]:
+    """The catalog's columns of labels; words are written here, from numbers that stand beside."""
+    columns = dict(zip(labelled.column_names, labelled.columns, strict=True))
+    evidence = [words or [] for words in labelled["evidence"].to_pylist()]
+    return {**columns, "label_source": label_sources(labelled), "label_evidence": evidence}
+
+
+def filter_columns(
+    facts: pa.Table, survivor: np.ndarray, says: Mapping[int, str], rules: Rules
+) -> dict[str, Any]:
     """Every rule that each song fails, duplicates included, what each says, and the copies that
-    each song stands for."""
+    each song stands for; says: what is said of each copy, by row."""
     failed, details = facts["failed"].to_pylist(), facts["details"].to_pylist()
     ids, sources = facts["song_id"].to_pylist(), facts["source"].to_pylist()
     copies: list[list[str]] = [[] for _ in ids]
-    for song, says in why.items():
+    for song, detail in says.items():
         if rules.thresholds[sources[song]].drop_duplicates:
             copies[survivor[song]].append(ids[song])
             failed[song].append(Reason.DUPLICATE)
-            details[song].append(says)
-    return failed, details, copies
+            details[song].append(detail)
+    return {
+        "kept": [not reasons for reasons in failed],
+        "failed": failed,
+        "detail": ["; ".join(said) for said in details],
+        "duplicates": copies,
+    }
+
+
+def split_columns(
+    ids: Sequence[str], cluster: np.ndarray, group: np.ndarray, rules: Rules
+) -> dict[str, Any]:
+    """Where each song's group falls, and the names of its cluster and group: of their first song."""
+    split = {first: split_of(ids[first], rules.seed, rules.shares) for first in set(group.tolist())}
+    return {
+        "split": [split[first] for first in group.tolist()],
+        "group_id": [ids[first] for first in group.tolist()],
+        "cluster_id": [ids[first] for first in cluster.tolist()],
+        "label_rank": [label_rank(song_id, rules.seed) for song_id in ids],
+    }
+
+
+def assembled(columns: Mapping[str, Any], n_songs: int) -> pa.Table:
+    """Columns by name as a table with CATALOG's; null where there is none yet."""
+    nothing = pa.nulls(n_songs)
+    arrays = [_typed(columns.get(field.name, nothing), field.type) for field in CATALOG]
+    return pa.table(arrays, CATALOG.names)
+
+
+def _typed(values: Any, kind: pa.DataType) -> pa.ChunkedArray:
+    if isinstance(values, pa.ChunkedArray | pa.Array):
+        return values.cast(kind)
+    return pa.array(values, kind)
 
 
 def classed(catalog: pa.Table, rules: Rules) -> pa.Table:
@@ -199,38 +244,39 @@ def surviving(facts: pa.Table, has_label: np.ndarray, cluster: np.ndarray) -> np
 
 
 def why_duplicate(
-    ids: Sequence[str], survivor: np.ndarray, left: np.ndarray, right: np.ndarray, pairs: pa.Table
+    ids: Sequence[str], survivor: np.ndarray, copies: NumberedPairs
 ) -> dict[int, str]:
-    """For each song that does not survive, which one does and how alike they are, by row, in order;
-    pairs: of duplicates.
+    """For each song that does not survive, which one does and how alike they are, by row, in order.
 
     Where the two are one cluster only through others, the song's nearest neighbour is named too.
     """
-    both = np.concatenate([left, right]), np.concatenate([right, left])
-    alike = {name: np.tile(pairs[name].to_numpy(), 2) for name in ("jaccard", "containment")}
+    song = np.concatenate([copies.left, copies.right])
+    other = np.concatenate([copies.right, copies.left])
+    jaccard = np.tile(copies.pairs["jaccard"].to_numpy(), 2)
+    containment = np.tile(copies.pairs["containment"].to_numpy(), 2)
     # The survivor itself before any other neighbour, then the most alike.
-    order = np.lexsort(
-        (both[1], -alike["containment"], -alike["jaccard"], both[1] != survivor[both[0]], both[0])
-    )
-    nearest = order[run_begins(both[0][order])]
+    order = np.lexsort((other, -containment, -jaccard, other != survivor[song], song))
+    nearest = order[run_begins(song[order])]
+    leaves = survivor[song[nearest]] != song[nearest]
     says: dict[int, str] = {}
-    for at in nearest[survivor[both[0][nearest]] != both[0][nearest]].tolist():
-        song, other = int(both[0][at]), int(both[1][at])
-        through = "" if other == survivor[song] else f" through {ids[other]}"
-        likeness = f"Jaccard {alike['jaccard'][at]:.2f}, containment {alike['containment'][at]:.2f}"
-        says[song] = f"of {ids[survivor[song]]}{through}, {likeness}"
+    for at in nearest[leaves].tolist():
+        kept = survivor[song[at]]
+        through = "" if other[at] == kept else f" through {ids[other[at]]}"
+        likeness = f"Jaccard {jaccard[at]:.2f}, containment {containment[at]:.2f}"
+        says[int(song[at])] = f"of {ids[kept]}{through}, {likeness}"
     return says
 
 
 def waterfall(catalog: pa.Table, rules: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Per source and in all: songs in, failing each rule, failing it alone, kept. No rule is
     first, so none hides another."""
-    sources = catalog["source"].to_pylist()
+    sources = np.array(catalog["source"].to_pylist(), dtype=object)
+    failed = catalog["failed"].to_pylist()
     result = {}
-    for name in [*sorted(set(sources)), "all"]:
+    for name in [*sorted(set(sources.tolist())), "all"]:
         mine = [
             reasons
-            for source, reasons in zip(sources, catalog["failed"].to_pylist(), strict=True)
+            for source, reasons in zip(sources, failed, strict=True)
             if name in (source, "all")
         ]
         result[name] = {

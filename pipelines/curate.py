@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from itertools import combinations, pairwise
 from typing import Any
 
 import apache_beam as beam
@@ -33,16 +32,15 @@ from pipelines.io.tables import read_columns, write_table
 from pipelines.labels.groups import KEYS
 from pipelines.labels.side_files import read_metadata
 from pipelines.labels.splits import SPLITS
-from pipelines.labels.trust import trust_without_name
+from pipelines.labels.summary import label_counts
 from pipelines.layout import CURATE_LOCK, INGEST_LOCK, metadata_path, read_lock, shard_path
-from schemas.labels import QUADRANT_CLASSES
 from schemas.manifest import Pin, to_json
 from schemas.reject import BuildFailed, Reason
 from schemas.row import CATALOG
 from schemas.settings import SettingsError
 
-# Lower ends of the bands of label_trust that matches are counted by.
-TRUST_BANDS = (0.0, 0.5, 0.8)
+# The numbers that the catalog's words of labels were written from.
+LABEL_NUMBERS = "label_numbers"
 
 
 def curate(config: CurateConfig, corpus: str, out: str, beam_args: Sequence[str]) -> dict[str, Any]:
@@ -77,7 +75,7 @@ def curate(config: CurateConfig, corpus: str, out: str, beam_args: Sequence[str]
             | "Exact pairs" >> beam.Map(pairs_in_bucket)
         )
         labelled, keys, msd = facts | "Label" >> LabelSongs(labelling)
-        (
+        decided = (
             {
                 "facts": facts | "Facts" >> beam.WithKeys(0),
                 "pairs": (exact, near)
@@ -87,8 +85,12 @@ def curate(config: CurateConfig, corpus: str, out: str, beam_args: Sequence[str]
                 "keys": keys | "Keys" >> beam.WithKeys(0),
             }
             | "Bring together" >> beam.CoGroupByKey()
-            | "Decide" >> beam.FlatMap(decide_all, rules, n_shards)
-            | "Write catalog" >> beam.Map(write_catalog, out, n_shards)
+            | "Decide"
+            >> beam.FlatMap(decide_all, rules, n_shards).with_outputs("numbers", main="catalog")
+        )
+        _ = decided.catalog | "Write catalog" >> beam.Map(write_catalog, out, n_shards)
+        _ = decided.numbers | "Write numbers" >> beam.Map(
+            partial(write_table, metadata_path(out, LABEL_NUMBERS))
         )
         for kind, tables in msd.items():
             _ = (
@@ -136,12 +138,17 @@ def pairs_in_bucket(bucket: tuple[int, Iterable[pa.Table]]) -> pa.Table:
 
 def decide_all(
     keyed: tuple[int, Mapping[str, Iterable[pa.Table]]], rules: Rules, n_shards: int
-) -> Iterator[tuple[int, pa.Table]]:
-    """(shard, catalog rows) of every shard."""
-    facts, pairs = together(keyed[1]["facts"], FACTS), together(keyed[1]["pairs"], PAIRS)
-    catalog = decide(
-        facts, pairs, together(keyed[1]["labelled"], NAMED), together(keyed[1]["keys"], KEYS), rules
+) -> Iterator[Any]:
+    """(shard, catalog rows) of every shard, and on the side the numbers behind the labels."""
+    tables = keyed[1]
+    catalog, numbers = decide(
+        together(tables["facts"], FACTS),
+        together(tables["pairs"], PAIRS),
+        together(tables["labelled"], NAMED),
+        together(tables["keys"], KEYS),
+        rules,
     )
+    yield beam.pvalue.TaggedOutput("numbers", numbers)
     for shard in range(n_shards):
         yield shard, catalog.filter(pc.equal(catalog["shard"], shard)).select(CATALOG.names)
 
@@ -166,7 +173,8 @@ def close(
     if catalog.num_rows != n_songs:
         raise ValueError(f"{n_songs} songs were ingested, the catalog has {catalog.num_rows}")
     kept, thresholds = catalog.filter(catalog["kept"]), thresholds_of(catalog, config.affect)
-    labels, refused = label_counts(catalog), refused_counts(metadata, out)
+    numbers = read_columns(metadata_path(out, LABEL_NUMBERS))
+    labels, refused = label_counts(catalog, numbers), refused_counts(metadata, out)
     wanted = bool(config.affect.labels) or labels["labelled"] > 0
     if wanted and (thresholds is None or not labels["labelled"]):
         rows = (
@@ -195,87 +203,6 @@ def cluster_sizes(catalog: pa.Table) -> dict[str, int]:
     members = Counter(catalog["cluster_id"].to_pylist())
     sizes = Counter(size for size in members.values() if size > 1)
     return {str(size): sizes[size] for size in sorted(sizes)}
-
-
-def label_counts(catalog: pa.Table) -> dict[str, Any]:
-    """Kept songs by source of label and by reason for none, by quadrant and split, and where
-    matches disagree."""
-    kept = catalog.filter(catalog["kept"])
-    rows = kept.select(
-        [
-            "split",
-            "quadrant",
-            "label_source",
-            "label_spread",
-            "label_evidence",
-            "trusted",
-            "judge",
-            "unlabelled",
-            "valence",
-        ]
-    ).to_pylist()
-    labelled = [row for row in rows if row["valence"] is not None]
-    sources = Counter(row["label_source"].split(" lent by ")[0] for row in labelled)
-    quadrants = Counter((row["split"], row["quadrant"] or "none") for row in labelled)
-    return {
-        "labelled": len(labelled),
-        "trusted": sum(row["trusted"] for row in labelled),
-        "lent": sum(" lent by " in row["label_source"] for row in labelled),
-        "sources": dict(sorted(sources.items())),
-        "unlabelled": dict(
-            sorted(Counter(row["unlabelled"] for row in rows if row["valence"] is None).items())
-        ),
-        "disagreeing": {
-            str(over): sum((row["label_spread"] or 0) > over for row in labelled)
-            for over in (0.0, 0.1, 0.2)
-        },
-        "judge": sum(row["judge"] for row in rows),
-        "cluster_agreement": cluster_agreement(catalog),
-        "audit": name_audit(row["label_evidence"] for row in labelled),
-        "quadrants": {
-            split: {name: quadrants[split, name] for name in (*QUADRANT_CLASSES, "none")}
-            for split in SPLITS
-        },
-    }
-
-
-def name_audit(evidence: Iterable[Sequence[str]]) -> dict[str, Any]:
-    """Of labels whose song has a known true name, how many matches bear its title, and how many its
-    artist too.
-
-    By bands of label_trust as it would be without the name, from the band's name; the choice
-    between several matches of a song is made with the name.
-    """
-    judged = [found for found in map(trust_without_name, evidence) if found]
-    bands = {
-        str(low): [name for name, trust in judged if low <= trust < high]
-        for low, high in pairwise((*TRUST_BANDS, 2.0))
-    }
-    counts = {
-        low: {
-            "songs": len(names),
-            "title": len(names) - names.count("other"),
-            "artist": names.count("title+artist"),
-        }
-        for low, names in bands.items()
-    }
-    return {"songs": len(judged), "by_trust_without_name": counts}
-
-
-def cluster_agreement(catalog: pa.Table) -> dict[str, Any]:
-    """How often two songs of one duplicate cluster, each with a label of its own, have the same
-    classes."""
-    own = pc.invert(pc.fill_null(pc.match_substring(catalog["label_source"], " lent by "), True))
-    rows = catalog.filter(own).select(["cluster_id", "valence_class", "arousal_class"]).to_pylist()
-    clusters: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        clusters.setdefault(row["cluster_id"], []).append(row)
-    pairs = [pair for members in clusters.values() for pair in combinations(members, 2)]
-    same = {
-        axis: sum(a[f"{axis}_class"] == b[f"{axis}_class"] for a, b in pairs)
-        for axis in ("valence", "arousal")
-    }
-    return {"pairs": len(pairs), **same}
 
 
 def refused_counts(metadata: str, out: str) -> dict[str, int]:

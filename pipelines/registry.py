@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from pipelines.dedupe import signature
+from pipelines.dedupe import fingerprint, shingles
 from pipelines.features import rhythm, statistics
 from pipelines.features.key import estimate as key
 from pipelines.labels import msd
@@ -29,5 +29,6 @@ FEATURES = (
     Feature("", statistics.COLUMNS, statistics.compute),
     Feature("", rhythm.COLUMNS, rhythm.compute),
     Feature("key", key.COLUMNS, key.compute),
-    Feature("shingles", signature.COLUMNS, signature.compute),
+    Feature("", fingerprint.COLUMNS, fingerprint.compute),
+    Feature("shingles", shingles.COLUMNS, shingles.compute),
 )

@@ -82,7 +82,8 @@ def catalog_of(
         [{"song_id": f"mock:{song}", "key": key} for song, key in keys or []], KEYS
     )
     pairs = exact_pairs(table) if pairs is None else pairs
-    rows = decide(table, pairs, labels_of(table, **(labels or {})), key_table, rules).to_pylist()
+    decided = decide(table, pairs, labels_of(table, **(labels or {})), key_table, rules)
+    rows = decided.catalog.to_pylist()
     return {row["song_id"].removeprefix("mock:"): row for row in rows}
 
 
@@ -169,7 +170,9 @@ def test_a_song_twice_is_our_mistake() -> None:
 
 def test_the_waterfall_counts_every_rule_on_every_song() -> None:
     table = facts(a={}, b={"seconds": 1.0}, c={"seconds": 1.0, "n_bars": 1}, d={"n_bars": 1})
-    catalog = decide(table, PAIRS.empty_table(), labels_of(table), KEYS.empty_table(), RULES)
+    catalog = decide(
+        table, PAIRS.empty_table(), labels_of(table), KEYS.empty_table(), RULES
+    ).catalog
     fall = waterfall(catalog, ["too_short", "too_few_bars", "duplicate"])
     assert fall["all"] == fall["mock"] == {
         "in": 4,

@@ -9,10 +9,11 @@ from os import terminal_size
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
-from pipelines.curate import name_audit
 from pipelines.describe import describe_text, terminal_width
+from pipelines.labels.summary import NUMBERS, name_audit
 from pipelines.layout import DESCRIBED
 from schemas.code import installed_version
 
@@ -22,14 +23,18 @@ FALL = {
     "failed_alone": {"no_piano": 30_985, "too_short": 12_894, "duplicate": 12_304},
     "kept": 103_472,
 }
-EVIDENCE = [
-    ["matches=+0-0 (+0.50)", "name=title+artist (+4.00)"],
-    ["matches=+0-0 (+0.50)", "name=other (-3.00)"],
-    ["matches=+2-0 (+3.72)", "name=title (+0.50)"],
-    ["matches=+0-2 (-2.40)", "name=other (-3.00)"],
-    ["matches=+0-2 (-2.40)"],
-    [],
-]
+OTHER, TITLE, BOTH = range(3)
+# (name found, log-odds of all else) of six labels, four of them of songs whose true name is known.
+FOUND = [(BOTH, 0.50), (OTHER, 0.50), (TITLE, 3.72), (OTHER, -2.40), (None, -2.40), (None, None)]
+
+
+def numbers(found: list[tuple[int | None, float | None]]) -> pa.Table:
+    names = {"name_found": [name for name, _ in found]}
+    rest = {"log_odds_without_name": [log_odds for _, log_odds in found]}
+    nothing = dict.fromkeys(NUMBERS.names, [None] * len(found))
+    return pa.table({**nothing, **names, **rest}, NUMBERS)
+
+
 FACTS: dict[str, Any] = {
     "name": "a-release-with-a-name-that-somebody-has-put-together-from-the-names-of-all-its-sources",
     "bytes": 1_828_400_000,
@@ -51,7 +56,7 @@ FACTS: dict[str, Any] = {
         "judge": 302,
         "disagreeing": {"0.0": 339, "0.1": 236, "0.2": 95},
         "cluster_agreement": {"pairs": 78, "valence": 55, "arousal": 53},
-        "audit": name_audit(EVIDENCE),
+        "audit": name_audit(numbers(FOUND)),
         "quadrants": {"train": {"happy": 601, "tense": 278, "sad": 604, "calm": 281, "none": 0}},
         "sources": {"a_table_of_features_that_has_a_very_long_name_indeed_and_then_some_more:agree": 2_208},
         "unlabelled": {"no match": 995, "titles differ": 307},
@@ -104,7 +109,7 @@ def test_a_release_without_labels_or_rejects_has_its_lines() -> None:
 
 
 def test_names_are_counted_by_trust_without_them() -> None:
-    assert name_audit(EVIDENCE) == {
+    assert name_audit(numbers(FOUND)) == {
         "songs": 4,
         "by_trust_without_name": {
             "0.0": {"songs": 1, "title": 0, "artist": 0},
@@ -112,7 +117,7 @@ def test_names_are_counted_by_trust_without_them() -> None:
             "0.8": {"songs": 1, "title": 1, "artist": 0},
         },
     }
-    assert name_audit([])["songs"] == 0
+    assert name_audit(numbers([]))["songs"] == 0
     rows = [
         line.split()
         for line in describe_text(FACTS).splitlines()

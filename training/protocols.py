@@ -24,12 +24,9 @@ class Trainable(Protocol):
         """Multiply-adds ×2 of a training step over `places` token places in bars of `length`."""
 
 
-# Abilities that a model may have; their docstrings end the sentence "this model cannot".
-
-
 @runtime_checkable
 class Generator(Protocol):
-    """write music of an emotion"""
+    """Writes music of an emotion."""
 
     def generate(
         self, classes: Mapping[str, int | None], n: int, bars: int, choice: "SamplingConfig"
@@ -39,7 +36,7 @@ class Generator(Protocol):
 
 @runtime_checkable
 class Autoencoder(Protocol):
-    """write a song again from latents"""
+    """Writes a song again from latents."""
 
     def encode(self, tokens: "Tensor") -> "dict[str, tuple[Tensor, Tensor]]":
         """tokens (B, T, L) to mean and log variance (B, T, d) of each axis's latent, in the
@@ -51,7 +48,7 @@ class Autoencoder(Protocol):
 
 @runtime_checkable
 class Decoder(Protocol):
-    """tell the next token from latents"""
+    """Tells the next token from latents."""
 
     def decode(self, tokens: "Tensor", z: "Tensor") -> "Tensor":
         """Logits (B, T, L, vocabulary) of each next token, from latents (B, T, Σd)."""
@@ -59,15 +56,15 @@ class Decoder(Protocol):
 
 @runtime_checkable
 class Classifier(Protocol):
-    """tell the emotion of a song"""
+    """Tells the emotion of a song."""
 
     def odds(self, tokens: "Tensor") -> "dict[str, Tensor]":
         """Log-odds of high against low for each axis and bar: tokens (B, T, L) to (B, T)."""
 
 
 @runtime_checkable
-class FeatureTeller(Protocol):
-    """tell rhythm and key from latents"""
+class FeaturePredictor(Protocol):
+    """Tells rhythm and key from latents."""
 
     def predict(self, axis: str, z: "Tensor") -> "Tensor":
         """arousal: onsets (B, T, 16), valence: key (B, T), from the axis's latent (B, T, d)."""
@@ -75,15 +72,26 @@ class FeatureTeller(Protocol):
 
 @runtime_checkable
 class Clustered(Protocol):
-    """turn a song to another emotion"""
+    """Moves a song to another emotion: latents lie in clusters, one a class."""
 
     mixtures: "Mapping[str, Mixture]"
+
+
+# What a model without an ability cannot do, in words that end a sentence.
+ABILITIES = {
+    Generator: "write music of an emotion",
+    Autoencoder: "write a song again from latents",
+    Decoder: "tell the next token from latents",
+    Classifier: "tell the emotion of a song",
+    FeaturePredictor: "tell rhythm and key from latents",
+    Clustered: "turn a song to another emotion",
+}
 
 
 def require(model: Any, ability: Any) -> Any:
     """The model, where it has the ability; else RunFailed says what it cannot."""
     if not isinstance(model, ability):
         raise RunFailed(
-            f"a {type(model).__name__} cannot {ability.__doc__}: give a run of a model that can"
+            f"a {type(model).__name__} cannot {ABILITIES[ability]}: give a run of a model that can"
         )
     return model

@@ -12,6 +12,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from schemas.runs import run_lengths, run_starts
+
 
 @dataclass(frozen=True)
 class DedupeConfig:
@@ -76,13 +78,6 @@ class Pairs:
         return Pairs(self.first[which], self.second[which], self.shared[which])
 
 
-def run_begins(values: np.ndarray) -> np.ndarray:
-    """Where each run of equal values begins, int64."""
-    changes = np.ones(len(values), bool)
-    np.not_equal(values[1:], values[:-1], out=changes[1:])
-    return np.flatnonzero(changes)
-
-
 def key_shares(sizes: np.ndarray, config: DedupeConfig) -> np.ndarray:
     """The share of the hash space from which each song's join keys are, float64 0-1; sizes:
     shingles of each song."""
@@ -116,7 +111,7 @@ def shared_keys(keys: np.ndarray, songs: np.ndarray) -> tuple[np.ndarray, np.nda
     """
     order = np.lexsort((songs, keys))
     keys, songs = keys[order], songs[order]
-    counts = np.diff(run_begins(keys), append=len(keys))
+    counts = run_lengths(run_starts(keys), len(keys))
     held_twice = counts > 1
     return songs[np.repeat(held_twice, counts)].astype(np.int32), counts[held_twice].astype(
         np.int32
@@ -157,9 +152,9 @@ def _count_meetings(
     np.minimum(partners, 1, out=partners, where=np.repeat(counts > max_songs, counts))
     entries = np.argsort(songs, kind="stable")
     entries = entries[partners[entries] > 0]
-    song_begins = run_begins(songs[entries])
+    song_begins = run_starts(songs[entries])
     meetings_before = np.cumsum(partners[entries]) - partners[entries]
-    portions = song_begins[run_begins(meetings_before[song_begins] // max_meetings)]
+    portions = song_begins[run_starts(meetings_before[song_begins] // max_meetings)]
     for begin, end in pairwise([*portions.tolist(), len(entries)]):
         yield _meet(songs, entries[begin:end], partners[entries[begin:end]])
 
@@ -170,8 +165,8 @@ def _meet(songs: np.ndarray, entries: np.ndarray, partners: np.ndarray) -> Pairs
     second = songs[before + np.arange(len(before))]
     codes = (np.repeat(songs[entries], partners).astype(np.int64) << 32) | second
     codes.sort()
-    begins = run_begins(codes)
-    codes, shared = codes[begins], np.diff(begins, append=len(codes))
+    begins = run_starts(codes)
+    codes, shared = codes[begins], run_lengths(begins, len(codes))
     return Pairs((codes >> 32).astype(np.int32), codes.astype(np.int32), shared.astype(np.int32))
 
 

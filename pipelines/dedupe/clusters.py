@@ -19,6 +19,8 @@ from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from pipelines.dedupe.candidates import (
     DedupeConfig,
@@ -26,9 +28,9 @@ from pipelines.dedupe.candidates import (
     candidate_pairs,
     join_keys,
     key_shares,
-    run_begins,
     shared_keys,
 )
+from schemas.runs import run_starts
 
 # Pairs by song_id as they come out of verification: what curate gathers.
 PAIRS = pa.schema(
@@ -87,7 +89,7 @@ def by_block(pairs: Pairs, block: np.ndarray) -> Iterator[tuple[int, int, Pairs]
     codes = (low << 32) | high
     order = np.argsort(codes, kind="stable")
     codes = codes[order]
-    for begin, end in pairwise([*run_begins(codes).tolist(), len(codes)]):
+    for begin, end in pairwise([*run_starts(codes).tolist(), len(codes)]):
         yield int(codes[begin]) >> 32, int(codes[begin]) & 0xFFFFFFFF, pairs.take(order[begin:end])
 
 
@@ -127,14 +129,11 @@ def judge(pairs: Pairs, sizes: np.ndarray, config: DedupeConfig) -> Verdicts:
 def components(n_songs: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """The cluster of every song, int32: the smallest song number that pairs connect it with (its
     own, if none does)."""
-    label = np.arange(n_songs, dtype=np.int32)
-    while True:
-        low, high = np.minimum(label[first], label[second]), np.maximum(label[first], label[second])
-        if (low == high).all():
-            return label
-        np.minimum.at(label, high, low)
-        while (label[label] != label).any():
-            label = label[label]
+    ones = np.ones(len(first), np.int8)
+    graph = coo_array((ones, (first, second)), shape=(n_songs, n_songs))
+    _, label = connected_components(graph, directed=False)
+    _, smallest = np.unique(label, return_index=True)
+    return smallest[label].astype(np.int32)
 
 
 def survivors(cluster: np.ndarray, quality: Sequence[np.ndarray], rank: np.ndarray) -> np.ndarray:
@@ -148,7 +147,7 @@ def survivors(cluster: np.ndarray, quality: Sequence[np.ndarray], rank: np.ndarr
     order = np.lexsort(
         (rank, *(-column.astype(np.float64) for column in reversed(quality)), cluster)
     )
-    kept = order[run_begins(cluster[order])]
+    kept = order[run_starts(cluster[order])]
     best = np.empty(cluster.max(initial=-1) + 1, np.int64)
     best[cluster[kept]] = kept
     return best[cluster]

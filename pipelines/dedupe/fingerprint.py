@@ -2,11 +2,20 @@
 instruments."""
 
 import hashlib
+from typing import Any
 
 import numpy as np
 
 from schemas.grid import Grid
+from schemas.runs import run_begins
 from schemas.song import DRUMS, Song
+
+COLUMNS = ("content_hash",)
+
+
+def compute(song: Song, grid: Grid, config: Any = None) -> dict[str, str]:
+    """The content hash as a feature."""
+    return {"content_hash": content_hash(song, grid)}
 
 
 def content_hash(song: Song, grid: Grid) -> str:
@@ -31,5 +40,4 @@ def content_hash(song: Song, grid: Grid) -> str:
     onset -= onset.min()
     codes = (onset << 8) | (is_drum.astype(np.int64) << 7) | pitch
     codes.sort(kind="stable")  # quick on what is nearly sorted already
-    distinct = np.append(True, codes[1:] != codes[:-1])
-    return hashlib.sha256(codes[distinct].astype("<i8").tobytes()).hexdigest()[:32]
+    return hashlib.sha256(codes[run_begins(codes)].astype("<i8").tobytes()).hexdigest()[:32]

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from schemas.song import BASS, DRUMS
+from schemas.grid import Grid
+from schemas.song import BASS, DRUMS, Song
 
 # Mixed into every symbol, so that n-grams of two kinds never hash alike.
 _LINE, _CHORD, _TEXTURE = (np.uint64(kind << 60) for kind in (1, 2, 3))
@@ -45,6 +46,14 @@ class ShingleConfig:
         for name in ("line_intervals", "chord_events", "texture_events"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+
+COLUMNS = ("shingles",)
+
+
+def compute(song: Song, grid: Grid, config: ShingleConfig) -> dict[str, np.ndarray]:
+    """The signature as a feature."""
+    return {"shingles": shingles(song.notes, config)}
 
 
 def shingles(notes: np.ndarray, config: ShingleConfig) -> np.ndarray:

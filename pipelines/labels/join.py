@@ -18,7 +18,7 @@ from pipelines.labels.names import ARTIST, TITLE, normalise, similarities
 from pipelines.labels.resolve import CANDIDATES, resolve
 from pipelines.labels.tables import LABELS
 from pipelines.labels.tracks import TRACKS
-from pipelines.labels.trust import EVIDENCE, SAME_NAME, label_trust
+from pipelines.labels.trust import EVIDENCE, SAME_NAME, TRUST, label_trust
 
 TEXT, NUMBER = pa.string(), pa.float64()
 NAMES = pa.schema([("md5", TEXT), ("artist", TEXT), ("title", TEXT)])
@@ -32,7 +32,7 @@ LABELLED = pa.schema(
     [
         ("song_id", TEXT), ("msd_track_id", TEXT), ("match_score", NUMBER), ("match_margin", NUMBER),
         ("valence", NUMBER), ("arousal", NUMBER), ("label_source", TEXT), ("label_spread", NUMBER),
-        ("label_trust", NUMBER), ("trusted", pa.bool_()), ("evidence", pa.list_(TEXT)), ("unlabelled", TEXT),
+        *TRUST, ("unlabelled", TEXT),
     ]
 )  # fmt: skip
 NO_MATCH, NO_TRUST = "no match", "trust"
@@ -95,8 +95,8 @@ def label_songs(
     at = pc.index_in(songs["md5"], choices["md5"].combine_chunks())
     chosen = choices.take(at)
     evidence = _evidence(songs, chosen, joined, likeness, chroma)
-    audited = _audited(evidence, pc.is_valid(at), config)
-    return _with_own_labels(_refuse_untrusted(songs, chosen, audited, config), songs["md5"], labels)
+    trust = _trust(evidence, pc.is_valid(at), config)
+    return _with_own_labels(_refuse_untrusted(songs, chosen, trust, config), songs["md5"], labels)
 
 
 def _likeness(joined: pa.Table, names: pa.Table) -> dict[str, pa.Array]:
@@ -165,24 +165,24 @@ def _evidence(
     return pa.table({field.name: pc.cast(columns[field.name], field.type) for field in EVIDENCE})
 
 
-def _audited(evidence: pa.Table, matched: pa.Array, config: AffectConfig) -> pa.Table:
-    """AUDIT in the order of songs, null where a song has no match."""
+def _trust(evidence: pa.Table, matched: pa.Array, config: AffectConfig) -> pa.Table:
+    """TRUST in the order of songs, null where a song has no match."""
     rows = np.cumsum(matched.to_numpy(zero_copy_only=False)) - 1
     at = pc.if_else(matched, pa.array(rows), None)
     return label_trust(evidence.filter(matched), config.trusted_from).take(at)
 
 
 def _refuse_untrusted(
-    songs: pa.Table, chosen: pa.Table, audited: pa.Table, config: AffectConfig
+    songs: pa.Table, chosen: pa.Table, trust: pa.Table, config: AffectConfig
 ) -> pa.Table:
     """LABELLED: the chosen labels without those trusted less than min_label_trust."""
     unlabelled = pc.if_else(pc.is_null(chosen["md5"]), NO_MATCH, chosen["unlabelled"])
-    distrusted = pc.fill_null(pc.less(audited["label_trust"], config.min_label_trust), False)
+    distrusted = pc.fill_null(pc.less(trust["label_trust"], config.min_label_trust), False)
     unlabelled = pc.if_else(pc.and_(pc.is_null(unlabelled), distrusted), NO_TRUST, unlabelled)
     found = pc.is_null(unlabelled)
     columns = {
         **_columns(chosen),
-        **_columns(audited),
+        **_columns(trust),
         "song_id": songs["song_id"],
         "unlabelled": unlabelled,
     }
@@ -190,7 +190,7 @@ def _refuse_untrusted(
         name: pc.if_else(found, chosen[name], None)
         for name in ("valence", "arousal", "label_source")
     }
-    columns["trusted"] = pc.and_(found, pc.fill_null(audited["trusted"], False))
+    columns["trusted"] = pc.and_(found, pc.fill_null(trust["trusted"], False))
     return pa.table([columns[name] for name in LABELLED.names], LABELLED)
 
 
@@ -206,6 +206,8 @@ def _with_own_labels(labelled: pa.Table, md5: pa.ChunkedArray, labels: pa.Table)
         "label_trust": pa.scalar(1.0),
         "trusted": pa.scalar(True),
         "evidence": pa.scalar(["label=of the song itself"], pa.list_(TEXT)),
+        "name_found": pa.scalar(None, pa.int8()),
+        "log_odds_without_name": pa.scalar(None, NUMBER),
         "unlabelled": pa.scalar(None, TEXT),
     }
     columns = _columns(labelled)

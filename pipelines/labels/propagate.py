@@ -1,43 +1,51 @@
-"""Lending: a kept song without a label takes that of a removed duplicate, and its label_source
-says from whom."""
+"""Propagation: a kept song without a label takes that of a removed duplicate, which is named as its
+lender."""
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.runs import run_begins
+
 # What goes with a label: the values, and why they are believed.
-LENT = (
-    "valence", "arousal", "label_source", "label_spread", "label_trust", "trusted", "evidence", "msd_track_id", "match_score",
-    "match_margin", "msd_title", "msd_artist", "unlabelled",
+PROPAGATED = (
+    "valence", "arousal", "label_source", "label_spread", "label_trust", "trusted", "evidence",
+    "name_found", "log_odds_without_name", "msd_track_id", "match_score", "match_margin",
+    "msd_title", "msd_artist", "unlabelled",
 )  # fmt: skip
+LENDER = "lender"
 
 
-def propagate(labelled: pa.Table, cluster: np.ndarray, borrows: np.ndarray) -> pa.Table:
-    """labelled (a row a song) with each unlabelled borrower given the most trusted label of its
-    cluster.
+def propagate(labelled: pa.Table, cluster: np.ndarray, kept: np.ndarray) -> pa.Table:
+    """labelled (a row a song) with each unlabelled kept song given the most trusted label of its
+    cluster, and a last column `lender`: the song_id that the label is from, null for an own one.
 
-    cluster: one number a song; borrows: bool, the songs that clusters keep. Of equally trusted
-    labels the first song's.
+    cluster: one number a song; kept: bool, the songs that clusters keep. Of equally trusted labels
+    the first song's.
     """
-    has = pc.is_valid(labelled["valence"]).to_numpy()
-    trust = pc.fill_null(labelled["label_trust"], 0.0).to_numpy()
-    lenders = np.flatnonzero(has)
-    lenders = lenders[np.lexsort((lenders, -trust[lenders], cluster[lenders]))]
-    first = np.append(True, np.diff(cluster[lenders]) != 0)[: len(lenders)]
-    lender_of = np.full(len(labelled), -1)
-    lender_of[cluster[lenders[first]]] = lenders[first]
-    lender = np.where(borrows & ~has, lender_of[cluster], -1)
+    has_label = pc.is_valid(labelled["valence"]).to_numpy()
+    lender_of_cluster = most_trusted(labelled, has_label, cluster)
+    lender = np.where(kept & ~has_label, lender_of_cluster[cluster], -1)
     at = pa.array(lender, mask=lender < 0)
-    lent = labelled.take(pc.coalesce(at, pa.array(np.arange(len(labelled)))))
-    says = pc.binary_join_element_wise(
-        lent["label_source"], labelled["song_id"].take(at), " lent by "
-    )
-    lent = lent.set_column(
-        lent.column_names.index("label_source"),
-        "label_source",
-        pc.coalesce(says, lent["label_source"]),
-    )
-    return pa.table(
-        [lent[name] if name in LENT else labelled[name] for name in labelled.column_names],
-        labelled.schema,
-    )
+    given = labelled.take(pc.coalesce(at, pa.array(np.arange(len(labelled)))))
+    columns = [(given if name in PROPAGATED else labelled)[name] for name in labelled.column_names]
+    table = pa.table(columns, labelled.schema)
+    return table.append_column(LENDER, labelled["song_id"].take(at))
+
+
+def most_trusted(labelled: pa.Table, has_label: np.ndarray, cluster: np.ndarray) -> np.ndarray:
+    """For each cluster the row of its most trusted label, -1 where it has none."""
+    trust = pc.fill_null(labelled["label_trust"], 0.0).to_numpy()
+    rows = np.flatnonzero(has_label)
+    rows = rows[np.lexsort((rows, -trust[rows], cluster[rows]))]
+    first = rows[run_begins(cluster[rows])]
+    found = np.full(len(labelled), -1)
+    found[cluster[first]] = first
+    return found
+
+
+def label_sources(labelled: pa.Table) -> pa.ChunkedArray:
+    """The table and rule that each label is from, and the lender of one that is not the song's
+    own, in words."""
+    says = pc.binary_join_element_wise(labelled["label_source"], labelled[LENDER], " lent by ")
+    return pc.coalesce(says, labelled["label_source"])

@@ -9,7 +9,7 @@ What is not known adds nothing. How the numbers below were found, on 3,848 LPD s
 
 * agreement: logistic regression of "the true title is the matched one" on the count of further
   matches with the same title and of matches with other titles, over the songs whose true name is
-  known (fit_agreement; tests/affect/ test_audit_real.py fits it again on one half and judges it on
+  known (fit_agreement; tests/labels/test_trust_real.py fits it again on one half and judges it on
   the other).
 * name: set, not fitted, since names are the truth all else is judged by. Of songs that two or more
   matches agree on, the list contradicts one in twenty; a wrong title and artist hardly ever agree
@@ -26,8 +26,6 @@ The evidence is taken as independent, which it is only roughly: label_trust rank
 probability where agreement alone is known.
 """
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,7 +42,16 @@ EVIDENCE = pa.schema(
         ("song_key", pa.int32()), ("track_key", pa.int32()), ("chroma", NUMBER),
     ]
 )  # fmt: skip
-AUDIT = pa.schema([("label_trust", NUMBER), ("trusted", pa.bool_()), ("evidence", pa.list_(TEXT))])
+# name_found: an index of NAMES_FOUND, null where the true name is not known; log_odds_without_name:
+# of label_trust, were the name not known.
+TRUST = pa.schema(
+    [
+        ("label_trust", NUMBER), ("trusted", pa.bool_()), ("evidence", pa.list_(TEXT)),
+        ("name_found", pa.int8()), ("log_odds_without_name", NUMBER),
+    ]
+)  # fmt: skip
+NAMES_FOUND = ("other", "title", "title+artist")
+KEYS_FOUND = ("same", "near", "other")
 SAME_NAME = 0.8
 N_KEYS = 24
 DECIMALS = 6
@@ -73,8 +80,8 @@ WEIGHTS = Weights()
 
 
 def label_trust(evidence: pa.Table, trusted_from: float, weights: Weights = WEIGHTS) -> pa.Table:
-    """AUDIT, row by row, from EVIDENCE: label_trust, whether it reaches trusted_from, and every
-    part with its log-odds.
+    """TRUST, row by row, from EVIDENCE: label_trust, whether it reaches trusted_from, every part in
+    words with its log-odds, and the numbers that are counted later.
 
     A part of the list reads `tempo=0.013 (+1.20)`: what was found, and what it adds.
     """
@@ -90,28 +97,29 @@ def label_trust(evidence: pa.Table, trusted_from: float, weights: Weights = WEIG
     agreement = _agreement(column, weights)
     log_odds = agreement + sum(np.nan_to_num(values) for values in added.values())
     trust = np.round(1 / (1 + np.exp(-log_odds)), DECIMALS)
-    counts = [
-        f"matches=+{n:.0f}-{m:.0f}"
-        for n, m in zip(column["n_agreeing"], column["n_rivals"], strict=True)
-    ]
-    listed = [[f"{said} ({odds:+.2f})"] for said, odds in zip(counts, agreement, strict=True)]
+    columns = {
+        "label_trust": pa.array(trust),
+        "trusted": pa.array(trust >= trusted_from),
+        "evidence": pa.array(_in_words(column, agreement, found, added), pa.list_(TEXT)),
+        "name_found": pa.array(found["name"], from_pandas=True).cast(pa.int8()),
+        "log_odds_without_name": pa.array(log_odds - np.nan_to_num(added["name"])),
+    }
+    return pa.table([columns[name] for name in TRUST.names], TRUST)
+
+
+def _in_words(
+    column: dict[str, np.ndarray],
+    agreement: np.ndarray,
+    found: dict[str, np.ndarray],
+    added: dict[str, np.ndarray],
+) -> list[list[str]]:
+    """Every part of the evidence of each row, what is not known left out."""
+    counts = zip(column["n_agreeing"], column["n_rivals"], agreement, strict=True)
+    words = [[f"matches=+{n:.0f}-{m:.0f} ({odds:+.2f})"] for n, m, odds in counts]
     for name, odds in added.items():
         for row in np.flatnonzero(np.isfinite(odds)):
-            listed[row].append(f"{name}={_worded(name, found[name][row])} ({odds[row]:+.2f})")
-    return pa.table(
-        [pa.array(trust), pa.array(trust >= trusted_from), pa.array(listed, pa.list_(TEXT))], AUDIT
-    )
-
-
-def trust_without_name(listed: Sequence[str]) -> tuple[str, float] | None:
-    """What a label's evidence found of the name, and what label_trust would be without it; None
-    where no name is known."""
-    parts = [part.removesuffix(")").rpartition(" (") for part in listed]
-    names = [found.partition("=")[2] for found, _, _ in parts if found.startswith("name=")]
-    if not names:
-        return None
-    log_odds = sum(float(odds) for found, _, odds in parts if not found.startswith("name="))
-    return names[0], 1 / (1 + math.exp(-log_odds))
+            words[row].append(f"{name}={_worded(name, found[name][row])} ({odds[row]:+.2f})")
+    return words
 
 
 def tempo_gap(song_bpm: np.ndarray, track_bpm: np.ndarray) -> np.ndarray:
@@ -190,5 +198,5 @@ def _binned(values: np.ndarray, ends: tuple[float, ...], odds: tuple[float, ...]
 
 
 def _worded(name: str, found: float) -> str:
-    words = {"name": ("other", "title", "title+artist"), "key": ("same", "near", "other")}
+    words = {"name": NAMES_FOUND, "key": KEYS_FOUND}
     return words[name][int(found)] if name in words else f"{found:.3f}"

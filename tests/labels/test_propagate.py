@@ -5,7 +5,8 @@ import pyarrow as pa
 import pytest
 
 from pipelines.labels.join import LABELLED
-from pipelines.labels.propagate import LENT, propagate
+from pipelines.labels.propagate import LENDER, PROPAGATED, label_sources
+from pipelines.labels.propagate import propagate as with_lenders
 
 
 def labelled(*rows: dict) -> pa.Table:
@@ -20,6 +21,13 @@ def labelled(*rows: dict) -> pa.Table:
                 msd_track_id=f"TR-{row['song_id']}",
             )
     return pa.Table.from_pylist(full, LABELLED)
+
+
+def propagate(rows: pa.Table, cluster: np.ndarray, kept: np.ndarray) -> pa.Table:
+    """The labels after propagation, their sources in words, as the catalog has them."""
+    told = with_lenders(rows, cluster, kept)
+    at = told.column_names.index("label_source")
+    return told.set_column(at, "label_source", label_sources(told)).drop_columns([LENDER])
 
 
 def test_the_most_trusted_of_the_cluster_lends():
@@ -75,9 +83,16 @@ def test_lending_equals_the_loop(seed):
             if own
             else f"{lender['label_source']} lent by {lender['song_id']}"
         )
-        assert {name: row.get(name) for name in LENT} == {
-            name: lender.get(name) for name in LENT
+        assert {name: row.get(name) for name in PROPAGATED} == {
+            name: lender.get(name) for name in PROPAGATED
         } | {"label_source": says}
+
+
+def test_the_lender_stands_in_a_column_of_its_own():
+    rows = labelled({}, {"valence": 0.1, "label_trust": 0.6}, {"valence": 0.5})
+    told = with_lenders(rows, np.array([0, 0, 2]), np.array([True, False, True]))
+    assert told[LENDER].to_pylist() == ["s01", None, None]
+    assert told["label_source"].to_pylist() == ["t:agree"] * 3
 
 
 def test_nothing_to_lend():

@@ -8,21 +8,21 @@ import pyarrow as pa
 import pytest
 
 from pipelines.labels.trust import (
-    AUDIT,
     EVIDENCE,
+    NAMES_FOUND,
+    TRUST,
     WEIGHTS,
     fit_agreement,
     key_distance,
     label_trust,
     tempo_gap,
-    trust_without_name,
 )
 
 
 def trust(**row) -> dict:
     base = dict.fromkeys(EVIDENCE.names) | {"n_agreeing": 0, "n_rivals": 0}
     table = label_trust(pa.Table.from_pylist([base | row], EVIDENCE), 0.8)
-    assert table.schema == AUDIT
+    assert table.schema == TRUST
     (told,) = table.to_pylist()
     return told
 
@@ -86,18 +86,15 @@ def test_pieces_add_up_and_are_listed():
     assert trust()["trusted"] is False and trust()["evidence"] == ["matches=+0-0 (+0.50)"]
 
 
-def test_what_trust_would_be_without_the_name_is_told_by_the_list():
+def test_what_trust_would_be_without_the_name_stands_beside_the_list():
     facts = {"n_agreeing": 1, "song_bpm": 100.0, "track_bpm": 120.0, "chroma": 0.4}
     for likeness, found in ((1.0, "title+artist"), (0.1, "other")):
         named = trust(title_likeness=likeness, artist_likeness=likeness, **facts)
-        assert trust_without_name(named["evidence"]) == (
-            found,
-            pytest.approx(trust(**facts)["label_trust"], abs=1e-6),
-        )
-    assert trust_without_name(trust(**facts)["evidence"]) is None
-    assert (
-        trust_without_name([]) is None and trust_without_name(["label=of the song itself"]) is None
-    )
+        assert NAMES_FOUND[named["name_found"]] == found
+        without = 1 / (1 + math.exp(-named["log_odds_without_name"]))
+        assert without == pytest.approx(trust(**facts)["label_trust"], abs=1e-6)
+    assert trust(**facts)["name_found"] is None
+    assert trust(**facts)["log_odds_without_name"] == pytest.approx(odds(**facts), abs=1e-4)
 
 
 def test_rows_do_not_see_each_other():

@@ -28,7 +28,7 @@ from training.evaluation.realism import TrainingBars, distance_to_real
 from training.generation.transfer import save_songs, swap_latents
 from training.parts.latent import gaussian_kl
 from training.parts.sampling import SamplingConfig
-from training.protocols import Autoencoder, Classifier, Clustered, FeatureTeller, Generator
+from training.protocols import Autoencoder, Classifier, Clustered, FeaturePredictor, Generator
 
 COLLAPSED_SHARE, COLLAPSED_DISTANCE, COLLAPSED_KL = 0.02, 1.0, 0.01
 # Fewer real songs of a quadrant have no halves to compare.
@@ -86,7 +86,7 @@ def token_report(outputs: ModelOutputs, training: Split) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def feature_report(model: FeatureTeller, outputs: ModelOutputs, device: str) -> dict[str, Any]:
+def feature_report(model: FeaturePredictor, outputs: ModelOutputs, device: str) -> dict[str, Any]:
     """How well rhythm and key are told from the right latent, beside always saying the
     commonest."""
     report: dict[str, Any] = {}
@@ -257,7 +257,7 @@ def reports(
         taught = run_model(model, data, training, asked.training_songs, 1, device)
         report["leakage"] = leakage_report(taught, outputs, asked.probe_steps)
         report["writing"] = writing_report(model, data.bars, asked, outputs, device, out)
-    if isinstance(model, FeatureTeller):
+    if isinstance(model, FeaturePredictor):
         report["features"] = feature_report(model, outputs, device)
     if isinstance(model, Classifier):
         report["classes"] = class_report(outputs)
