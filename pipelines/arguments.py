@@ -1,4 +1,5 @@
-"""The commands of moodroll-data and their arguments, each with an example that can be pasted."""
+"""The commands of moodroll-data and their arguments, each with an example that can be
+pasted."""
 
 import argparse
 from typing import Any
@@ -33,7 +34,9 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         allow_abbrev=False,
     )
-    top.add_argument("--version", action="version", version=f"moodroll {installed_version()}")
+    top.add_argument(
+        "--version", action="version", version=f"moodroll {installed_version()}"
+    )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in (_builds, _split, _releases, _freeze, _duplicates, _fetch):
         add(commands)
@@ -64,18 +67,26 @@ def _builds(commands: Any) -> None:
         ("publish", "write the release from songs and catalog"),
     ):
         command = _command(commands, name, says)
-        command.add_argument("build", metavar="BUILD.toml", help="settings, see manifests/builds")
-        command.add_argument("--out", required=True, metavar="DIR", help="folder of the build")
+        command.add_argument(
+            "build", metavar="BUILD.toml", help="settings, see manifests/builds"
+        )
+        command.add_argument(
+            "--out", required=True, metavar="DIR", help="folder of the build"
+        )
         _settable(command)
 
 
 def _split(commands: Any) -> None:
     says = "a new labelled release of songs that are ingested already"
     command = _command(commands, "split", says)
-    command.add_argument("split", metavar="SPLIT.toml", help="settings, see manifests/splits")
+    command.add_argument(
+        "split", metavar="SPLIT.toml", help="settings, see manifests/splits"
+    )
     says = "folder of the build whose songs are taken"
     command.add_argument("--corpus", required=True, metavar="DIR", help=says)
-    command.add_argument("--out", required=True, metavar="DIR", help="folder of the new release")
+    command.add_argument(
+        "--out", required=True, metavar="DIR", help="folder of the new release"
+    )
     _settable(command)
 
 
@@ -86,7 +97,9 @@ def _releases(commands: Any) -> None:
         ("report", "write report.html, a page of plots, into a release"),
     ):
         command = _command(commands, name, says)
-        command.add_argument("release", metavar="DIR", help="a release, or the folder of a build")
+        command.add_argument(
+            "release", metavar="DIR", help="a release, or the folder of a build"
+        )
         if name == "describe":
             command.add_argument("--json", action="store_true", help="as JSON")
 
@@ -99,11 +112,15 @@ def _freeze(commands: Any) -> None:
     says = "the table; TABLE.parquet.journal keeps the place"
     command.add_argument("--out", required=True, metavar="TABLE.parquet", help=says)
     says = "fetch the tracks of a match list alone"
-    command.add_argument("--matches", action="append", default=[], metavar="FILE", help=says)
+    command.add_argument(
+        "--matches", action="append", default=[], metavar="FILE", help=says
+    )
     says = "track_id,spotify_id pairs that need no search"
     command.add_argument("--given", default="", metavar="CSV", help=says)
     says = "likeness of title and artist (0.8)"
-    command.add_argument("--min-similarity", type=float, default=0.8, metavar="S", help=says)
+    command.add_argument(
+        "--min-similarity", type=float, default=0.8, metavar="S", help=says
+    )
     says = "requests at most (200000)"
     command.add_argument("--budget", type=int, default=200_000, metavar="N", help=says)
 

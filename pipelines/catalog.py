@@ -1,7 +1,8 @@
-"""Verdicts: what is decided about every song, kept or not, from the facts of all songs at once.
+"""Verdicts: what is decided about every song, kept or not, from the facts of all songs at
+once.
 
-Columnar and pure: a table of facts and a table of pairs in, the catalog out. Nothing depends on the
-order of rows.
+Columnar and pure: a table of facts and a table of pairs in, the catalog out. Nothing
+depends on the order of rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,8 +38,8 @@ FACTS = pa.schema(
 
 @dataclass(frozen=True)
 class Rules:
-    """What decides: filters and their thresholds per source, the label rule, split shares and
-    the seed."""
+    """What decides: filters and their thresholds per source, the label rule, split
+    shares and the seed."""
 
     filters: tuple[Filter, ...]
     thresholds: Mapping[str, FilterConfig]
@@ -48,7 +49,8 @@ class Rules:
 
 
 def judge_songs(statistics: pa.Table, shard: int, rules: Rules) -> pa.Table:
-    """Facts: the statistics of a shard's songs with every rule each song fails and what it says."""
+    """Facts: the statistics of a shard's songs with every rule each song fails and what
+    it says."""
     rows = []
     for stats in statistics.to_pylist():
         verdicts = [
@@ -57,14 +59,19 @@ def judge_songs(statistics: pa.Table, shard: int, rules: Rules) -> pa.Table:
         ]
         failed = {reason: says for reason, says in verdicts if says}
         rows.append(
-            {**stats, "shard": shard, "failed": list(failed), "details": list(failed.values())}
+            {
+                **stats,
+                "shard": shard,
+                "failed": list(failed),
+                "details": list(failed.values()),
+            }
         )
     return to_table(rows, FACTS)
 
 
 def exact_pairs(facts: pa.Table) -> pa.Table:
-    """PAIRS of songs with one content hash: each with the smallest song_id of its hash; empty
-    hashes match nothing."""
+    """PAIRS of songs with one content hash: each with the smallest song_id of its hash;
+    empty hashes match nothing."""
     hashes = np.array(facts["content_hash"].to_pylist(), dtype=object)
     ids = np.array(facts["song_id"].to_pylist(), dtype=object)
     order = np.lexsort((ids, hashes))
@@ -90,13 +97,15 @@ def decide(
 ) -> Decided:
     """Every verdict on every song.
 
-    pairs: PAIRS; labelled: beam.labels.NAMED, a row a song; keys: groups.KEYS, what songs of one
-    group share. Raises ValueError where these are not of the same songs.
+    pairs: PAIRS; labelled: beam.labels.NAMED, a row a song; keys: groups.KEYS, what songs
+    of one group share. Raises ValueError where these are not of the same songs.
     """
     facts, labelled = facts.sort_by("song_id"), labelled.sort_by("song_id")
     ids = facts["song_id"].to_pylist()
     if len(set(ids)) != len(ids) or labelled["song_id"].to_pylist() != ids:
-        raise ValueError("a song_id stands twice among the facts, or the labels are of other songs")
+        raise ValueError(
+            "a song_id stands twice among the facts, or the labels are of other songs"
+        )
     near = numbered(ids, pairs)
     copies = numbered(ids, pairs.filter(pairs["duplicate"]))
     cluster = components(len(ids), copies.left, copies.right)
@@ -116,8 +125,8 @@ def decide(
 
 
 class NumberedPairs(NamedTuple):
-    """Pairs of songs by their rows among the sorted ids: left, right; pairs: their PAIRS, of those
-    that have likenesses."""
+    """Pairs of songs by their rows among the sorted ids: left, right; pairs: their
+    PAIRS, of those that have likenesses."""
 
     left: np.ndarray
     right: np.ndarray
@@ -130,8 +139,8 @@ def numbered(ids: Sequence[str], pairs: pa.Table) -> NumberedPairs:
 
 
 def grouped(ids: Sequence[str], near: NumberedPairs, links: pa.Table) -> np.ndarray:
-    """The group of every song, as the row of its first: near-duplicates, and songs that share a
-    group key."""
+    """The group of every song, as the row of its first: near-duplicates, and songs that
+    share a group key."""
     linked_songs = numbered(ids, links)
     left = np.concatenate([near.left, linked_songs.left])
     right = np.concatenate([near.right, linked_songs.right])
@@ -139,7 +148,8 @@ def grouped(ids: Sequence[str], near: NumberedPairs, links: pa.Table) -> np.ndar
 
 
 def label_columns(labelled: pa.Table) -> dict[str, Any]:
-    """The catalog's columns of labels; words are written here, from numbers that stand beside."""
+    """The catalog's columns of labels; words are written here, from numbers that stand
+    beside."""
     columns = dict(zip(labelled.column_names, labelled.columns, strict=True))
     evidence = [words or [] for words in labelled["evidence"].to_pylist()]
     return {**columns, "label_source": label_sources(labelled), "label_evidence": evidence}
@@ -148,8 +158,8 @@ def label_columns(labelled: pa.Table) -> dict[str, Any]:
 def filter_columns(
     facts: pa.Table, survivor: np.ndarray, says: Mapping[int, str], rules: Rules
 ) -> dict[str, Any]:
-    """Every rule that each song fails, duplicates included, what each says, and the copies that
-    each song stands for; says: what is said of each copy, by row."""
+    """Every rule that each song fails, duplicates included, what each says, and the
+    copies that each song stands for; says: what is said of each copy, by row."""
     failed, details = facts["failed"].to_pylist(), facts["details"].to_pylist()
     ids, sources = facts["song_id"].to_pylist(), facts["source"].to_pylist()
     copies: list[list[str]] = [[] for _ in ids]
@@ -169,8 +179,12 @@ def filter_columns(
 def split_columns(
     ids: Sequence[str], cluster: np.ndarray, group: np.ndarray, rules: Rules
 ) -> dict[str, Any]:
-    """Where each song's group falls, and the names of its cluster and group: of their first song."""
-    split = {first: split_of(ids[first], rules.seed, rules.shares) for first in set(group.tolist())}
+    """Where each song's group falls, and the names of its cluster and group: of their
+    first song."""
+    split = {
+        first: split_of(ids[first], rules.seed, rules.shares)
+        for first in set(group.tolist())
+    }
     return {
         "split": [split[first] for first in group.tolist()],
         "group_id": [ids[first] for first in group.tolist()],
@@ -193,23 +207,31 @@ def _typed(values: Any, kind: pa.DataType) -> pa.ChunkedArray:
 
 
 def classed(catalog: pa.Table, rules: Rules) -> pa.Table:
-    """The catalog with classes, quadrants and judges, which need all songs' labels and splits."""
+    """The catalog with classes, quadrants and judges, which need all songs' labels and
+    splits."""
     thresholds = thresholds_of(catalog, rules.affect)
     if thresholds:
         catalog = apply_rule(catalog, thresholds)
     train = pc.and_(catalog["kept"], pc.equal(catalog["split"], "train"))
     labelled = catalog.filter(pc.and_(train, pc.is_valid(catalog["valence"])))["group_id"]
     judges = {
-        group for group in set(labelled.to_pylist()) if judge(group, rules.seed, rules.shares.judge)
+        group
+        for group in set(labelled.to_pylist())
+        if judge(group, rules.seed, rules.shares.judge)
     }
-    chosen = pc.and_(train, pc.is_in(catalog["group_id"], pa.array(sorted(judges), pa.string())))
-    columns = {**dict(zip(catalog.column_names, catalog.columns, strict=True)), "judge": chosen}
+    chosen = pc.and_(
+        train, pc.is_in(catalog["group_id"], pa.array(sorted(judges), pa.string()))
+    )
+    columns = {
+        **dict(zip(catalog.column_names, catalog.columns, strict=True)),
+        "judge": chosen,
+    }
     return pa.table([_typed(columns[field.name], field.type) for field in CATALOG], CATALOG)
 
 
 def thresholds_of(catalog: pa.Table, affect: AffectConfig) -> Thresholds | None:
-    """The thresholds fitted on the kept training songs of a catalog; None where a median has
-    nothing to be taken of."""
+    """The thresholds fitted on the kept training songs of a catalog; None where a median
+    has nothing to be taken of."""
     train = catalog.filter(pc.and_(catalog["kept"], pc.equal(catalog["split"], "train")))
     valence, arousal = (
         train[name].cast(pa.float64()).to_numpy() for name in ("valence", "arousal")
@@ -228,8 +250,8 @@ def rows_named(ids: Sequence[str], names: pa.ChunkedArray) -> np.ndarray:
 
 
 def surviving(facts: pa.Table, has_label: np.ndarray, cluster: np.ndarray) -> np.ndarray:
-    """For every song the one its cluster keeps: passing all rules, then with a label, more tracks,
-    longer, then by song_id.
+    """For every song the one its cluster keeps: passing all rules, then with a label, more
+    tracks, longer, then by song_id.
 
     facts stand in the order of song_id; a song alone in its cluster survives itself.
     """
@@ -239,16 +261,20 @@ def surviving(facts: pa.Table, has_label: np.ndarray, cluster: np.ndarray) -> np
         np.int64,
     )
     return survivors(
-        cluster, [passes, has_label, n_tracks, facts["seconds"].to_numpy()], np.arange(len(cluster))
+        cluster,
+        [passes, has_label, n_tracks, facts["seconds"].to_numpy()],
+        np.arange(len(cluster)),
     )
 
 
 def why_duplicate(
     ids: Sequence[str], survivor: np.ndarray, copies: NumberedPairs
 ) -> dict[int, str]:
-    """For each song that does not survive, which one does and how alike they are, by row, in order.
+    """For each song that does not survive, which one does and how alike they are, by row,
+    in order.
 
-    Where the two are one cluster only through others, the song's nearest neighbour is named too.
+    Where the two are one cluster only through others, the song's nearest neighbour is named
+    too.
     """
     song = np.concatenate([copies.left, copies.right])
     other = np.concatenate([copies.right, copies.left])
@@ -268,8 +294,8 @@ def why_duplicate(
 
 
 def waterfall(catalog: pa.Table, rules: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Per source and in all: songs in, failing each rule, failing it alone, kept. No rule is
-    first, so none hides another."""
+    """Per source and in all: songs in, failing each rule, failing it alone, kept. No
+    rule is first, so none hides another."""
     sources = np.array(catalog["source"].to_pylist(), dtype=object)
     failed = catalog["failed"].to_pylist()
     result = {}
@@ -282,7 +308,9 @@ def waterfall(catalog: pa.Table, rules: Sequence[str]) -> dict[str, dict[str, An
         result[name] = {
             "in": len(mine),
             "failed": {rule: sum(rule in reasons for reasons in mine) for rule in rules},
-            "failed_alone": {rule: sum(reasons == [rule] for reasons in mine) for rule in rules},
+            "failed_alone": {
+                rule: sum(reasons == [rule] for reasons in mine) for rule in rules
+            },
             "kept": sum(not reasons for reasons in mine),
         }
     return result

@@ -1,5 +1,5 @@
-"""moodroll-data: parse, load the settings, hand them down; errors become one sentence and an exit
-code."""
+"""moodroll-data: parse, load the settings, hand them down; errors become one sentence
+and an exit code."""
 
 import argparse
 import json
@@ -26,12 +26,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     end = argv.index("--") if "--" in argv else len(argv)
     ours, beam_args = argv[:end], argv[end + 1 :]
     arguments = parser().parse_args(ours)
-    # Pages are imported by the commands that need them: help is quick, and Beam is told to be quiet
-    # before it starts.
+    # Pages are imported by the commands that need them: help is quick, and Beam is told to
+    # be quiet before it starts.
     logging.disable(logging.WARNING)
     try:
         code = RUN[arguments.command](arguments, beam_args)
-        sys.stdout.flush()  # a reader that has gone, as head does, is noticed here at the latest
+        # A reader that has gone, as head does, is noticed here at the latest
+        sys.stdout.flush()
         return code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -103,7 +104,10 @@ def run_split(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
     from pipelines.registry import SOURCES
 
     config = load_split(
-        arguments.split, arguments.set, list(read_lock(arguments.corpus).read), list(SOURCES)
+        arguments.split,
+        arguments.set,
+        list(read_lock(arguments.corpus).read),
+        list(SOURCES),
     )
     refuse_taken(arguments.out, arguments.corpus)
     curate(config, arguments.corpus, arguments.out, beam_args)
@@ -129,7 +133,11 @@ def run_describe(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int
     from pipelines.describe import describe, describe_text, terminal_width
 
     facts = describe(arguments.release)
-    print(json.dumps(facts, indent=2) if arguments.json else describe_text(facts, terminal_width()))
+    print(
+        json.dumps(facts, indent=2)
+        if arguments.json
+        else describe_text(facts, terminal_width())
+    )
     return DONE
 
 
@@ -146,7 +154,9 @@ def run_report(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
 def run_duplicates(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
     from pipelines.duplicates import duplicates, duplicates_text
 
-    print(duplicates_text(duplicates(arguments.build, arguments.song_id), arguments.song_id))
+    print(
+        duplicates_text(duplicates(arguments.build, arguments.song_id), arguments.song_id)
+    )
     return DONE
 
 

@@ -12,7 +12,14 @@ from pipelines.labels.config import AffectConfig
 from pipelines.labels.splits import Shares
 from schemas.contracts import Limits, Source
 from schemas.remi import RemiConfig
-from schemas.settings import SettingsError, build, override, public, read_toml, refuse_unknown
+from schemas.settings import (
+    SettingsError,
+    build,
+    override,
+    public,
+    read_toml,
+    refuse_unknown,
+)
 
 # Settings of a build that decide whether it fails, and nothing of what it writes.
 NOT_IN_SONGS = {"max_reject_share"}
@@ -22,7 +29,8 @@ NOT_IN_SONGS = {"max_reject_share"}
 class CurateConfig:
     """What is asked of songs once they are read: all that `split` can change.
 
-    name: of the dataset; filters: one entry a source; seed: of splits, label ranks and judges.
+    name: of the dataset; filters: one entry a source; seed: of splits, label ranks and
+    judges.
     """
 
     name: str
@@ -34,15 +42,18 @@ class CurateConfig:
 
     def curate_spec(self) -> dict[str, Any]:
         """These settings as JSON values, without paths."""
-        return {name.name: public(getattr(self, name.name)) for name in fields(CurateConfig)}
+        return {
+            name.name: public(getattr(self, name.name)) for name in fields(CurateConfig)
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildConfig(CurateConfig):
     """All that a build is asked.
 
-    sources: one entry a source; shards: files a split is written in, and tasks that workers share;
-    max_reject_share: of a source's files that may be unreadable before the build fails.
+    sources: one entry a source; shards: files a split is written in, and tasks that workers
+    share; max_reject_share: of a source's files that may be unreadable before the build
+    fails.
     """
 
     sources: Mapping[str, Any]
@@ -58,16 +69,18 @@ class BuildConfig(CurateConfig):
             raise ValueError(f"shards must be 1-99999, not {self.shards}")
 
     def ingest_spec(self) -> dict[str, Any]:
-        """What of these settings decides the bytes of the songs: all but those of curate and
-        NOT_IN_SONGS. No path is among them."""
+        """What of these settings decides the bytes of the songs: all but those of curate
+        and NOT_IN_SONGS. No path is among them."""
         later = {field.name for field in fields(CurateConfig)} | NOT_IN_SONGS
         names = [field.name for field in fields(self) if field.name not in later]
         return {name: public(getattr(self, name)) for name in names}
 
 
-def load(path: str, assignments: Sequence[str], sources: Mapping[str, Source]) -> BuildConfig:
-    """The settings of a build file with `--set` laid over; raises SettingsError, in one sentence
-    with its mend."""
+def load(
+    path: str, assignments: Sequence[str], sources: Mapping[str, Source]
+) -> BuildConfig:
+    """The settings of a build file with `--set` laid over; raises SettingsError, in one
+    sentence with its mend."""
     tables = override(read_toml(path), assignments)
     given = _tables_of(tables, "sources", list(sources))
     if not given:
@@ -78,33 +91,46 @@ def load(path: str, assignments: Sequence[str], sources: Mapping[str, Source]) -
     typed: dict[str, Any] = {
         name: build(sources[name].config, given[name], f"sources.{name}") for name in chosen
     }
-    return build(BuildConfig, {**tables, "sources": typed, "filters": _filters(tables, chosen)})
+    return build(
+        BuildConfig, {**tables, "sources": typed, "filters": _filters(tables, chosen)}
+    )
 
 
 def load_split(
     path: str, assignments: Sequence[str], sources: Sequence[str], known: Sequence[str]
 ) -> CurateConfig:
-    """The settings of a split file for a corpus that holds `sources`, of those that are known;
-    raises SettingsError.
+    """The settings of a split file for a corpus that holds `sources`, of those that are
+    known; raises SettingsError.
 
-    Filters of a source that the corpus lacks are left aside, so that one file serves several
-    corpora.
+    Filters of a source that the corpus lacks are left aside, so that one file serves
+    several corpora.
     """
     tables = override(read_toml(path), assignments)
     _tables_of(tables, "filters", known)
-    here = {name: table for name, table in tables.get("filters", {}).items() if name in sources}
-    return build(CurateConfig, {**tables, "filters": _filters({"filters": here}, sorted(sources))})
+    here = {
+        name: table for name, table in tables.get("filters", {}).items() if name in sources
+    }
+    return build(
+        CurateConfig, {**tables, "filters": _filters({"filters": here}, sorted(sources))}
+    )
 
 
 def _filters(tables: Mapping[str, Any], sources: Sequence[str]) -> dict[str, FilterConfig]:
     given = _tables_of(tables, "filters", sources)
-    return {name: build(FilterConfig, given.get(name, {}), f"filters.{name}") for name in sources}
+    return {
+        name: build(FilterConfig, given.get(name, {}), f"filters.{name}")
+        for name in sources
+    }
 
 
-def _tables_of(tables: Mapping[str, Any], name: str, known: Sequence[str]) -> Mapping[str, Any]:
+def _tables_of(
+    tables: Mapping[str, Any], name: str, known: Sequence[str]
+) -> Mapping[str, Any]:
     """The tables below one name, one a source."""
     table = tables.get(name, {})
     if not isinstance(table, Mapping):
-        raise SettingsError(f"{name} must be a table with one table a source, not {table!r}")
+        raise SettingsError(
+            f"{name} must be a table with one table a source, not {table!r}"
+        )
     refuse_unknown(table, known, name)
     return table

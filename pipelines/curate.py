@@ -1,5 +1,5 @@
-"""curate: every verdict on every song, from small tables alone, into the catalog. Minutes, and
-no song is read again."""
+"""curate: every verdict on every song, from small tables alone, into the catalog.
+Minutes, and no song is read again."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -43,9 +43,11 @@ from schemas.settings import SettingsError
 LABEL_NUMBERS = "label_numbers"
 
 
-def curate(config: CurateConfig, corpus: str, out: str, beam_args: Sequence[str]) -> dict[str, Any]:
-    """Judge the songs ingested at `corpus` and write the catalog below `out`; gives what stands
-    in the lock."""
+def curate(
+    config: CurateConfig, corpus: str, out: str, beam_args: Sequence[str]
+) -> dict[str, Any]:
+    """Judge the songs ingested at `corpus` and write the catalog below `out`; gives what
+    stands in the lock."""
     lock = read_lock(corpus)
     unknown = sorted(set(lock.read) - set(config.filters))
     if unknown:
@@ -86,7 +88,9 @@ def curate(config: CurateConfig, corpus: str, out: str, beam_args: Sequence[str]
             }
             | "Bring together" >> beam.CoGroupByKey()
             | "Decide"
-            >> beam.FlatMap(decide_all, rules, n_shards).with_outputs("numbers", main="catalog")
+            >> beam.FlatMap(decide_all, rules, n_shards).with_outputs(
+                "numbers", main="catalog"
+            )
         )
         _ = decided.catalog | "Write catalog" >> beam.Map(write_catalog, out, n_shards)
         _ = decided.numbers | "Write numbers" >> beam.Map(
@@ -98,14 +102,15 @@ def curate(config: CurateConfig, corpus: str, out: str, beam_args: Sequence[str]
                 | f"All {kind}" >> beam.Flatten()
                 | f"Together {kind}" >> beam.WithKeys(0)
                 | f"Gather {kind}" >> beam.GroupByKey()
-                | f"Write {kind}" >> beam.Map(write_gathered, metadata_path(out, f"msd_{kind}"))
+                | f"Write {kind}"
+                >> beam.Map(write_gathered, metadata_path(out, f"msd_{kind}"))
             )
     return close(config, out, n_shards, sum(lock.kept.values()), metadata, pins)
 
 
 def refuse_taken(out: str, corpus: str) -> None:
-    """Raise SettingsError where a split of `corpus` would be written over something else, or
-    over the corpus itself."""
+    """Raise SettingsError where a split of `corpus` would be written over something
+    else, or over the corpus itself."""
     if files.exists(files.join(out, INGEST_LOCK)):
         raise SettingsError(
             f"{out} holds an ingest, and a split of {corpus} would replace its release: choose another --out"
@@ -139,7 +144,8 @@ def pairs_in_bucket(bucket: tuple[int, Iterable[pa.Table]]) -> pa.Table:
 def decide_all(
     keyed: tuple[int, Mapping[str, Iterable[pa.Table]]], rules: Rules, n_shards: int
 ) -> Iterator[Any]:
-    """(shard, catalog rows) of every shard, and on the side the numbers behind the labels."""
+    """(shard, catalog rows) of every shard, and on the side the numbers behind the
+    labels."""
     tables = keyed[1]
     catalog, numbers = decide(
         together(tables["facts"], FACTS),
@@ -154,25 +160,38 @@ def decide_all(
 
 
 def write_gathered(keyed: tuple[int, Iterable[pa.Table]], path: str) -> None:
-    """Tables from all shards as one file, each row once, sorted by their first two columns."""
+    """Tables from all shards as one file, each row once, sorted by their first two
+    columns."""
     table = pa.concat_tables(keyed[1])
     table = table.group_by(table.column_names, use_threads=False).aggregate([])
     write_table(
         path,
-        table.sort_by([(name, "ascending") for name in table.column_names[:2]]).combine_chunks(),
+        table.sort_by(
+            [(name, "ascending") for name in table.column_names[:2]]
+        ).combine_chunks(),
     )
 
 
 def close(
-    config: CurateConfig, out: str, n_shards: int, n_songs: int, metadata: str, pins: Sequence[Pin]
+    config: CurateConfig,
+    out: str,
+    n_shards: int,
+    n_songs: int,
+    metadata: str,
+    pins: Sequence[Pin],
 ) -> dict[str, Any]:
     """Count the catalog, check that every ingested song is in it, and write the lock."""
     catalog = pa.concat_tables(
         read_columns(shard_path(out, "catalog", i, n_shards)) for i in range(n_shards)
     )
     if catalog.num_rows != n_songs:
-        raise ValueError(f"{n_songs} songs were ingested, the catalog has {catalog.num_rows}")
-    kept, thresholds = catalog.filter(catalog["kept"]), thresholds_of(catalog, config.affect)
+        raise ValueError(
+            f"{n_songs} songs were ingested, the catalog has {catalog.num_rows}"
+        )
+    kept, thresholds = (
+        catalog.filter(catalog["kept"]),
+        thresholds_of(catalog, config.affect),
+    )
     numbers = read_columns(metadata_path(out, LABEL_NUMBERS))
     labels, refused = label_counts(catalog, numbers), refused_counts(metadata, out)
     wanted = bool(config.affect.labels) or labels["labelled"] > 0
@@ -187,7 +206,9 @@ def close(
         )
     lock = {
         "config": config.curate_spec(),
-        "waterfall": waterfall(catalog, [*(rule.name for rule in FILTERS), Reason.DUPLICATE]),
+        "waterfall": waterfall(
+            catalog, [*(rule.name for rule in FILTERS), Reason.DUPLICATE]
+        ),
         "clusters": cluster_sizes(catalog),
         "splits": {split: kept["split"].to_pylist().count(split) for split in SPLITS},
         "thresholds": asdict(thresholds) if thresholds else None,
@@ -206,10 +227,12 @@ def cluster_sizes(catalog: pa.Table) -> dict[str, int]:
 
 
 def refused_counts(metadata: str, out: str) -> dict[str, int]:
-    """Refused rows of label tables and refused MSD files by why, without the values that stand
-    after a colon."""
+    """Refused rows of label tables and refused MSD files by why, without the values that
+    stand after a colon."""
     paths = metadata_path(metadata, "refused"), metadata_path(out, "msd_refused")
     whys = Counter(
-        why.partition(":")[0] for path in paths for why in read_columns(path)["why"].to_pylist()
+        why.partition(":")[0]
+        for path in paths
+        for why in read_columns(path)["why"].to_pylist()
     )
     return dict(sorted(whys.items()))

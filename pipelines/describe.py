@@ -9,8 +9,8 @@ from typing import Any
 
 from pipelines.layout import DESCRIBED, find_release, read_manifest
 
-# Columns of text that goes elsewhere than to a terminal, the narrowest and widest terminal that is
-# followed, and from where on tables stand side by side.
+# Columns of text that goes elsewhere than to a terminal, the narrowest and widest terminal
+# that is followed, and from where on tables stand side by side.
 WIDTH, NARROWEST, WIDEST, SIDE_BY_SIDE = 80, 60, 160, 120
 GAP = "  "
 BETWEEN_TABLES = " " * 6
@@ -81,8 +81,8 @@ def _clusters(sizes: Mapping[str, int]) -> str:
 
 
 def _labels(facts: Mapping[str, Any], width: int) -> list[str]:
-    """Where labels are from, where the threshold lies, and classes by split; nothing where there
-    are none."""
+    """Where labels are from, where the threshold lies, and classes by split; nothing
+    where there are none."""
     labels, thresholds = facts["labels"], facts["thresholds"]
     if not labels["labelled"] or not thresholds:
         return ["labels: none"]
@@ -110,7 +110,10 @@ def _labels(facts: Mapping[str, Any], width: int) -> list[str]:
     tables = [
         _table(
             ["split", *names],
-            [[s, *(f"{n:,}" for n in by.values())] for s, by in labels["quadrants"].items()],
+            [
+                [s, *(f"{n:,}" for n in by.values())]
+                for s, by in labels["quadrants"].items()
+            ],
             width,
         ),
         _table(
@@ -147,7 +150,9 @@ def _audit(audit: Mapping[str, Any], width: int) -> str:
          f"{band['title'] / band['songs']:.0%}" if band["songs"] else "", f"{band['artist']:,}"]
         for (low, band), end in zip(bands, ends, strict=True)
     ]  # fmt: skip
-    return _table(["trust without name", "named", "title", "share", "artist too"], rows, width)
+    return _table(
+        ["trust without name", "named", "title", "share", "artist too"], rows, width
+    )
 
 
 def _waterfall(name: str, fall: Mapping[str, Any], width: int) -> str:
@@ -156,7 +161,9 @@ def _waterfall(name: str, fall: Mapping[str, Any], width: int) -> str:
         [f"  {rule}", f"{n:,}", f"{fall['failed_alone'][rule]:,}"]
         for rule, n in fall["failed"].items()
     ]
-    return _table([name, "failed", "alone"], [*rows, ["kept", f"{fall['kept']:,}", ""]], width)
+    return _table(
+        [name, "failed", "alone"], [*rows, ["kept", f"{fall['kept']:,}", ""]], width
+    )
 
 
 def _filled(lines: Sequence[str], width: int) -> str:
@@ -164,8 +171,8 @@ def _filled(lines: Sequence[str], width: int) -> str:
 
 
 def _abreast(tables: Sequence[str], width: int) -> list[str]:
-    """Tables as blocks of text: one below the other, on a wide terminal as many side by side as
-    it holds."""
+    """Tables as blocks of text: one below the other, on a wide terminal as many side by
+    side as it holds."""
     rows: list[list[list[str]]] = []
     for table in (text.split("\n") for text in tables):
         beside = [_width(other) for other in rows[-1]] if rows else []
@@ -194,19 +201,26 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> st
     table = [head, *rows]
     last = len(head) - 1
     text_last = bool(rows) and not all(
-        row[-1].replace(",", "").rstrip("%").replace(".", "").isdigit() for row in rows if row[-1]
+        row[-1].replace(",", "").rstrip("%").replace(".", "").isdigit()
+        for row in rows
+        if row[-1]
     )
     left = {0, last} if text_last else {0}
     widths = [max(len(line[column]) for line in table) for column in range(len(head))]
     for column in sorted(left, reverse=True):
         excess = sum(widths) + len(GAP) * last - width
-        widths[column] = max(widths[column] - max(excess, 0), min(widths[column], NARROWEST_COLUMN))
+        widths[column] = max(
+            widths[column] - max(excess, 0), min(widths[column], NARROWEST_COLUMN)
+        )
     lines = []
     for line in table:
-        folded = [textwrap.wrap(cell, at) or [""] for cell, at in zip(line, widths, strict=True)]
+        folded = [
+            textwrap.wrap(cell, at) or [""] for cell, at in zip(line, widths, strict=True)
+        ]
         for cells in zip_longest(*folded, fillvalue=""):
             sides = [
-                cell.ljust if column in left else cell.rjust for column, cell in enumerate(cells)
+                cell.ljust if column in left else cell.rjust
+                for column, cell in enumerate(cells)
             ]
             lines.append(
                 GAP.join(side(at) for side, at in zip(sides, widths, strict=True)).rstrip()

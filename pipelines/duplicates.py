@@ -1,5 +1,5 @@
-"""duplicates: a song's cluster and group, with how alike their members are, recomputed from the
-signatures."""
+"""duplicates: a song's cluster and group, with how alike their members are, recomputed
+from the signatures."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,31 +18,37 @@ COLUMNS = ["song_id", "kept", "cluster_id", "group_id", "split", "detail"]
 
 
 def duplicates(folder: str, song_id: str) -> list[dict[str, Any]]:
-    """The songs of a song's group, by song_id, in a build's folder: verdicts, titles, and likeness
-    to that song.
+    """The songs of a song's group, by song_id, in a build's folder: verdicts, titles, and
+    likeness to that song.
 
     Raises SettingsError where the folder holds no curated build or no such song.
     """
     lock, curated = read_lock(folder), read_curated(folder)
     n_shards = lock.spec["shards"]
     catalog = pa.concat_tables(
-        read_columns(shard_path(folder, "catalog", i, n_shards), COLUMNS) for i in range(n_shards)
+        read_columns(shard_path(folder, "catalog", i, n_shards), COLUMNS)
+        for i in range(n_shards)
     )
     mine = catalog.filter(pc.equal(catalog["song_id"], song_id)).to_pylist()
     if not mine:
         raise SettingsError(
             f"no song {song_id} in the catalog of {folder}: give a song_id as it stands there"
         )
-    members = catalog.filter(pc.equal(catalog["group_id"], mine[0]["group_id"])).sort_by("song_id")
+    members = catalog.filter(pc.equal(catalog["group_id"], mine[0]["group_id"])).sort_by(
+        "song_id"
+    )
     rows = members.append_column(
         "same_cluster", pc.equal(members["cluster_id"], mine[0]["cluster_id"])
     ).to_pylist()
     ids = [row["song_id"] for row in rows]
     titles = _look_up(folder, "songs", n_shards, ids, ["song_id", "title", "artist"])
     signatures = _look_up(folder, "signatures", n_shards, ids, ["song_id", "shingles"])
-    likeness = alike(song_id, ids, signatures, build(DedupeConfig, curated["config"]["dedupe"]))
+    likeness = alike(
+        song_id, ids, signatures, build(DedupeConfig, curated["config"]["dedupe"])
+    )
     return [
-        {**row, **titles[row["song_id"]], **like} for row, like in zip(rows, likeness, strict=True)
+        {**row, **titles[row["song_id"]], **like}
+        for row, like in zip(rows, likeness, strict=True)
     ]
 
 
@@ -58,7 +64,10 @@ def _look_up(
 
 
 def alike(
-    song_id: str, ids: Sequence[str], signatures: dict[str, dict[str, Any]], config: DedupeConfig
+    song_id: str,
+    ids: Sequence[str],
+    signatures: dict[str, dict[str, Any]],
+    config: DedupeConfig,
 ) -> list[dict[str, float]]:
     """Jaccard and containment of one song with each."""
     shingles = [np.array(signatures[one]["shingles"], np.uint64) for one in ids]
@@ -75,7 +84,8 @@ def alike(
 
 
 def duplicates_text(rows: Sequence[dict[str, Any]], song_id: str) -> str:
-    """One line a song: likeness to the asked one, what became of it, and what it is called."""
+    """One line a song: likeness to the asked one, what became of it, and what it is
+    called."""
     lines = [f"{'Jaccard':>8} {'contained':>9}  {'what':<9} {'split':<10} song"]
     for row in rows:
         what = "kept" if row["kept"] else "removed"

@@ -16,8 +16,8 @@ from schemas.song import PIANO
 class FilterConfig:
     """Thresholds of one source's songs; each rule reads its own.
 
-    max_bar_sixteenths: the vocabulary has 16; drop_duplicates: keep one song of each duplicate
-    cluster.
+    max_bar_sixteenths: the vocabulary has 16; drop_duplicates: keep one song of each
+    duplicate cluster.
     """
 
     min_seconds: float = 0.0

@@ -1,5 +1,5 @@
-"""freeze-spotify: a list of MSD tracks to a frozen table of Spotify's valence and energy, for
-[affect] labels."""
+"""freeze-spotify: a list of MSD tracks to a frozen table of Spotify's valence and
+energy, for [affect] labels."""
 
 import io
 import sys
@@ -25,15 +25,20 @@ MOST_NAMED = 20
 
 
 def freeze_spotify(
-    tracks: str, matches: Sequence[str], given: str, out: str, min_similarity: float, budget: int
+    tracks: str,
+    matches: Sequence[str],
+    given: str,
+    out: str,
+    min_similarity: float,
+    budget: int,
 ) -> pa.Table:
-    """Fetch valence and energy of the tracks in a list, those of `matches` alone where match lists
-    are given.
+    """Fetch valence and energy of the tracks in a list, those of `matches` alone where
+    match lists are given.
 
-    tracks: unique_tracks.txt, MSD's summary file, a folder of MSD files, or CSV with track_id,
-    artist, title; given: CSV of track_id and spotify_id, "" for none. Files of a folder that are
-    damaged are named on stderr and left out. Raises SettingsError for a file that is not what it is
-    given for, BuildFailed where Spotify gives no more.
+    tracks: unique_tracks.txt, MSD's summary file, a folder of MSD files, or CSV with
+    track_id, artist, title; given: CSV of track_id and spotify_id, "" for none. Files of a
+    folder that are damaged are named on stderr and left out. Raises SettingsError for a
+    file that is not what it is given for, BuildFailed where Spotify gives no more.
     """
     try:
         known, damaged = read_track_list(tracks)
@@ -54,11 +59,18 @@ def freeze_spotify(
     except BadInput as bad:
         raise SettingsError(f"{tracks} is not MSD's HDF5: {bad.detail}") from bad
     if not known.num_rows:
-        raise SettingsError(f"no track of {tracks} is to be fetched: check it and --matches")
+        raise SettingsError(
+            f"no track of {tracks} is to be fetched: check it and --matches"
+        )
     try:
         config = FreezeConfig(min_similarity=min_similarity)
         return freeze(
-            known, ids, SpotifyApi(Manners(budget=budget)), out, config, date.today().isoformat()
+            known,
+            ids,
+            SpotifyApi(Manners(budget=budget)),
+            out,
+            config,
+            date.today().isoformat(),
         )
     except SpotifyError as error:
         raise BuildFailed(str(error)) from error
@@ -71,8 +83,8 @@ def freeze_spotify(
 
 
 def read_track_list(path: str) -> tuple[pa.Table, dict[str, str]]:
-    """TRACKS of any list of MSD tracks; and of a folder, its files that could not be read, with
-    why."""
+    """TRACKS of any list of MSD tracks; and of a folder, its files that could not be
+    read, with why."""
     if path.endswith(".h5"):
         return merge_tracks([read_tracks(files.read_bytes(path))]), {}
     if path.endswith(".csv"):
@@ -89,7 +101,9 @@ def read_track_list(path: str) -> tuple[pa.Table, dict[str, str]]:
                 tables.append(read_tracks(files.BeamFiles().read(path, info.path)))
             except (OSError, BadInput) as error:
                 damaged[info.path] = (
-                    error.detail if isinstance(error, BadInput) else str(error.strerror or error)
+                    error.detail
+                    if isinstance(error, BadInput)
+                    else str(error.strerror or error)
                 )
     return merge_tracks(tables), damaged
 
@@ -97,19 +111,25 @@ def read_track_list(path: str) -> tuple[pa.Table, dict[str, str]]:
 def damaged_text(damaged: Mapping[str, str]) -> str:
     """How many files were left out, and the first of them by name with why."""
     named = [f"  {name}: {why}" for name, why in list(damaged.items())[:MOST_NAMED]]
-    more = [f"  and {len(damaged) - len(named):,} more"] if len(damaged) > len(named) else []
-    return "\n".join([f"{len(damaged):,} files are no MSD tracks and are left out:", *named, *more])
+    more = (
+        [f"  and {len(damaged) - len(named):,} more"] if len(damaged) > len(named) else []
+    )
+    return "\n".join(
+        [f"{len(damaged):,} files are no MSD tracks and are left out:", *named, *more]
+    )
 
 
 def given_ids(path: str) -> dict[str, str]:
     """Spotify's id of each track that a CSV gives one."""
     table = _columns(path, ("track_id", "spotify_id"), ("track_id", "spotify_id"))
-    return dict(zip(table["track_id"].to_pylist(), table["spotify_id"].to_pylist(), strict=True))
+    return dict(
+        zip(table["track_id"].to_pylist(), table["spotify_id"].to_pylist(), strict=True)
+    )
 
 
 def _columns(path: str, texts: Sequence[str], needed: Sequence[str]) -> pa.Table:
-    """A CSV file, its columns `texts` as they are written; raises ValueError where a needed one
-    is not there."""
+    """A CSV file, its columns `texts` as they are written; raises ValueError where a
+    needed one is not there."""
     parse = csv.ParseOptions(newlines_in_values=True)
     convert = csv.ConvertOptions(column_types=dict.fromkeys(texts, pa.string()))
     table = csv.read_csv(

@@ -29,22 +29,28 @@ from schemas.remi import vocabulary_sha256
 from schemas.row import SCHEMA_VERSION
 from schemas.settings import SettingsError
 
-# The code that decides the bytes of songs, by the name under which it is said to have changed.
+# The code that decides the bytes of songs, by the name under which it is said to have
+# changed.
 CODE = {
     "schemas": ("schemas/*.py",),
     "formats": ("pipelines/formats/*.py",),
     "sources": ("pipelines/sources/**/*.py",),
     "features": ("pipelines/features/**/*.py", "pipelines/registry.py"),
     "dedupe": ("pipelines/dedupe/*.py",),
-    "writing": ("pipelines/io/tables.py", "pipelines/beam/reading.py", "pipelines/beam/shards.py"),
+    "writing": (
+        "pipelines/io/tables.py",
+        "pipelines/beam/reading.py",
+        "pipelines/beam/shards.py",
+    ),
 }
-# Parts of the spec that say which program wrote the shards: where they differ, songs are read
-# again in place. Where any other part does, the folder holds another build.
+# Parts of the spec that say which program wrote the shards: where they differ, songs are
+# read again in place. Where any other part does, the folder holds another build.
 PROGRAM = ("code", "moodroll", "schema_version", "vocabulary_sha256")
 
 
 def ingest(config: BuildConfig, out: str, beam_args: Sequence[str]) -> Lock:
-    """Read every song of the build's sources; shards that stand already are left as they are."""
+    """Read every song of the build's sources; shards that stand already are left as they
+    are."""
     items = list_items(config)
     spec = ingest_spec(config, items)
     changed = claim(out, spec)
@@ -66,7 +72,8 @@ def ingest(config: BuildConfig, out: str, beam_args: Sequence[str]) -> Lock:
 
 
 def list_items(config: BuildConfig) -> dict[str, list[Item]]:
-    """The songs of each source, by name of source; raises SettingsError where a source has none."""
+    """The songs of each source, by name of source; raises SettingsError where a source
+    has none."""
     found = {}
     for name, settings in sorted(config.sources.items()):
         source = SOURCES[name]
@@ -90,7 +97,8 @@ def list_items(config: BuildConfig) -> dict[str, list[Item]]:
 
 
 def ingest_spec(config: BuildConfig, items: Mapping[str, Sequence[Item]]) -> dict[str, Any]:
-    """All that decides the bytes of the songs: settings, what there is to read, and the program."""
+    """All that decides the bytes of the songs: settings, what there is to read, and the
+    program."""
     return {
         **config.ingest_spec(),
         "schema_version": SCHEMA_VERSION,
@@ -102,11 +110,15 @@ def ingest_spec(config: BuildConfig, items: Mapping[str, Sequence[Item]]) -> dic
 
 
 def _listing(items: Sequence[Item]) -> dict[str, Any]:
-    return {"songs": len(items), "sha256": canonical_sha256([asdict(item) for item in items])}
+    return {
+        "songs": len(items),
+        "sha256": canonical_sha256([asdict(item) for item in items]),
+    }
 
 
 def claim(out: str, spec: Mapping[str, Any]) -> list[str]:
-    """Make `out` this ingest's folder; gives what of the program has changed since it was begun.
+    """Make `out` this ingest's folder; gives what of the program has changed since it was
+    begun.
 
     Raises SettingsError, with nothing written, where the folder is something else's.
     """
@@ -139,12 +151,11 @@ def _begin(out: str, lock_path: str, spec: Mapping[str, Any]) -> None:
 
 
 def _change(key: str, held: Any, wanted: Any) -> str:
-    """A part of the spec that has changed, in words: which rooms of the code, or the versions."""
+    """A part of the spec that has changed, in words: which rooms of the code, or the
+    versions."""
     if key == "code":
         before = held or {}
-        return (
-            f"the code of {', '.join(name for name in wanted if before.get(name) != wanted[name])}"
-        )
+        return f"the code of {', '.join(name for name in wanted if before.get(name) != wanted[name])}"
     if key == "vocabulary_sha256":
         return "the vocabulary"
     return f"{key} ({held} before, {wanted} now)"
@@ -194,7 +205,8 @@ def shard_of(song_id: str, n_shards: int) -> int:
 
 
 def reading(config: BuildConfig) -> Reading:
-    """What workers are handed: functions and settings, both found by name on any machine."""
+    """What workers are handed: functions and settings, both found by name on any
+    machine."""
     sources = {
         name: (SOURCES[name].parse, settings.root, settings)
         for name, settings in config.sources.items()
@@ -238,7 +250,8 @@ def close(out: str, config: BuildConfig, spec: Mapping[str, Any]) -> Lock:
         rejected={name: rejected[name] for name in names},
         reasons={name: dict(sorted(reasons[name].items())) for name in names},
         pins=[
-            Pin(name, len(seen), canonical_sha256(sorted(seen))) for name, seen in inputs.items()
+            Pin(name, len(seen), canonical_sha256(sorted(seen)))
+            for name, seen in inputs.items()
         ],
     )
     files.write_text(files.join(out, INGEST_LOCK), to_json(lock))
@@ -248,7 +261,8 @@ def close(out: str, config: BuildConfig, spec: Mapping[str, Any]) -> Lock:
 
 
 def _shard(out: str, index: int, n_shards: int) -> tuple[pa.Table, pa.Table]:
-    """The songs and rejects of one shard; raises where they are not those that were planned."""
+    """The songs and rejects of one shard; raises where they are not those that were
+    planned."""
     songs = read_columns(
         shard_path(out, "songs", index, n_shards), ["song_id", "source", "source_sha256"]
     )

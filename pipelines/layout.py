@@ -1,6 +1,8 @@
-"""Layout: where everything of a build and of a release stands, and what says that it is finished.
+"""Layout: where everything of a build and of a release stands, and what says that it is
+finished.
 
-A build's folder holds plan/ songs/ signatures/ rejects/ metadata/ catalog/ release/ and two locks.
+A build's folder holds plan/ songs/ signatures/ rejects/ metadata/ catalog/ release/ and two
+locks.
 """
 
 import json
@@ -90,13 +92,15 @@ def read_curated(out: str) -> dict[str, Any]:
         raise SettingsError(f"no catalog at {out}: run moodroll-data curate first")
     curated: dict[str, Any] = json.loads(files.read_bytes(path))
     if not curated:
-        raise SettingsError(f"the catalog at {out} is not finished: run the same command again")
+        raise SettingsError(
+            f"the catalog at {out} is not finished: run the same command again"
+        )
     return curated
 
 
 def find_release(folder: str) -> str:
-    """A release's folder, given it or the build's folder around it; raises SettingsError where
-    there is neither."""
+    """A release's folder, given it or the build's folder around it; raises SettingsError
+    where there is neither."""
     for candidate in (folder, release_path(folder)):
         if files.exists(files.join(candidate, MANIFEST)):
             return candidate
@@ -111,7 +115,9 @@ def read_manifest(release: str) -> dict[str, Any]:
     try:
         manifest = json.loads(files.read_bytes(files.join(release, MANIFEST)))
     except ValueError as error:
-        raise SettingsError(f"{path} is not JSON ({error}): publish the release again") from error
+        raise SettingsError(
+            f"{path} is not JSON ({error}): publish the release again"
+        ) from error
     held = manifest if isinstance(manifest, dict) else {}
     missing = [name for name in (*DESCRIBED, "config", "shards") if name not in held]
     if missing:

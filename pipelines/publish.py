@@ -1,4 +1,5 @@
-"""publish: the kept songs with their verdicts, as the shards that people train from. Map only."""
+"""publish: the kept songs with their verdicts, as the shards that people train from. Map
+only."""
 
 import json
 from collections import Counter
@@ -49,9 +50,11 @@ def publish(corpus: str, out: str, beam_args: Sequence[str]) -> dict[str, Any]:
             p
             | "Shards" >> beam.Create(range(n_shards))
             | "Spread" >> beam.Reshuffle()
-            | "Write release" >> beam.FlatMap(write_release, corpus, out, release, n_shards, SPLITS)
+            | "Write release"
+            >> beam.FlatMap(write_release, corpus, out, release, n_shards, SPLITS)
             | "All shards" >> ToList()
-            | "Write manifest" >> beam.Map(write_manifest, release, manifest_head(lock, curated))
+            | "Write manifest"
+            >> beam.Map(write_manifest, release, manifest_head(lock, curated))
         )
     # Not at the top: matplotlib takes its second, and only the report draws.
     from pipelines.report.page import write_report
@@ -62,9 +65,11 @@ def publish(corpus: str, out: str, beam_args: Sequence[str]) -> dict[str, Any]:
 
 
 def clear(release: str, n_shards: int) -> None:
-    """Make the folder ready: no manifest, and no shard of an earlier release with other names.
+    """Make the folder ready: no manifest, and no shard of an earlier release with other
+    names.
 
-    Until the new manifest stands, the folder is no release: whoever reads it meanwhile is told so.
+    Until the new manifest stands, the folder is no release: whoever reads it meanwhile is
+    told so.
     """
     data = files.join(release, DATA)
     files.make_folder(data)
@@ -99,7 +104,8 @@ def described(field: Any) -> dict[str, str]:
 
 
 def refuse_other_settings(config: CurateConfig, out: str) -> None:
-    """Raise SettingsError where the catalog at `out` was made by other settings than these."""
+    """Raise SettingsError where the catalog at `out` was made by other settings than
+    these."""
     held = read_curated(out)["config"]
     wanted = config.curate_spec()
     differs = [name for name in wanted if held.get(name) != wanted[name]]
@@ -111,12 +117,15 @@ def refuse_other_settings(config: CurateConfig, out: str) -> None:
 
 
 def write_manifest(shards: Sequence[Shard], release: str, head: dict[str, Any]) -> None:
-    """The manifest with what was written; it comes last, so that it stands for a whole release."""
+    """The manifest with what was written; it comes last, so that it stands for a whole
+    release."""
     rows = Counter[str]()
     for shard in shards:
         rows[shard.split] += shard.rows
     if any(rows[split] != kept for split, kept in head["splits"].items()):
-        raise ValueError(f"the catalog keeps {head['splits']}, the shards have {dict(rows)}")
+        raise ValueError(
+            f"the catalog keeps {head['splits']}, the shards have {dict(rows)}"
+        )
     manifest = {**head, "shards": [asdict(shard) for shard in sorted(shards)]}
     manifest["lineage"] = lineage(manifest)
     write_side_files(release, manifest)

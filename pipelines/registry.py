@@ -1,4 +1,5 @@
-"""What a build can read and compute: one line a source and a feature. Filters stand in filters.py."""
+"""What a build can read and compute: one line a source and a feature. Filters stand in
+filters.py."""
 
 from functools import partial
 

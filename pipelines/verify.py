@@ -51,8 +51,8 @@ Checked = tuple[list[str], dict[str, list[Any]]]
 
 
 def verify(folder: str) -> list[str]:
-    """What differs from what the manifest says, a sentence each; nothing where the release is
-    sound."""
+    """What differs from what the manifest says, a sentence each; nothing where the
+    release is sound."""
     release = find_release(folder)
     manifest = read_manifest(release)
     for name, ours in (
@@ -60,11 +60,15 @@ def verify(folder: str) -> list[str]:
         ("vocabulary_sha256", vocabulary_sha256()),
     ):
         if manifest.get(name) != ours:
-            return [f"the release has {name} {manifest.get(name)}, this moodroll reads {ours}"]
+            return [
+                f"the release has {name} {manifest.get(name)}, this moodroll reads {ours}"
+            ]
     checked = check_shards(release, manifest)
     songs = {
         name: [
-            (value, shard["split"]) for shard, (_, columns) in checked for value in columns[name]
+            (value, shard["split"])
+            for shard, (_, columns) in checked
+            for value in columns[name]
         ]
         for name in GROUPINGS
     }
@@ -82,8 +86,8 @@ def verify(folder: str) -> list[str]:
 def check_shards(
     release: str, manifest: Mapping[str, Any]
 ) -> list[tuple[Mapping[str, Any], Checked]]:
-    """Every shard with what check_shard says of it; a process a core where there is enough to
-    do."""
+    """Every shard with what check_shard says of it; a process a core where there is
+    enough to do."""
     shards = manifest["shards"]
     check = partial(check_shard, release, manifest["config"])
     if sum(shard["rows"] for shard in shards) < SONGS_WORTH_PROCESSES:
@@ -96,7 +100,8 @@ def check_shards(
 
 
 def foreign_files(release: str, manifest: Mapping[str, Any]) -> Iterator[str]:
-    """Files among the shards that the manifest does not name, which a glob would read along."""
+    """Files among the shards that the manifest does not name, which a glob would read
+    along."""
     claimed = {shard["path"] for shard in manifest["shards"]}
     for info in files.BeamFiles().walk(files.join(release, DATA)):
         if f"{DATA}/{info.path}" not in claimed:
@@ -104,7 +109,8 @@ def foreign_files(release: str, manifest: Mapping[str, Any]) -> Iterator[str]:
 
 
 def miscounts(songs: Iterable[tuple[str, str]], splits: Mapping[str, int]) -> Iterator[str]:
-    """Songs that stand twice, and splits with another number of songs than the manifest says."""
+    """Songs that stand twice, and splits with another number of songs than the manifest
+    says."""
     ids = [song_id for song_id, _ in songs]
     for song_id, times in Counter(ids).items():
         if times > 1:
@@ -120,7 +126,9 @@ def leaks(name: str, values: Iterable[tuple[str, str]]) -> Iterator[str]:
     where: dict[str, set[str]] = defaultdict(set)
     for value, split in values:
         where[value].add(split)
-    for value, splits in sorted((value, splits) for value, splits in where.items() if value):
+    for value, splits in sorted(
+        (value, splits) for value, splits in where.items() if value
+    ):
         if len(splits) > 1:
             yield f"{name} {value} stands in {' and '.join(sorted(splits))}: a leak"
 
@@ -128,7 +136,8 @@ def leaks(name: str, values: Iterable[tuple[str, str]]) -> Iterator[str]:
 def near_leaks(
     checked: Iterable[tuple[Mapping[str, Any], Checked]], config: DedupeConfig
 ) -> Iterator[str]:
-    """A sentence for every two songs of different splits that are alike enough to be one group."""
+    """A sentence for every two songs of different splits that are alike enough to be one
+    group."""
     songs = [
         (song_id, shard["split"], signature)
         for shard, (_, columns) in checked
@@ -148,16 +157,23 @@ def near_leaks(
             yield f"{a} in {split_a} and {b} in {split_b} have Jaccard {jaccard:.2f}, containment {containment:.2f}: a leak"
 
 
-def check_shard(release: str, config: Mapping[str, Any], shard: Mapping[str, Any]) -> Checked:
+def check_shard(
+    release: str, config: Mapping[str, Any], shard: Mapping[str, Any]
+) -> Checked:
     """What is wrong with one shard, and the grouping columns of its songs."""
     table, problems = read_shard(release, shard)
-    remi, grams = build(RemiConfig, config["remi"]), build(ShingleConfig, config["shingles"])
+    remi, grams = (
+        build(RemiConfig, config["remi"]),
+        build(ShingleConfig, config["shingles"]),
+    )
     signatures = []
     for row in rows_of(table):
         wrong, signature = check_row(row, shard["split"], remi, grams)
         problems += [f"{shard['path']} {row['song_id']}: {what}" for what in wrong]
         signatures.append(signature)
-    columns = {name: table[name].to_pylist() for name in (*GROUPINGS, *LABELS) if name not in NAMES}
+    columns = {
+        name: table[name].to_pylist() for name in (*GROUPINGS, *LABELS) if name not in NAMES
+    }
     return problems, {
         **columns,
         **{name: name_keys(table, *parts) for name, parts in NAMES.items()},
@@ -166,15 +182,17 @@ def check_shard(release: str, config: Mapping[str, Any], shard: Mapping[str, Any
 
 
 def read_shard(release: str, shard: Mapping[str, Any]) -> tuple[pa.Table, list[str]]:
-    """The rows of a shard, none where it is not the one that was published, and what is wrong
-    with it as a whole."""
+    """The rows of a shard, none where it is not the one that was published, and what is
+    wrong with it as a whole."""
     path, nothing = shard["path"], RELEASE.empty_table()
     try:
         data = files.read_bytes(files.join(release, *path.split("/")))
     except OSError as error:
         return nothing, [f"{path} cannot be read: {error.strerror}"]
     if (len(data), hashlib.sha256(data).hexdigest()) != (shard["bytes"], shard["sha256"]):
-        return nothing, [f"{path} has {len(data)} bytes that are not those the manifest hashes"]
+        return nothing, [
+            f"{path} has {len(data)} bytes that are not those the manifest hashes"
+        ]
     try:
         table = pq.read_table(BytesIO(data))
     except pa.ArrowException as error:
@@ -183,7 +201,9 @@ def read_shard(release: str, shard: Mapping[str, Any]) -> tuple[pa.Table, list[s
         return nothing, [f"{path} has another schema than this moodroll's release"]
     problems = []
     if table.num_rows != shard["rows"]:
-        problems.append(f"{path} has {table.num_rows} rows, the manifest says {shard['rows']}")
+        problems.append(
+            f"{path} has {table.num_rows} rows, the manifest says {shard['rows']}"
+        )
     # Whoever reads the release by its globs knows splits by these names alone.
     if not path.startswith(f"{DATA}/{shard['split']}-"):
         problems.append(f"{path} is named as of another split than {shard['split']}")
@@ -192,15 +212,20 @@ def read_shard(release: str, shard: Mapping[str, Any]) -> tuple[pa.Table, list[s
 
 def name_keys(table: pa.Table, artist: str, title: str) -> list[str]:
     """What a song is called, in normal form; empty where either part says nothing."""
-    parts = normalise(table[artist], ARTIST).to_pylist(), normalise(table[title], TITLE).to_pylist()
-    return [f"{one}|{other}" if one and other else "" for one, other in zip(*parts, strict=True)]
+    parts = (
+        normalise(table[artist], ARTIST).to_pylist(),
+        normalise(table[title], TITLE).to_pylist(),
+    )
+    return [
+        f"{one}|{other}" if one and other else "" for one, other in zip(*parts, strict=True)
+    ]
 
 
 def label_faults(
     checked: Iterable[tuple[Mapping[str, Any], Checked]], manifest: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Thresholds that the training rows do not give, classes that the thresholds do not, judges
-    outside training."""
+    """Thresholds that the training rows do not give, classes that the thresholds do not,
+    judges outside training."""
     claimed = manifest["thresholds"]
     rows = {
         name: [value for _, (_, columns) in checked for value in columns[name]]
@@ -209,12 +234,18 @@ def label_faults(
     splits = np.array(
         [shard["split"] for shard, (_, columns) in checked for _ in columns["song_id"]]
     )
-    if any(judge for judge, split in zip(rows["judge"], splits, strict=True) if split != "train"):
+    if any(
+        judge
+        for judge, split in zip(rows["judge"], splits, strict=True)
+        if split != "train"
+    ):
         yield "a song is set aside for judges outside the training split"
     values = {name: pa.array(rows[name], pa.float64()) for name in ("valence", "arousal")}
     if claimed is None:
         if any(
-            value is not None for name in ("valence_class", "arousal_class") for value in rows[name]
+            value is not None
+            for name in ("valence_class", "arousal_class")
+            for value in rows[name]
         ):
             yield "songs have classes and the manifest has no thresholds"
         return
@@ -243,7 +274,11 @@ def check_row(
     row: Mapping[str, Any], split: str, remi: RemiConfig, grams: ShingleConfig
 ) -> tuple[list[str], np.ndarray]:
     """What is wrong with one song, and its shingles."""
-    wrong = [] if row["split"] == split else [f"it says split {row['split']} in a shard of {split}"]
+    wrong = (
+        []
+        if row["split"] == split
+        else [f"it says split {row['split']} in a shard of {split}"]
+    )
     try:
         song = from_row(row)
     except ValueError as error:
@@ -261,10 +296,12 @@ def differences(row: Mapping[str, Any], song: Song, config: RemiConfig) -> Itera
     }
     for name, value in to_row(song, encode(song, grid, config), features).items():
         # Numbers that are no counts are published as float32.
-        if not np.array_equal(row[name], np.float32(value) if isinstance(value, float) else value):
+        if not np.array_equal(
+            row[name], np.float32(value) if isinstance(value, float) else value
+        ):
             yield f"{name} is not what its notes give"
-    # Keys are followed through the whole song, which takes longer than all the rest: here they are
-    # only counted.
+    # Keys are followed through the whole song, which takes longer than all the rest: here
+    # they are only counted.
     for name in ("key", "key_confidence"):
         if len(row[name]) != len(song.bars):
             yield f"{name} has {len(row[name])} values for {len(song.bars)} bars"

@@ -1,1 +1,2 @@
-"""The ground floor: the record, its vocabulary and its tables; stdlib, numpy and pyarrow only."""
+"""The ground floor: the record, its vocabulary and its tables; stdlib, numpy and pyarrow
+only."""

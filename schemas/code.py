@@ -1,4 +1,5 @@
-"""Which code made something: a hash of its source text, and the version that is installed."""
+"""Which code made something: a hash of its source text, and the version that is
+installed."""
 
 import hashlib
 from importlib.metadata import PackageNotFoundError, version
@@ -8,10 +9,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def code_sha256(*patterns: str) -> str:
-    """One hash over the names and the text of the source files that match any of the patterns.
+    """One hash over the names and the text of the source files that match any of the
+    patterns.
 
-    patterns: as pathlib's glob takes them, below the folder that holds the packages, for example
-    `schemas/*.py`. Where the packages stand does not matter.
+    patterns: as pathlib's glob takes them, below the folder that holds the packages, for
+    example `schemas/*.py`. Where the packages stand does not matter.
     """
     paths = sorted({path for pattern in patterns for path in ROOT.glob(pattern)})
     if not paths:
@@ -23,7 +25,8 @@ def code_sha256(*patterns: str) -> str:
 
 
 def installed_version(distribution: str = "moodroll") -> str:
-    """The version of an installed distribution, `unknown` where it runs without being installed."""
+    """The version of an installed distribution, `unknown` where it runs without being
+    installed."""
     try:
         return version(distribution)
     except PackageNotFoundError:

@@ -1,5 +1,5 @@
-"""The forms a registry line takes: Source, Filter, Feature; and the Item and Stats that pass
-through them."""
+"""The forms a registry line takes: Source, Filter, Feature; and the Item and Stats that
+pass through them."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -11,8 +11,8 @@ from schemas.song import MAX_TICKS, Song
 
 @dataclass(frozen=True)
 class FileInfo:
-    """One path below a root, with `/` between its parts; n_bytes is None for a thing that is not
-    a plain file."""
+    """One path below a root, with `/` between its parts; n_bytes is None for a thing
+    that is not a plain file."""
 
     path: str
     n_bytes: int | None
@@ -32,11 +32,11 @@ class Files(Protocol):
 
 @dataclass(frozen=True, order=True)
 class Item:
-    """One song to be read: its key in its source, the files that hold it (relative to the root) and
-    their sizes.
+    """One song to be read: its key in its source, the files that hold it (relative to the
+    root) and their sizes.
 
-    part: which tune of a file that holds many, from 0; side: JSON of what a side file or folder
-    name says of the song. n_bytes is None where a path is not a plain file.
+    part: which tune of a file that holds many, from 0; side: JSON of what a side file or
+    folder name says of the song. n_bytes is None where a path is not a plain file.
     """
 
     source: str
@@ -65,19 +65,24 @@ class Limits:
     def __post_init__(self) -> None:
         for field in fields(self):
             if getattr(self, field.name) <= 0:
-                raise ValueError(f"{field.name} must be over 0, not {getattr(self, field.name)}")
+                raise ValueError(
+                    f"{field.name} must be over 0, not {getattr(self, field.name)}"
+                )
         # The last bar may be as long as all that stands before it.
         if self.max_ticks > MAX_TICKS // 2:
-            raise ValueError(f"max_ticks must be at most {MAX_TICKS // 2}, not {self.max_ticks}")
+            raise ValueError(
+                f"max_ticks must be at most {MAX_TICKS // 2}, not {self.max_ticks}"
+            )
 
 
 @dataclass(frozen=True)
 class Source:
-    """A corpus: `items(files, config)` lists its songs, `parse(item, blobs, config, limits)` makes
-    one a Song.
+    """A corpus: `items(files, config)` lists its songs, `parse(item, blobs, config,
+    limits)` makes one a Song.
 
-    parse is pure: the bytes of item.paths in, a Song out; it raises BadInput and nothing else for a
-    bad file. prepare, if any, makes the corpus's files (below config.root) before they are listed.
+    parse is pure: the bytes of item.paths in, a Song out; it raises BadInput and nothing
+    else for a bad file. prepare, if any, makes the corpus's files (below config.root)
+    before they are listed.
     """
 
     name: str
@@ -89,8 +94,8 @@ class Source:
 
 @dataclass(frozen=True)
 class Feature:
-    """Columns computed from one song alone: `compute(song, grid, config)` gives one value or
-    array a column."""
+    """Columns computed from one song alone: `compute(song, grid, config)` gives one
+    value or array a column."""
 
     name: str
     columns: tuple[str, ...]
@@ -99,8 +104,8 @@ class Feature:
 
 @dataclass(frozen=True)
 class Filter:
-    """A rule on a song's statistics: `check(stats, config)` says in a few words what is wrong, or
-    None to keep it; its name is the reason of the Reject."""
+    """A rule on a song's statistics: `check(stats, config)` says in a few words what is
+    wrong, or None to keep it; its name is the reason of the Reject."""
 
     name: str
     check: Callable[[Mapping[str, Any], Any], str | None]

@@ -1,8 +1,8 @@
-"""Grid: a song's notes on the sixteenths of its bars, the one rounding that tokens and features
-share.
+"""Grid: a song's notes on the sixteenths of its bars, the one rounding that tokens and
+features share.
 
-Onsets and durations go to the nearest sixteenth (halves up), never down: LPD's onsets are often a
-tick early, and flooring would put 7 % of them in the wrong bar.
+Onsets and durations go to the nearest sixteenth (halves up), never down: LPD's onsets are
+often a tick early, and flooring would put 7 % of them in the wrong bar.
 """
 
 from dataclasses import dataclass
@@ -17,9 +17,10 @@ class Grid:
     """Where each note of a song stands; one value a note, in the song's note order, but for
     `bar_positions`.
 
-    bar: int64, index of the bar in which the rounded onset falls; position: int64, sixteenth within
-    that bar; sixteenths: int64, rounded duration, at least 1, not clipped; moved: int64, ticks that
-    rounding added to the onset; bar_positions: int64, one a bar, how many sixteenths it has.
+    bar: int64, index of the bar in which the rounded onset falls; position: int64,
+    sixteenth within that bar; sixteenths: int64, rounded duration, at least 1, not clipped;
+    moved: int64, ticks that rounding added to the onset; bar_positions: int64, one a bar,
+    how many sixteenths it has.
     """
 
     bar: np.ndarray
@@ -35,8 +36,8 @@ def nearest_sixteenth(ticks: np.ndarray) -> np.ndarray:
 
 
 def quantise(song: Song) -> Grid:
-    """Put every note of a song on the sixteenths of its bars; an onset that rounds onto a bar
-    line is the next bar's."""
+    """Put every note of a song on the sixteenths of its bars; an onset that rounds onto
+    a bar line is the next bar's."""
     starts = song.notes["start"].astype(np.int64)
     bar_start, bar_length = (
         song.bars["start"].astype(np.int64),
@@ -46,8 +47,8 @@ def quantise(song: Song) -> Grid:
     bar = np.searchsorted(bar_start, starts, side="right") - 1
     position = nearest_sixteenth(starts - bar_start[bar])
     over = position >= bar_positions[bar]
-    # The last bar has nowhere to hand a note on to; Song's covering rule leaves this to odd bar
-    # lengths alone.
+    # The last bar has nowhere to hand a note on to; Song's covering rule leaves this to odd
+    # bar lengths alone.
     last = bar == len(bar_start) - 1
     position[over & last] = bar_positions[-1] - 1
     onward = over & ~last

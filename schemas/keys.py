@@ -6,8 +6,8 @@ NO_KEY = 24
 _MAJOR = ("C", "D♭", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B")
 _MINOR = ("C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "G♯", "A", "B♭", "B")
 
-# The spelling a musician uses: the one with fewer accidentals; sharps for F♯ major, flats for E♭
-# minor (six either way).
+# The spelling a musician uses: the one with fewer accidentals; sharps for F♯ major, flats
+# for E♭ minor (six either way).
 KEY_NAMES = (
     *(f"{tonic} major" for tonic in _MAJOR),
     *(f"{tonic} minor" for tonic in _MINOR),

@@ -1,8 +1,9 @@
-"""The affect labels: arousal and valence, each low or high, and the four quadrants they span.
+"""The affect labels: arousal and valence, each low or high, and the four quadrants they
+span.
 
-Valence is how pleasant the music is, arousal how excited; both lie in [0, 1]. Spotify publishes no
-arousal: its `energy` stands for it, which is our decision and is named again where it is made
-(pipelines/labels/thresholds.py).
+Valence is how pleasant the music is, arousal how excited; both lie in [0, 1]. Spotify
+publishes no arousal: its `energy` stands for it, which is our decision and is named again
+where it is made (pipelines/labels/thresholds.py).
 """
 
 from dataclasses import dataclass
@@ -18,8 +19,8 @@ QUADRANT_CLASSES = {name: classes for classes, name in QUADRANTS.items()}
 
 @dataclass(frozen=True)
 class Affect:
-    """What one song is labelled: values in [0, 1], classes LOW or HIGH; None where there is no
-    label.
+    """What one song is labelled: values in [0, 1], classes LOW or HIGH; None where there is
+    no label.
 
     Raises ValueError for a value outside [0, 1] or a class that is not LOW, HIGH or None.
     """
@@ -35,7 +36,9 @@ class Affect:
             if value is not None and not 0.0 <= value <= 1.0:
                 raise ValueError(f"{name} must lie in [0, 1], not {value}")
             if level not in (None, LOW, HIGH):
-                raise ValueError(f"{name}_class must be {LOW}, {HIGH} or None, not {level!r}")
+                raise ValueError(
+                    f"{name}_class must be {LOW}, {HIGH} or None, not {level!r}"
+                )
 
     @property
     def quadrant(self) -> str | None:

@@ -1,5 +1,5 @@
-"""Pin, Shard, Lock: what went in, what was asked, what came out; written as JSON that is the
-same for the same build."""
+"""Pin, Shard, Lock: what went in, what was asked, what came out; written as JSON that is
+the same for the same build."""
 
 import dataclasses
 import hashlib
@@ -10,7 +10,8 @@ from typing import Any
 
 @dataclass(frozen=True, order=True)
 class Pin:
-    """An input as it was seen: how many items, and one hash over their names and contents."""
+    """An input as it was seen: how many items, and one hash over their names and
+    contents."""
 
     name: str
     items: int
@@ -32,8 +33,8 @@ class Shard:
 class Lock:
     """What an ingest was asked (spec) and, once it is complete, what came of it.
 
-    read, kept and rejected: songs by source; reasons: rejects by source and reason; pins: the
-    inputs' observed hashes.
+    read, kept and rejected: songs by source; reasons: rejects by source and reason; pins:
+    the inputs' observed hashes.
     """
 
     spec: dict[str, Any]
@@ -53,8 +54,8 @@ def canonical_sha256(value: Any) -> str:
 
 
 def to_json(value: Any) -> str:
-    """A dataclass or JSON value as text for people and programs: keys in the order they were
-    put, two spaces."""
+    """A dataclass or JSON value as text for people and programs: keys in the order they
+    were put, two spaces."""
     plain = (
         dataclasses.asdict(value)
         if dataclasses.is_dataclass(value) and not isinstance(value, type)
@@ -68,7 +69,11 @@ def lock_from_json(text: str) -> Lock:
     try:
         plain = json.loads(text)
         return Lock(
-            **{**plain, "spec": dict(plain["spec"]), "pins": [Pin(**pin) for pin in plain["pins"]]}
+            **{
+                **plain,
+                "spec": dict(plain["spec"]),
+                "pins": [Pin(**pin) for pin in plain["pins"]],
+            }
         )
     except (TypeError, KeyError, ValueError) as error:
         raise ValueError(f"not an ingest lock: {error}") from error

@@ -1,4 +1,5 @@
-"""Mock: small made-up songs for every test, kept beside the schema so that they change together."""
+"""Mock: small made-up songs for every test, kept beside the schema so that they change
+together."""
 
 from typing import Any
 
@@ -28,15 +29,17 @@ def song(
 ) -> Song:
     """A Song from lines of `Track: bar | bar`, a bar's words dividing it evenly.
 
-    A word is notes joined by `+` (`C4+E4+G4`), `-` for a rest, or `_` to hold what sounds. Velocity
-    is 80. Example: song("Piano: C4 D4 E4 F4 | G4 _ _ -")
+    A word is notes joined by `+` (`C4+E4+G4`), `-` for a rest, or `_` to hold what sounds.
+    Velocity is 80. Example: song("Piano: C4 D4 E4 F4 | G4 _ _ -")
     """
     bar_ticks = TICKS_PER_QUARTER * 4 * meter[0] // meter[1]
     rows: list[list[int]] = []
     for line in text.strip().splitlines():
         name, _, bars = line.strip().partition(":")
         for bar, words in enumerate(bars.split("|")):
-            rows += _bar_notes(words.split(), bar * bar_ticks, bar_ticks, TRACKS.index(name))
+            rows += _bar_notes(
+                words.split(), bar * bar_ticks, bar_ticks, TRACKS.index(name)
+            )
     notes = make_notes(*np.array(rows, np.int64).reshape(-1, 5).T)
     written = max(len(line.split("|")) for line in text.strip().splitlines()) * bar_ticks
     measures = regular_bars(max(written, covered_ticks(notes)), *meter)
@@ -69,8 +72,8 @@ def pitch(name: str) -> int:
 
 
 def songs(n: int, seed: int = 0, n_bars: int = 12, source: str = "mock") -> list[Song]:
-    """n different songs of five tracks with tempo changes, off-grid onsets and every velocity,
-    the same for a seed."""
+    """n different songs of five tracks with tempo changes, off-grid onsets and every
+    velocity, the same for a seed."""
     return [
         random_song(np.random.default_rng([seed, index]), f"{index:032x}", n_bars, source)
         for index in range(n)
@@ -80,7 +83,8 @@ def songs(n: int, seed: int = 0, n_bars: int = 12, source: str = "mock") -> list
 def random_song(
     random: np.random.Generator, key: str, n_bars: int = 12, source: str = "mock"
 ) -> Song:
-    """One song of random notes: nothing that a reader of real files could give is left out."""
+    """One song of random notes: nothing that a reader of real files could give is left
+    out."""
     n_notes = int(random.integers(8 * n_bars, 40 * n_bars))
     end = 96 * n_bars
     notes = make_notes(

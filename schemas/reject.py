@@ -1,5 +1,5 @@
-"""Reject: what a song becomes when it leaves, with a reason from a closed list: these words, and
-the names of the filters (pipelines/filters.py)."""
+"""Reject: what a song becomes when it leaves, with a reason from a closed list: these
+words, and the names of the filters (pipelines/filters.py)."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,7 +20,8 @@ class Reason(StrEnum):
     BAD_TEMPO = "bad_tempo"
     TIMEOUT = "timeout"
     READER_DIED = "reader_died"
-    # curate: it is a copy of a song that is kept; else the name of the first filter that says no
+    # curate: it is a copy of a song that is kept; else the name of the first filter that
+    # says no
     DUPLICATE = "duplicate"
 
 

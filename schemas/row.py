@@ -1,7 +1,7 @@
 """The tables: Arrow schemas of songs, catalog and release, and Song to row and back.
 
-Schemas are written out, never inferred from a first row. Every field carries its description, from
-which the card and the Croissant file are made.
+Schemas are written out, never inferred from a first row. Every field carries its
+description, from which the card and the Croissant file are made.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,9 @@ from schemas.song import BAR, NOTE, TEMPO, TRACKS, Song
 SCHEMA_VERSION = 1
 
 
-def _field(name: str, kind: pa.DataType, description: str, nullable: bool = False) -> pa.Field:
+def _field(
+    name: str, kind: pa.DataType, description: str, nullable: bool = False
+) -> pa.Field:
     return pa.field(name, kind, nullable, {"description": description})
 
 
@@ -31,8 +33,15 @@ SONGS = pa.schema(
         _field("source", pa.string(), "corpus the song is from"),
         _field("source_key", pa.string(), "the song's name in its corpus"),
         _field("title", pa.string(), "title as the corpus gives it", nullable=True),
-        _field("artist", pa.string(), "artist or composer as the corpus gives it", nullable=True),
-        _field("genre", pa.string(), "genre or dance as the corpus gives it", nullable=True),
+        _field(
+            "artist",
+            pa.string(),
+            "artist or composer as the corpus gives it",
+            nullable=True,
+        ),
+        _field(
+            "genre", pa.string(), "genre or dance as the corpus gives it", nullable=True
+        ),
         _field(
             "note_start",
             _list(pa.int32()),
@@ -50,7 +59,9 @@ SONGS = pa.schema(
         _field("bar_length", _list(pa.int32()), "length of each bar, ticks"),
         _field("bar_numerator", _list(pa.uint8()), "numerator of each bar's meter"),
         _field("bar_denominator", _list(pa.uint8()), "denominator of each bar's meter"),
-        _field("tempo_start", _list(pa.int32()), "ticks where the tempo changes, the first 0"),
+        _field(
+            "tempo_start", _list(pa.int32()), "ticks where the tempo changes, the first 0"
+        ),
         _field("tempo_bpm", _list(pa.float32()), "quarters a minute from there on"),
         _field(
             "meter_source",
@@ -58,7 +69,9 @@ SONGS = pa.schema(
             "where bars come from: downbeats, midi_info, score, assumed_4_4",
         ),
         _field("remi", _list(pa.uint16()), "REMI-923 tokens, no padding, EOS not stored"),
-        _field("remi_bar_offset", _list(pa.int32()), "n_bars + 1 offsets of each bar's tokens"),
+        _field(
+            "remi_bar_offset", _list(pa.int32()), "n_bars + 1 offsets of each bar's tokens"
+        ),
         _field(
             "rhythm_onsets",
             _list(pa.uint8()),
@@ -74,7 +87,9 @@ SONGS = pa.schema(
             _list(pa.uint8()),
             "key of each bar: 0-11 C to B major, 12-23 C to B minor, 24 none",
         ),
-        _field("key_confidence", _list(pa.float32()), "how sure the key of each bar is, 0-1"),
+        _field(
+            "key_confidence", _list(pa.float32()), "how sure the key of each bar is, 0-1"
+        ),
         _field("song_key", pa.uint8(), "key of the whole song, numbered as `key`"),
         _field("seconds", pa.float32(), "from the start to the last note's end"),
         _field("mean_bpm", pa.float32(), "tempo averaged over the song's ticks"),
@@ -92,7 +107,9 @@ SONGS = pa.schema(
         _field("moved_onsets", pa.int32(), "notes whose onset the sixteenth grid moves"),
         _field("clipped_durations", pa.int32(), "notes cut to 16 sixteenths in the tokens"),
         _field(
-            "dropped_pitches", pa.int32(), "notes outside pitches 21-108, left out of the tokens"
+            "dropped_pitches",
+            pa.int32(),
+            "notes outside pitches 21-108, left out of the tokens",
         ),
         _field(
             "dropped_positions",
@@ -120,17 +137,27 @@ VERDICTS = [
         pa.string(),
         "songs of one group stand in one split: smallest song_id of the group",
     ),
-    _field("cluster_id", pa.string(), "duplicates of one piece: smallest song_id of the cluster"),
     _field(
-        "duplicates", _list(pa.string()), "song_id of the removed duplicates this song stands for"
+        "cluster_id",
+        pa.string(),
+        "duplicates of one piece: smallest song_id of the cluster",
+    ),
+    _field(
+        "duplicates",
+        _list(pa.string()),
+        "song_id of the removed duplicates this song stands for",
     ),
     _field(
         "label_rank",
         pa.float64(),
         "in [0, 1) by hash: labels with rank under p are a share p, nested",
     ),
-    _field("judge", pa.bool_(), "set aside for training evaluation classifiers, not generators"),
-    _field("msd_track_id", pa.string(), "matched Million Song Dataset track", nullable=True),
+    _field(
+        "judge", pa.bool_(), "set aside for training evaluation classifiers, not generators"
+    ),
+    _field(
+        "msd_track_id", pa.string(), "matched Million Song Dataset track", nullable=True
+    ),
     _field("msd_title", pa.string(), "title of the matched track", nullable=True),
     _field("msd_artist", pa.string(), "artist of the matched track", nullable=True),
     _field(
@@ -140,7 +167,10 @@ VERDICTS = [
         nullable=True,
     ),
     _field(
-        "match_margin", pa.float32(), "its lead over the best match of another title", nullable=True
+        "match_margin",
+        pa.float32(),
+        "its lead over the best match of another title",
+        nullable=True,
     ),
     _field("valence", pa.float32(), "0-1, from the label table", nullable=True),
     _field(
@@ -150,12 +180,23 @@ VERDICTS = [
         nullable=True,
     ),
     _field(
-        "valence_class", pa.int8(), "1 above the threshold, 0 below, null unlabelled", nullable=True
+        "valence_class",
+        pa.int8(),
+        "1 above the threshold, 0 below, null unlabelled",
+        nullable=True,
     ),
     _field(
-        "arousal_class", pa.int8(), "1 above the threshold, 0 below, null unlabelled", nullable=True
+        "arousal_class",
+        pa.int8(),
+        "1 above the threshold, 0 below, null unlabelled",
+        nullable=True,
     ),
-    _field("quadrant", pa.string(), "happy A1V1, tense A1V0, sad A0V0, calm A0V1", nullable=True),
+    _field(
+        "quadrant",
+        pa.string(),
+        "happy A1V1, tense A1V0, sad A0V0, calm A0V1",
+        nullable=True,
+    ),
     _field("label_source", pa.string(), "table and rule the label is from", nullable=True),
     _field(
         "label_spread",
@@ -164,10 +205,15 @@ VERDICTS = [
         nullable=True,
     ),
     _field(
-        "label_trust", pa.float32(), "0-1, how likely the match names the right song", nullable=True
+        "label_trust",
+        pa.float32(),
+        "0-1, how likely the match names the right song",
+        nullable=True,
     ),
     _field("label_evidence", _list(pa.string()), "what label_trust is made of"),
-    _field("trusted", pa.bool_(), "labelled, and label_trust is at least affect.trusted_from"),
+    _field(
+        "trusted", pa.bool_(), "labelled, and label_trust is at least affect.trusted_from"
+    ),
     _field("unlabelled", pa.string(), "why the song has no label", nullable=True),
 ]
 
@@ -176,7 +222,11 @@ CATALOG = pa.schema(
         SONGS.field("song_id"),
         SONGS.field("source"),
         _field("kept", pa.bool_(), "in the release"),
-        _field("failed", _list(pa.string()), "every rule the song fails, in the registry's order"),
+        _field(
+            "failed",
+            _list(pa.string()),
+            "every rule the song fails, in the registry's order",
+        ),
         _field("detail", pa.string(), "what the failed rules say, in the same order"),
         *VERDICTS,
     ]
@@ -210,15 +260,17 @@ STATISTICS = [
 
 
 def to_row(song: Song, remi: Remi, features: Mapping[str, Any]) -> dict[str, Any]:
-    """A song, its tokens and its features as one row of SONGS; values are scalars, strings and
-    NumPy arrays."""
+    """A song, its tokens and its features as one row of SONGS; values are scalars,
+    strings and NumPy arrays."""
     columns: dict[str, Any] = {
         "song_id": song.song_id, "source": song.source, "source_key": song.source_key, "title": song.title,
         "artist": song.artist, "genre": song.genre, "meter_source": song.meter_source,
         "source_sha256": song.source_sha256, "folder_track_ids": list(song.folder_track_ids),
     }  # fmt: skip
     for prefix, array in (("note", song.notes), ("bar", song.bars), ("tempo", song.tempi)):
-        columns.update({f"{prefix}_{name}": array[name] for name in array.dtype.names or ()})
+        columns.update(
+            {f"{prefix}_{name}": array[name] for name in array.dtype.names or ()}
+        )
     tokens_per_bar = np.diff(remi.bar_offset)
     columns.update(
         remi=remi.tokens, remi_bar_offset=remi.bar_offset, n_tokens=len(remi.tokens),
@@ -253,30 +305,43 @@ def _structured(row: Mapping[str, Any], prefix: str, dtype: np.dtype) -> np.ndar
 
 
 def to_table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
-    """Rows as an Arrow table of exactly `schema`; raises where a column is missing or more than
-    the schema has."""
+    """Rows as an Arrow table of exactly `schema`; raises where a column is missing or
+    more than the schema has."""
     if rows and set(rows[0]) != set(schema.names):
-        raise ValueError(f"row and schema differ in {sorted(set(rows[0]) ^ set(schema.names))}")
+        raise ValueError(
+            f"row and schema differ in {sorted(set(rows[0]) ^ set(schema.names))}"
+        )
     return pa.Table.from_arrays(
-        [_column([row[field.name] for row in rows], field) for field in schema], schema=schema
+        [_column([row[field.name] for row in rows], field) for field in schema],
+        schema=schema,
     )
 
 
 def _column(values: list[Any], field: pa.Field) -> pa.Array:
-    if not values or not pa.types.is_list(field.type) or not isinstance(values[0], np.ndarray):
+    if (
+        not values
+        or not pa.types.is_list(field.type)
+        or not isinstance(values[0], np.ndarray)
+    ):
         return pa.array(values, field.type)
-    # One concatenation a column: pyarrow's own way through a list of arrays takes them value by
-    # value.
-    offsets = np.concatenate([[0], np.cumsum([len(value) for value in values])]).astype(np.int32)
+    # One concatenation a column: pyarrow's own way through a list of arrays takes them
+    # value by value.
+    offsets = np.concatenate([[0], np.cumsum([len(value) for value in values])]).astype(
+        np.int32
+    )
     flat = pa.array(np.concatenate(values), field.type.value_type)
     return pa.ListArray.from_arrays(offsets, flat, type=field.type)
 
 
 def rows_of(table: pa.Table) -> list[dict[str, Any]]:
-    """The rows of a table, its lists as NumPy arrays: what from_row and the features read."""
-    columns = {name: _values(table.column(name).combine_chunks()) for name in table.column_names}
+    """The rows of a table, its lists as NumPy arrays: what from_row and the features
+    read."""
+    columns = {
+        name: _values(table.column(name).combine_chunks()) for name in table.column_names
+    }
     return [
-        {name: values[index] for name, values in columns.items()} for index in range(table.num_rows)
+        {name: values[index] for name, values in columns.items()}
+        for index in range(table.num_rows)
     ]
 
 

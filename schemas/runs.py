@@ -1,12 +1,12 @@
-"""Runs: where equal neighbours begin, how long they go on, and the place of a value within its
-group."""
+"""Runs: where equal neighbours begin, how long they go on, and the place of a value
+within its group."""
 
 import numpy as np
 
 
 def run_begins(*columns: np.ndarray) -> np.ndarray:
-    """True where a run begins: where any of the columns, all of one length n, differs from the
-    row before; bool (n)."""
+    """True where a run begins: where any of the columns, all of one length n, differs
+    from the row before; bool (n)."""
     begins = np.zeros(len(columns[0]), bool)
     begins[:1] = True
     for column in columns:
@@ -25,14 +25,15 @@ def run_lengths(starts: np.ndarray, n: int) -> np.ndarray:
 
 
 def rank_in_run(begins: np.ndarray) -> np.ndarray:
-    """The place of each row in its run, from 0; begins: as `run_begins` gives it; int64 (n)."""
+    """The place of each row in its run, from 0; begins: as `run_begins` gives it; int64
+    (n)."""
     index = np.arange(len(begins))
     return index - np.maximum.accumulate(np.where(begins, index, 0))
 
 
 def rank_in_group(group: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """The place of each value among those of its group, from 0, equal values in the order they
-    came; int64 (n)."""
+    """The place of each value among those of its group, from 0, equal values in the
+    order they came; int64 (n)."""
     order = np.lexsort((value, group))
     rank = np.empty(len(group), np.int64)
     rank[order] = rank_in_run(run_begins(group[order]))

@@ -1,5 +1,5 @@
-"""Settings: TOML tables to frozen dataclasses; an unknown key or a value of the wrong kind is
-refused by name."""
+"""Settings: TOML tables to frozen dataclasses; an unknown key or a value of the wrong
+kind is refused by name."""
 
 import collections.abc
 import dataclasses
@@ -15,8 +15,8 @@ T = TypeVar("T")
 
 
 class SettingsError(ValueError):
-    """A settings file or an override that cannot be used; its text says which key and how to
-    mend it."""
+    """A settings file or an override that cannot be used; its text says which key and
+    how to mend it."""
 
 
 def read_toml(path: str) -> dict[str, Any]:
@@ -32,10 +32,11 @@ def read_toml(path: str) -> dict[str, Any]:
 
 
 def override(tables: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
-    """Tables with `a.b=value` assignments laid over them; a value is TOML, or a bare word taken
-    as a string."""
+    """Tables with `a.b=value` assignments laid over them; a value is TOML, or a bare
+    word taken as a string."""
     result = {
-        key: dict(value) if isinstance(value, Mapping) else value for key, value in tables.items()
+        key: dict(value) if isinstance(value, Mapping) else value
+        for key, value in tables.items()
     }
     for assignment in assignments:
         dotted, equals, text = assignment.partition("=")
@@ -63,20 +64,25 @@ def _value(text: str) -> Any:
 
 
 def build(kind: type[T], table: Mapping[str, Any], where: str = "") -> T:
-    """A dataclass from a table: fields by name, nested dataclasses from nested tables, mappings
-    as they are."""
+    """A dataclass from a table: fields by name, nested dataclasses from nested tables,
+    mappings as they are."""
     if not isinstance(table, Mapping):
         raise SettingsError(f"{where or kind.__name__} must be a table, not {table!r}")
     hints = typing.get_type_hints(kind)
     known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]  # T is a dataclass
     refuse_unknown(table, known, where)
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
-        bare = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        bare = (
+            field.default is dataclasses.MISSING
+            and field.default_factory is dataclasses.MISSING
+        )
         if bare and field.name not in table:
             raise SettingsError(
                 f"{_dotted(where, field.name)} is missing: set it in the file or with --set"
             )
-    values = {key: _coerce(hints[key], value, _dotted(where, key)) for key, value in table.items()}
+    values = {
+        key: _coerce(hints[key], value, _dotted(where, key)) for key, value in table.items()
+    }
     try:
         return kind(**values)
     except SettingsError:
@@ -103,8 +109,8 @@ def _dotted(where: str, key: str) -> str:
 
 
 def _coerce(hint: Any, value: Any, where: str) -> Any:
-    """A value as its field's type asks for; int passes for float, list for tuple, nothing else
-    for anything else."""
+    """A value as its field's type asks for; int passes for float, list for tuple,
+    nothing else for anything else."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return _first_that_fits(arguments, value, where)
@@ -112,7 +118,8 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
         return build(hint, value, where)  # type: ignore[arg-type]
     if origin is tuple and isinstance(value, list | tuple):
         return tuple(
-            _coerce(arguments[0], one, f"{where}[{index}]") for index, one in enumerate(value)
+            _coerce(arguments[0], one, f"{where}[{index}]")
+            for index, one in enumerate(value)
         )
     if origin is typing.Literal and value in arguments:
         return value
@@ -146,10 +153,14 @@ PATH = types.MappingProxyType({"path": True})
 
 
 def public(settings: Any) -> Any:
-    """Settings as plain JSON values, without the fields marked as paths: what may stand in an
-    output."""
+    """Settings as plain JSON values, without the fields marked as paths: what may stand
+    in an output."""
     if dataclasses.is_dataclass(settings) and not isinstance(settings, type):
-        fields = [field for field in dataclasses.fields(settings) if not field.metadata.get("path")]
+        fields = [
+            field
+            for field in dataclasses.fields(settings)
+            if not field.metadata.get("path")
+        ]
         return {field.name: public(getattr(settings, field.name)) for field in fields}
     if isinstance(settings, Mapping):
         return {key: public(value) for key, value in sorted(settings.items())}

@@ -1,8 +1,8 @@
 """Song: the one record every source gives and every later step takes.
 
-A tick is 1/24 of a quarter note (LPD's own resolution), a sixteenth is 6 ticks. Notes, bars and
-tempo changes are columns of structured arrays, never objects, and read-only. Times are ticks from
-the start of the song.
+A tick is 1/24 of a quarter note (LPD's own resolution), a sixteenth is 6 ticks. Notes, bars
+and tempo changes are columns of structured arrays, never objects, and read-only. Times are
+ticks from the start of the song.
 """
 
 from dataclasses import dataclass
@@ -16,14 +16,22 @@ TRACKS = ("Drums", "Piano", "Guitar", "Bass", "Strings")
 DRUMS, PIANO, GUITAR, BASS, STRINGS = range(5)
 
 NOTE = np.dtype(
-    [("start", "<i4"), ("duration", "<i4"), ("pitch", "u1"), ("velocity", "u1"), ("track", "u1")]
+    [
+        ("start", "<i4"),
+        ("duration", "<i4"),
+        ("pitch", "u1"),
+        ("velocity", "u1"),
+        ("track", "u1"),
+    ]
 )
-BAR = np.dtype([("start", "<i4"), ("length", "<i4"), ("numerator", "u1"), ("denominator", "u1")])
+BAR = np.dtype(
+    [("start", "<i4"), ("length", "<i4"), ("numerator", "u1"), ("denominator", "u1")]
+)
 TEMPO = np.dtype([("start", "<i4"), ("bpm", "<f4")])
 
 METER_SOURCES = ("downbeats", "midi_info", "score", "assumed_4_4")
-# Far beyond any music (LPD's longest file has 959,040 ticks), near enough that sums of ticks stay
-# in int32.
+# Far beyond any music (LPD's longest file has 959,040 ticks), near enough that sums of
+# ticks stay in int32.
 MAX_TICKS = 1 << 24
 
 
@@ -31,11 +39,12 @@ MAX_TICKS = 1 << 24
 class Song:
     """One piece of music.
 
-    notes: NOTE, sorted by (start, track, pitch); bars: BAR, contiguous from tick 0, at least one,
-    covering every note's rounded onset and end; tempi: TEMPO, rising starts, the first at 0;
-    source_sha256: of the bytes it was read from; folder_track_ids: MSD tracks under which the
-    corpus's own folders file it. Raises ValueError where one of these does not hold, which is
-    always a reader's mistake: bad files are refused before a Song is made.
+    notes: NOTE, sorted by (start, track, pitch); bars: BAR, contiguous from tick 0, at
+    least one, covering every note's rounded onset and end; tempi: TEMPO, rising starts, the
+    first at 0; source_sha256: of the bytes it was read from; folder_track_ids: MSD tracks
+    under which the corpus's own folders file it. Raises ValueError where one of these does
+    not hold, which is always a reader's mistake: bad files are refused before a Song is
+    made.
     """
 
     source: str
@@ -72,17 +81,23 @@ class Song:
         if not len(notes):
             return
         if notes["start"].min() < 0 or notes["duration"].min() < 1:
-            raise ValueError(f"{self.song_id}: a note starts before 0 or lasts less than a tick")
+            raise ValueError(
+                f"{self.song_id}: a note starts before 0 or lasts less than a tick"
+            )
         if (
             notes["pitch"].max() > 127
             or notes["velocity"].max() > 127
             or notes["velocity"].min() < 1
         ):
-            raise ValueError(f"{self.song_id}: a pitch over 127 or a velocity outside 1-127")
+            raise ValueError(
+                f"{self.song_id}: a pitch over 127 or a velocity outside 1-127"
+            )
         if notes["track"].max() >= len(TRACKS):
             raise ValueError(f"{self.song_id}: a track outside 0-{len(TRACKS) - 1}")
         if (np.diff(sort_keys(notes)) < 0).any():
-            raise ValueError(f"{self.song_id}: notes are not sorted by (start, track, pitch)")
+            raise ValueError(
+                f"{self.song_id}: notes are not sorted by (start, track, pitch)"
+            )
 
     def _check_bars(self) -> None:
         bars = self.bars
@@ -121,10 +136,14 @@ def sort_keys(notes: np.ndarray) -> np.ndarray:
 
 
 def make_notes(
-    start: ArrayLike, duration: ArrayLike, pitch: ArrayLike, velocity: ArrayLike, track: ArrayLike
+    start: ArrayLike,
+    duration: ArrayLike,
+    pitch: ArrayLike,
+    velocity: ArrayLike,
+    track: ArrayLike,
 ) -> np.ndarray:
-    """NOTE array from columns (ticks, MIDI numbers), sorted; equal keys keep the order they came
-    in."""
+    """NOTE array from columns (ticks, MIDI numbers), sorted; equal keys keep the order
+    they came in."""
     notes = np.empty(len(np.asarray(start)), NOTE)
     for name, column in zip(
         NOTE.names or (), (start, duration, pitch, velocity, track), strict=True
@@ -143,18 +162,21 @@ def make_tempi(start: ArrayLike, bpm: ArrayLike) -> np.ndarray:
 
 
 def covered_ticks(notes: np.ndarray) -> int:
-    """The tick that bars must reach so that every note's end and rounded onset lie inside them."""
+    """The tick that bars must reach so that every note's end and rounded onset lie
+    inside them."""
     if not len(notes):
         return 1
-    # An onset up to half a sixteenth before a bar line is played in the next bar, which therefore
-    # has to be there.
+    # An onset up to half a sixteenth before a bar line is played in the next bar, which
+    # therefore has to be there.
     onset = int(notes["start"].max()) + TICKS_PER_SIXTEENTH // 2 + 1
     return max(onset, int((notes["start"] + notes["duration"]).max()))
 
 
-def regular_bars(end: int, numerator: int = 4, denominator: int = 4, first: int = 0) -> np.ndarray:
-    """Bars of one meter from tick `first` until `end` is covered; a pick-up bar fills the ticks
-    before `first`."""
+def regular_bars(
+    end: int, numerator: int = 4, denominator: int = 4, first: int = 0
+) -> np.ndarray:
+    """Bars of one meter from tick `first` until `end` is covered; a pick-up bar fills
+    the ticks before `first`."""
     length = TICKS_PER_QUARTER * 4 * numerator // denominator
     n_bars = max(1, -(-(end - first) // length))
     starts = first + length * np.arange(n_bars)
@@ -168,8 +190,11 @@ def regular_bars(end: int, numerator: int = 4, denominator: int = 4, first: int 
 
 
 def seconds_at(tempi: np.ndarray, ticks: np.ndarray) -> np.ndarray:
-    """Seconds from the start of the song at each tick, float64, following the tempo changes."""
+    """Seconds from the start of the song at each tick, float64, following the tempo
+    changes."""
     seconds_per_tick = 60.0 / (tempi["bpm"].astype(np.float64) * TICKS_PER_QUARTER)
-    elapsed = np.concatenate([[0.0], np.cumsum(np.diff(tempi["start"]) * seconds_per_tick[:-1])])
+    elapsed = np.concatenate(
+        [[0.0], np.cumsum(np.diff(tempi["start"]) * seconds_per_tick[:-1])]
+    )
     at = np.searchsorted(tempi["start"], ticks, side="right") - 1
     return elapsed[at] + (ticks - tempi["start"][at]) * seconds_per_tick[at]

@@ -1,5 +1,5 @@
-"""What tests share: the real corpora, unpacked outside the project, or a skip that says they are
-absent."""
+"""What tests share: the real corpora, unpacked outside the project, or a skip that says
+they are absent."""
 
 import os
 import tarfile
@@ -49,14 +49,17 @@ def nottingham_root(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -
 def lmd_root(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """234 Lakh MIDI files, `<hex>/<md5>.mid`."""
     return (
-        _unpack(real_data / "lmd_midi_sample.tar.xz", tmp_path_factory.mktemp("lmd")) / "lmd_full"
+        _unpack(real_data / "lmd_midi_sample.tar.xz", tmp_path_factory.mktemp("lmd"))
+        / "lmd_full"
     )
 
 
 @pytest.fixture(scope="session")
 def msd_root(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """63 Million Song Dataset HDF5 files, `A/B/C/TR….h5`."""
-    return _unpack(real_data / "msd_h5_sample.tar.xz", tmp_path_factory.mktemp("msd")) / "msd"
+    return (
+        _unpack(real_data / "msd_h5_sample.tar.xz", tmp_path_factory.mktemp("msd")) / "msd"
+    )
 
 
 def _unpack(archive: Path, folder: Path) -> Path:

@@ -1,5 +1,5 @@
-"""The main path, as a user runs it: same bytes whatever happens, nothing lost, and one sentence
-where it cannot be."""
+"""The main path, as a user runs it: same bytes whatever happens, nothing lost, and one
+sentence where it cannot be."""
 
 import hashlib
 import io
@@ -41,11 +41,15 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path = root / "lpd" / song.source_key[-1] / f"{song.source_key}.npz"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(
-            write_npz(song.notes, song.tempi, int(song.bars["start"][-1]) + 96, song.source_key)
+            write_npz(
+                song.notes, song.tempi, int(song.bars["start"][-1]) + 96, song.source_key
+            )
         )
     (root / "abc").mkdir()
     (root / "abc" / "tunes.abc").write_text(
-        "\n".join(TUNE.format(x=x).replace("d2d", "d2d" if x % 2 else "e2e") for x in range(6))
+        "\n".join(
+            TUNE.format(x=x).replace("d2d", "d2d" if x % 2 else "e2e") for x in range(6)
+        )
     )
     return root
 
@@ -78,7 +82,10 @@ def hashes(out: Path) -> dict[str, str]:
 def built(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The build that the others are compared with."""
     folder = tmp_path_factory.mktemp("built")
-    assert run("build", settings(folder, corpus), "--out", str(folder / "out"), *IN_PROCESS) == 0
+    assert (
+        run("build", settings(folder, corpus), "--out", str(folder / "out"), *IN_PROCESS)
+        == 0
+    )
     return folder / "out"
 
 
@@ -92,7 +99,8 @@ def test_counts_add_up_and_the_release_is_sound(
     fall = manifest["waterfall"]["all"]
     assert fall["in"] == 96
     assert sum(manifest["splits"].values()) == fall["kept"]
-    # Three times one tune and three times a version of it with two other notes: one is kept.
+    # Three times one tune and three times a version of it with two other notes: one is
+    # kept.
     assert manifest["waterfall"]["nottingham"]["failed"]["duplicate"] == 5
     left = [
         row
@@ -134,8 +142,16 @@ def test_any_number_of_workers_gives_the_same_bytes(
 def test_the_portable_job_api_gives_the_same_bytes(
     built: Path, corpus: Path, tmp_path: Path
 ) -> None:
-    flags = ["--", "--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=LOOPBACK"]
-    assert run("build", settings(tmp_path, corpus), "--out", str(tmp_path / "out"), *flags) == 0
+    flags = [
+        "--",
+        "--runner=PortableRunner",
+        "--job_endpoint=embed",
+        "--environment_type=LOOPBACK",
+    ]
+    assert (
+        run("build", settings(tmp_path, corpus), "--out", str(tmp_path / "out"), *flags)
+        == 0
+    )
     assert hashes(tmp_path / "out") == hashes(built)
 
 
@@ -245,7 +261,9 @@ def test_every_setting_of_a_build_is_in_one_spec_or_named_as_in_none() -> None:
     assert named == {field.name for field in fields(BuildConfig)}
 
 
-def test_changed_filters_read_no_song_again(built: Path, corpus: Path, tmp_path: Path) -> None:
+def test_changed_filters_read_no_song_again(
+    built: Path, corpus: Path, tmp_path: Path
+) -> None:
     out = str(tmp_path / "out")
     assert run("build", settings(tmp_path, corpus), "--out", out, *IN_PROCESS) == 0
     times = {path: path.stat().st_mtime_ns for path in Path(out, "songs").iterdir()}
@@ -423,7 +441,10 @@ WRONG = {
     ),
     "no song": (["--set", "sources.lpd5.root=EMPTY"], r"no lpd5 song below"),
     "bad shares": (["--set", "splits.train=0.9"], r"sum to 1"),
-    "no n-gram": (["--set", "shingles.line_intervals=0"], r"line_intervals must be at least 1"),
+    "no n-gram": (
+        ["--set", "shingles.line_intervals=0"],
+        r"line_intervals must be at least 1",
+    ),
     "no time": (["--set", "limits.read_seconds=0"], r"read_seconds must be over 0"),
     "more than a song holds": (
         ["--set", "limits.max_ticks=100000000"],
@@ -442,7 +463,12 @@ def test_wrong_settings_are_one_sentence_and_nothing_is_written(
     flags = [flag.replace("EMPTY", str(tmp_path / "empty")) for flag in flags]
     assert (
         run(
-            "build", settings(tmp_path, corpus), "--out", str(tmp_path / "out"), *flags, *IN_PROCESS
+            "build",
+            settings(tmp_path, corpus),
+            "--out",
+            str(tmp_path / "out"),
+            *flags,
+            *IN_PROCESS,
         )
         == 2
     )
@@ -477,7 +503,13 @@ def test_a_spoilt_lock_is_one_sentence(
     (tmp_path / "out" / "ingest.lock.json").write_text(text)
     for command in ("ingest", "curate"):
         assert (
-            run(command, settings(tmp_path, corpus), "--out", str(tmp_path / "out"), *IN_PROCESS)
+            run(
+                command,
+                settings(tmp_path, corpus),
+                "--out",
+                str(tmp_path / "out"),
+                *IN_PROCESS,
+            )
             == 2
         )
         assert "ingest.lock.json is spoilt" in capsys.readouterr().err
@@ -488,7 +520,10 @@ def test_publish_takes_no_other_settings_than_the_catalog_s(
 ) -> None:
     before = hashes(built)
     other = ["--set", "filters.lpd5.min_notes=7", "--set", "seed=3"]
-    assert run("publish", settings(tmp_path, corpus), "--out", str(built), *other, *IN_PROCESS) == 2
+    assert (
+        run("publish", settings(tmp_path, corpus), "--out", str(built), *other, *IN_PROCESS)
+        == 2
+    )
     assert (
         "was made with another filters, seed: run moodroll-data curate first"
         in capsys.readouterr().err

@@ -34,7 +34,9 @@ GOOD: dict[str, Any] = {
 def facts(**songs: dict[str, Any]) -> pa.Table:
     """Judged statistics of some songs that differ from a good one."""
     schema = pa.schema([SONGS.field(name) for name in STATISTICS])
-    rows = [{**GOOD, "song_id": f"mock:{name}", **changes} for name, changes in songs.items()]
+    rows = [
+        {**GOOD, "song_id": f"mock:{name}", **changes} for name, changes in songs.items()
+    ]
     return judge_songs(pa.Table.from_pylist(rows, schema), 0, RULES)
 
 
@@ -132,7 +134,8 @@ def test_a_group_stands_in_one_split_but_only_duplicates_leave() -> None:
 
 
 def test_the_reason_of_a_removed_song_is_a_duplicate_of_it() -> None:
-    # b is a copy of c by containment, and more like d by Jaccard, which is of its group alone.
+    # b is a copy of c by containment, and more like d by Jaccard, which is of its group
+    # alone.
     pairs = pa.table(
         [
             ["mock:a", "mock:b", "mock:b"],
@@ -145,7 +148,9 @@ def test_the_reason_of_a_removed_song_is_a_duplicate_of_it() -> None:
     )
     catalog = catalog_of(facts(a={}, b={"seconds": 70.0}, c={"seconds": 80.0}, d={}), pairs)
     assert catalog["d"]["kept"] and not catalog["b"]["kept"]
-    assert catalog["b"]["detail"] == "of mock:a through mock:c, Jaccard 0.10, containment 0.80"
+    assert (
+        catalog["b"]["detail"] == "of mock:a through mock:c, Jaccard 0.10, containment 0.80"
+    )
 
 
 def test_the_order_of_rows_says_nothing() -> None:
@@ -169,7 +174,9 @@ def test_a_song_twice_is_our_mistake() -> None:
 
 
 def test_the_waterfall_counts_every_rule_on_every_song() -> None:
-    table = facts(a={}, b={"seconds": 1.0}, c={"seconds": 1.0, "n_bars": 1}, d={"n_bars": 1})
+    table = facts(
+        a={}, b={"seconds": 1.0}, c={"seconds": 1.0, "n_bars": 1}, d={"n_bars": 1}
+    )
     catalog = decide(
         table, PAIRS.empty_table(), labels_of(table), KEYS.empty_table(), RULES
     ).catalog
@@ -208,9 +215,9 @@ def test_the_most_trusted_copy_lends() -> None:
     catalog = catalog_of(
         table, labels={"b": HAPPY, "c": {**HAPPY, "valence": 0.1, "label_trust": 0.7}}
     )
-    assert round(catalog["a"]["valence"], 6) == 0.1 and catalog["a"]["label_source"].endswith(
-        "mock:c"
-    )
+    assert round(catalog["a"]["valence"], 6) == 0.1 and catalog["a"][
+        "label_source"
+    ].endswith("mock:c")
 
 
 def test_songs_of_one_key_stand_in_one_group_and_stay() -> None:
@@ -223,15 +230,17 @@ def test_songs_of_one_key_stand_in_one_group_and_stay() -> None:
 
 def test_thresholds_are_those_of_kept_training_songs_alone() -> None:
     names = [f"{index:03d}" for index in range(60)]
-    # Songs outside training, and one that is filtered, have extreme values that would move a median
-    # of all.
+    # Songs outside training, and one that is filtered, have extreme values that would move
+    # a median of all.
     train = [name for name in names if split_of(f"mock:{name}", 0, RULES.shares) == "train"]
     labels = {
         name: {**HAPPY, "valence": 0.3 + 0.001 * index, "arousal": 0.6}
         for index, name in enumerate(train)
     }
     labels |= {
-        name: {**HAPPY, "valence": 1.0, "arousal": 1.0} for name in names if name not in train
+        name: {**HAPPY, "valence": 1.0, "arousal": 1.0}
+        for name in names
+        if name not in train
     }
     labels[train[0]]["valence"] = 1.0
     catalog = catalog_of(
@@ -240,7 +249,9 @@ def test_thresholds_are_those_of_kept_training_songs_alone() -> None:
     )
     median = float(np.median([np.float32(labels[name]["valence"]) for name in train[1:]]))
     for name in train[1:]:
-        assert catalog[name]["valence_class"] == int(round(labels[name]["valence"] - median, 6) > 0)
+        assert catalog[name]["valence_class"] == int(
+            round(labels[name]["valence"] - median, 6) > 0
+        )
         assert catalog[name]["arousal_class"] == 0
     assert {catalog[name]["quadrant"] for name in names if name not in train} == {"happy"}
 
@@ -248,12 +259,18 @@ def test_thresholds_are_those_of_kept_training_songs_alone() -> None:
 def test_judges_are_whole_training_groups_with_a_label() -> None:
     names = [f"{index:03d}" for index in range(80)]
     keys = [(name, f"pair:{index // 2}") for index, name in enumerate(names)]
-    labels = {name: HAPPY for index, name in enumerate(names) if index % 4 < 2 and index % 2 == 0}
+    labels = {
+        name: HAPPY for index, name in enumerate(names) if index % 4 < 2 and index % 2 == 0
+    }
     catalog = catalog_of(facts(**{name: {} for name in names}), labels=labels, keys=keys)
     judges = {row["group_id"] for row in catalog.values() if row["judge"]}
-    assert judges and all(row["judge"] == (row["group_id"] in judges) for row in catalog.values())
+    assert judges and all(
+        row["judge"] == (row["group_id"] in judges) for row in catalog.values()
+    )
     assert {row["split"] for row in catalog.values() if row["judge"]} == {"train"}
-    assert all(catalog[group.removeprefix("mock:")]["valence"] is not None for group in judges)
+    assert all(
+        catalog[group.removeprefix("mock:")]["valence"] is not None for group in judges
+    )
     everybody = {
         row["group_id"]
         for row in catalog.values()

@@ -24,8 +24,16 @@ FALL = {
     "kept": 103_472,
 }
 OTHER, TITLE, BOTH = range(3)
-# (name found, log-odds of all else) of six labels, four of them of songs whose true name is known.
-FOUND = [(BOTH, 0.50), (OTHER, 0.50), (TITLE, 3.72), (OTHER, -2.40), (None, -2.40), (None, None)]
+# (name found, log-odds of all else) of six labels, four of them of songs whose true name is
+# known.
+FOUND = [
+    (BOTH, 0.50),
+    (OTHER, 0.50),
+    (TITLE, 3.72),
+    (OTHER, -2.40),
+    (None, -2.40),
+    (None, None),
+]
 
 
 def numbers(found: list[tuple[int | None, float | None]]) -> pa.Table:
@@ -66,8 +74,8 @@ FACTS: dict[str, Any] = {
 
 
 def facts_of(text: str) -> list[str]:
-    """Every word and number, however it is laid out; folding may cut a word, so letters alone
-    count."""
+    """Every word and number, however it is laid out; folding may cut a word, so letters
+    alone count."""
     return sorted("".join(text.split()))
 
 
@@ -80,7 +88,11 @@ def test_no_line_is_wider_and_no_fact_is_lost(width: int) -> None:
 
 def test_waterfalls_stand_side_by_side_on_a_wide_terminal_alone() -> None:
     def heads(width: int) -> list[str]:
-        return [line for line in describe_text(FACTS, width).splitlines() if line.count("failed  ")]
+        return [
+            line
+            for line in describe_text(FACTS, width).splitlines()
+            if line.count("failed  ")
+        ]
 
     assert len(heads(119)) == 3
     (line,) = heads(120)
@@ -130,7 +142,9 @@ def test_names_are_counted_by_trust_without_them() -> None:
     ]
 
 
-@pytest.mark.parametrize(("columns", "width"), [("20", 60), ("60", 60), ("97", 97), ("400", 160)])
+@pytest.mark.parametrize(
+    ("columns", "width"), [("20", 60), ("60", 60), ("97", 97), ("400", 160)]
+)
 def test_the_width_is_the_terminal_s(
     monkeypatch: pytest.MonkeyPatch, columns: str, width: int
 ) -> None:
@@ -150,11 +164,17 @@ def test_a_reader_that_goes_early_gets_no_traceback(tmp_path: Path) -> None:
         1,
         1_000_000,
     ):  # what waits to be flushed at the end, and what breaks in the middle
-        facts = {name: {} for name in DESCRIBED} | {"config": {}, "shards": [], "name": "x" * size}
+        facts = {name: {} for name in DESCRIBED} | {
+            "config": {},
+            "shards": [],
+            "name": "x" * size,
+        }
         (tmp_path / "manifest.json").write_text(json.dumps(facts))
         program = "import sys; from pipelines.cli import main; sys.exit(main(sys.argv[1:]))"
         command = [sys.executable, "-c", program, "describe", str(tmp_path), "--json"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
             assert process.stdout is not None and process.stderr is not None
             process.stdout.close()
             assert process.stderr.read() == b""
@@ -164,7 +184,9 @@ def test_a_reader_that_goes_early_gets_no_traceback(tmp_path: Path) -> None:
 HEAVY = ("apache_beam", "music21", "torch", "matplotlib", "symusic")
 
 
-@pytest.mark.parametrize("command", ["describe", "verify --help", "build --help", "--version"])
+@pytest.mark.parametrize(
+    "command", ["describe", "verify --help", "build --help", "--version"]
+)
 def test_light_commands_load_no_heavy_library(tmp_path: Path, command: str) -> None:
     facts = {name: {} for name in DESCRIBED} | {"config": {}, "shards": [], "name": "light"}
     (tmp_path / "manifest.json").write_text(json.dumps(facts))
@@ -177,9 +199,15 @@ finally:
     loaded = [name for name in {HEAVY} if name in sys.modules]
     print("loaded:", loaded, file=sys.stderr)
 """
-    arguments = [*command.split(), *([str(tmp_path), "--json"] if command == "describe" else [])]
+    arguments = [
+        *command.split(),
+        *([str(tmp_path), "--json"] if command == "describe" else []),
+    ]
     done = subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stderr.strip() == "loaded: []"
 

@@ -12,13 +12,23 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("schemas", "pipelines", "training")
 FILES = sorted(
-    path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py")
+    path.relative_to(ROOT)
+    for package in PACKAGES
+    for path in (ROOT / package).rglob("*.py")
 )
 
 # Pages, one a command: none imports another.
 PAGES = tuple(
     f"pipelines.{page}"
-    for page in ("ingest", "curate", "publish", "verify", "describe", "duplicates", "freeze")
+    for page in (
+        "ingest",
+        "curate",
+        "publish",
+        "verify",
+        "describe",
+        "duplicates",
+        "freeze",
+    )
 )
 # Floors of each package, the lowest first: a file imports from its own floor or from below.
 FLOORS = {
@@ -28,7 +38,12 @@ FLOORS = {
         ("pipelines.io",),
         ("pipelines.layout",),
         ("pipelines.formats",),
-        ("pipelines.sources", "pipelines.features", "pipelines.filters", "pipelines.dedupe"),
+        (
+            "pipelines.sources",
+            "pipelines.features",
+            "pipelines.filters",
+            "pipelines.dedupe",
+        ),
         ("pipelines.labels",),
         ("pipelines.fetch", "pipelines.beam", "pipelines.report"),
         ("pipelines.registry", "pipelines.config", "pipelines.catalog"),
@@ -51,7 +66,8 @@ FLOORS = {
         ("training",),
     ],
 }
-# Kinds of which no file imports another of its kind; a folder among them is one of its kind.
+# Kinds of which no file imports another of its kind; a folder among them is one of its
+# kind.
 ONE_FILE_A_THING = ("pipelines.sources", "pipelines.features")
 # Packages that only some files may import.
 FENCED = {
@@ -83,11 +99,13 @@ def inside(module: str, package: str) -> bool:
 
 
 def floor(module: str, package: str) -> int:
-    """The lowest floor of a package's house on which a module stands; packages of the house that
-    it lacks are an error."""
+    """The lowest floor of a package's house on which a module stands; packages of the
+    house that it lacks are an error."""
     floors = FLOORS[package]
     return next(
-        index for index, rooms in enumerate(floors) if any(inside(module, room) for room in rooms)
+        index
+        for index, rooms in enumerate(floors)
+        if any(inside(module, room) for room in rooms)
     )
 
 
@@ -110,7 +128,9 @@ def test_imports_run_down(path: Path) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_no_page_imports_another(page: str) -> None:
     path = Path(*page.split(".")).with_suffix(".py")
-    others = [module for module in imports(path) if any(inside(module, other) for other in PAGES)]
+    others = [
+        module for module in imports(path) if any(inside(module, other) for other in PAGES)
+    ]
     assert others == []
 
 
@@ -120,15 +140,17 @@ def test_no_circle_of_imports() -> None:
         name: {held for held in map(holder, imports(path)) if held in modules}
         for name, path in modules.items()
     }
-    while done := [name for name, below in arrows.items() if not below & arrows.keys() - {name}]:
+    while done := [
+        name for name, below in arrows.items() if not below & arrows.keys() - {name}
+    ]:
         for name in done:
             del arrows[name]
     assert not arrows, f"these import each other: {', '.join(sorted(arrows))}"
 
 
 def holder(module: str) -> str:
-    """The file that holds an imported name: the name itself where it is a file, else what stands
-    before it."""
+    """The file that holds an imported name: the name itself where it is a file, else
+    what stands before it."""
     return (
         module
         if ROOT.joinpath(*module.split(".")).with_suffix(".py").exists()
@@ -169,9 +191,9 @@ def test_the_ground_floor_needs_numpy_and_pyarrow_alone() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_nothing_runs_at_import_and_no_drawer_is_kept(path: Path) -> None:
-    assert not {"utils", "util", "common", "helpers", "misc"} & set(path.with_suffix("").parts), (
-        path
-    )
+    assert not {"utils", "util", "common", "helpers", "misc"} & set(
+        path.with_suffix("").parts
+    ), path
     tree = ast.parse((ROOT / path).read_text())
     assert ast.get_docstring(tree), f"{path} has no docstring"
     if path.name == "__init__.py":
@@ -179,9 +201,9 @@ def test_nothing_runs_at_import_and_no_drawer_is_kept(path: Path) -> None:
     for node in tree.body:
         # A call at the top would run at import; only tables built from constants may.
         loose = isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant)
-        assert not loose and not isinstance(node, ast.For | ast.While | ast.With | ast.Try), (
-            f"{path}:{node.lineno}"
-        )
+        assert not loose and not isinstance(
+            node, ast.For | ast.While | ast.With | ast.Try
+        ), f"{path}:{node.lineno}"
 
 
 def test_what_is_imported_is_this_checkout() -> None:
@@ -201,7 +223,9 @@ def test_the_tested_versions_lie_within_the_ranges() -> None:
     pins = dict(line.split("==") for line in lines if not line.startswith("#"))
     tested = {name.lower().replace("_", "-"): version for name, version in pins.items()}
     for wanted in ranges:
-        assert wanted.specifier.contains(tested[wanted.name.lower().replace("_", "-")]), wanted
+        assert wanted.specifier.contains(tested[wanted.name.lower().replace("_", "-")]), (
+            wanted
+        )
 
 
 def test_every_source_and_model_stands_in_its_registry() -> None:
@@ -216,7 +240,11 @@ def test_every_source_and_model_stands_in_its_registry() -> None:
 
 def rooms(folder: Path) -> set[str]:
     """The files and folders of a kind, by name."""
-    return {path.stem for path in folder.iterdir() if not path.name.startswith(("_", "py.typed"))}
+    return {
+        path.stem
+        for path in folder.iterdir()
+        if not path.name.startswith(("_", "py.typed"))
+    }
 
 
 def test_every_recipe_is_of_a_kind_that_a_registry_knows() -> None:

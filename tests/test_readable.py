@@ -94,7 +94,9 @@ def manifest_of(release: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_rows_and_splits_are_the_manifest_s(release: Path, tmp_path: Path, reader: str) -> None:
+def test_rows_and_splits_are_the_manifest_s(
+    release: Path, tmp_path: Path, reader: str
+) -> None:
     pytest.importorskip(reader)
     wanted = manifest_of(release)["splits"]
     offline = {
@@ -109,8 +111,12 @@ def test_rows_and_splits_are_the_manifest_s(release: Path, tmp_path: Path, reade
         **offline,
     }
     command = [sys.executable, "-c", program, str(release), json.dumps(list(wanted))]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     read = json.loads(done.stdout)
     assert {split: len(ids) for split, ids in read.items()} == wanted
-    assert len({song_id for ids in read.values() for song_id in ids}) == sum(wanted.values())
+    assert len({song_id for ids in read.values() for song_id in ids}) == sum(
+        wanted.values()
+    )

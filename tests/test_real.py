@@ -72,7 +72,8 @@ def build(
 
 @pytest.fixture(scope="module")
 def half(build: Path, labels: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same songs split anew by the recipe `half`, labels from matches and values alone."""
+    """The same songs split anew by the recipe `half`, labels from matches and values
+    alone."""
     out = tmp_path_factory.mktemp("half") / "out"
     assert (
         main(
@@ -120,7 +121,9 @@ def test_every_song_is_read_and_the_release_is_sound(build: Path, half: Path) ->
     assert verify(str(build)) == [] and verify(str(half)) == []
 
 
-def test_thresholds_are_the_medians_of_the_published_training_rows(build: Path, half: Path) -> None:
+def test_thresholds_are_the_medians_of_the_published_training_rows(
+    build: Path, half: Path
+) -> None:
     for out, expected in ((build, None), (half, 0.5)):
         rows = [row for row in rows_of(out) if row["valence"] is not None]
         for axis in ("valence", "arousal"):
@@ -131,7 +134,8 @@ def test_thresholds_are_the_medians_of_the_published_training_rows(build: Path, 
                 assert row[f"{axis}_class"] == int(round(row[axis] - threshold, 6) > 0)
         names = {(1, 1): "happy", (1, 0): "tense", (0, 0): "sad", (0, 1): "calm"}
         assert all(
-            row["quadrant"] == names[row["arousal_class"], row["valence_class"]] for row in rows
+            row["quadrant"] == names[row["arousal_class"], row["valence_class"]]
+            for row in rows
         )
 
 
@@ -147,7 +151,9 @@ def test_nothing_stands_in_two_splits(build: Path, half: Path) -> None:
                 where[name, row[name] or ""].add(row["split"])
             for artist, title in (("artist", "title"), ("msd_artist", "msd_title")):
                 if row[artist] and row[title]:
-                    where["name", f"{plain(row[artist])} {plain(row[title])}"].add(row["split"])
+                    where["name", f"{plain(row[artist])} {plain(row[title])}"].add(
+                        row["split"]
+                    )
         leaks = [key for key, splits in where.items() if len(splits) > 1 and key[1]]
         assert leaks == [] and len(where) > 5000
 
@@ -161,8 +167,12 @@ def title_by_hand(title: str) -> str:
     return re.sub(r"\W+", " ", re.sub(r"[(\[].*", "", letters)).strip()
 
 
-def test_labels_of_100_published_rows_are_those_of_the_csv(half: Path, real_data: Path) -> None:
-    with (real_data / "msd_spotify_features.csv").open(encoding="utf-8", newline="") as stream:
+def test_labels_of_100_published_rows_are_those_of_the_csv(
+    half: Path, real_data: Path
+) -> None:
+    with (real_data / "msd_spotify_features.csv").open(
+        encoding="utf-8", newline=""
+    ) as stream:
         tracks = {row["track_id"]: row for row in csv.DictReader(stream)}
     matches = defaultdict(list)
     for line in (real_data / "lpd_matched_ids.txt").read_text().splitlines():
@@ -189,7 +199,9 @@ def test_labels_of_100_published_rows_are_those_of_the_csv(half: Path, real_data
         if (
             len(set(titles)) > 1
         ):  # of differing titles, one of the most frequent, and all values near each other
-            assert max(map(titles.count, titles)) == titles.count(title_by_hand(chosen[0]["title"]))
+            assert max(map(titles.count, titles)) == titles.count(
+                title_by_hand(chosen[0]["title"])
+            )
             for axis in ("valence", "energy"):
                 assert (
                     max(float(one[axis]) for one in valued)
@@ -203,9 +215,11 @@ def test_labelled_pairs_of_duplicates(build: Path, real_data: Path) -> None:
         pq.read_table(path, columns=["song_id", "group_id"])
         for path in sorted((build / "catalog").iterdir())
     )
-    # Names may join a group too: what the notes say is told by pairs that share a group in a split
-    # without names.
-    group = dict(zip(catalog["song_id"].to_pylist(), catalog["group_id"].to_pylist(), strict=True))
+    # Names may join a group too: what the notes say is told by pairs that share a group in
+    # a split without names.
+    group = dict(
+        zip(catalog["song_id"].to_pylist(), catalog["group_id"].to_pylist(), strict=True)
+    )
     with (real_data / "duplicate_pairs.csv").open() as stream:
         pairs = list(csv.DictReader(stream))
     found = [
@@ -253,7 +267,9 @@ def test_a_new_seed_moves_whole_groups(
         *labels,
     ]
     assert main([*other, "--set", "seed=7"]) == 0
-    one, two = ({row["song_id"]: row for row in rows_of(out)} for out in (half, tmp_path / "other"))
+    one, two = (
+        {row["song_id"]: row for row in rows_of(out)} for out in (half, tmp_path / "other")
+    )
     assert one.keys() == two.keys()
     moved = {song for song in one if one[song]["split"] != two[song]["split"]}
     assert 0.1 < len(moved) / len(one) < 0.6
@@ -304,7 +320,9 @@ def test_labels_of_songs_that_do_not_exist_are_told(
     build: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "ids.txt").write_text(f"{'0' * 32}    TRAAAAA0000000000F\n")
-    (tmp_path / "table.csv").write_text("track_id,valence,energy\nTRAAAAA0000000000F,0.5,0.5\n")
+    (tmp_path / "table.csv").write_text(
+        "track_id,valence,energy\nTRAAAAA0000000000F,0.5,0.5\n"
+    )
     arguments = [
         "split",
         str(ROOT / "manifests/splits/half.toml"),

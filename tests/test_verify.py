@@ -31,7 +31,17 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f'name = "t"\nshards = 2\n[sources.lpd5]\nroot = "{folder}"\n[splits]\ntrain = 0.6\nvalidation = 0.2\ntest = 0.2\n'
     )
     assert (
-        main(["build", str(build), "--out", str(folder / "out"), "--", "--runner=FnApiRunner"]) == 0
+        main(
+            [
+                "build",
+                str(build),
+                "--out",
+                str(folder / "out"),
+                "--",
+                "--runner=FnApiRunner",
+            ]
+        )
+        == 0
     )
     return folder / "out" / "release"
 
@@ -50,7 +60,9 @@ def shard(release: Path, split: str) -> Path:
     )
 
 
-def rewrite(release: Path, path: Path, change: Callable[[list[dict[str, Any]]], object]) -> None:
+def rewrite(
+    release: Path, path: Path, change: Callable[[list[dict[str, Any]]], object]
+) -> None:
     """Change a shard's rows and make the manifest's hash fit, as somebody might who edits a
     release by hand."""
     rows = pq.read_table(path).to_pylist()
@@ -73,7 +85,9 @@ def test_a_flipped_byte(release: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    assert any("are not those the manifest hashes" in problem for problem in verify(str(release)))
+    assert any(
+        "are not those the manifest hashes" in problem for problem in verify(str(release))
+    )
 
 
 def test_a_missing_and_a_foreign_shard(release: Path) -> None:
@@ -182,7 +196,9 @@ def test_a_shard_that_globs_take_for_another_split(release: Path) -> None:
     old, new = f"data/{path.name}", "data/train-00009-of-00002.parquet"
     edit_manifest(
         release,
-        lambda manifest: [one.update(path=new) for one in manifest["shards"] if one["path"] == old],
+        lambda manifest: [
+            one.update(path=new) for one in manifest["shards"] if one["path"] == old
+        ],
     )
     assert f"{new} is named as of another split than test" in verify(str(release))
 
@@ -193,9 +209,13 @@ def test_what_is_no_parquet_though_the_hash_fits(release: Path) -> None:
     facts = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
     edit_manifest(
         release,
-        lambda m: [one.update(facts) for one in m["shards"] if one["path"] == f"data/{path.name}"],
+        lambda m: [
+            one.update(facts) for one in m["shards"] if one["path"] == f"data/{path.name}"
+        ],
     )
-    assert any(f"data/{path.name} is not Parquet" in problem for problem in verify(str(release)))
+    assert any(
+        f"data/{path.name} is not Parquet" in problem for problem in verify(str(release))
+    )
 
 
 def test_a_count_of_bytes_or_of_a_split_that_is_not_so(release: Path) -> None:
@@ -205,7 +225,9 @@ def test_a_count_of_bytes_or_of_a_split_that_is_not_so(release: Path) -> None:
         for problem in verify(str(release))
     )
     edit_manifest(release, lambda manifest: manifest["shards"][0].update(bytes=1))
-    assert any("are not those the manifest hashes" in problem for problem in verify(str(release)))
+    assert any(
+        "are not those the manifest hashes" in problem for problem in verify(str(release))
+    )
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", "{", '{"shards": []}'])
@@ -221,10 +243,14 @@ def test_a_manifest_that_is_none_is_one_sentence(
 def test_another_version_is_said_and_no_more(release: Path) -> None:
     manifest = json.loads((release / "manifest.json").read_text())
     (release / "manifest.json").write_text(json.dumps({**manifest, "schema_version": 0}))
-    assert verify(str(release)) == ["the release has schema_version 0, this moodroll reads 1"]
+    assert verify(str(release)) == [
+        "the release has schema_version 0, this moodroll reads 1"
+    ]
 
 
-def test_exit_codes(release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_exit_codes(
+    release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["verify", str(release)]) == 0
     shard(release, "test").unlink()
     assert main(["verify", str(release)]) == 1

@@ -1,5 +1,5 @@
-"""moodroll-model: parse, load the settings, hand them down; errors become one sentence and an
-exit code."""
+"""moodroll-model: parse, load the settings, hand them down; errors become one sentence
+and an exit code."""
 
 import argparse
 import os
@@ -33,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from training import commands  # here, because --help and wrong usage need no torch
 
         getattr(commands, arguments.command)(arguments)
-        sys.stdout.flush()  # a reader that has gone, as head does, is noticed here at the latest
+        # A reader that has gone, as head does, is noticed here at the latest
+        sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
@@ -49,10 +50,14 @@ def parser() -> argparse.ArgumentParser:
         "moodroll-model", description="Train models of emotion in music, and write music with them.", allow_abbrev=False,
         epilog="Exit codes: 0 done, 1 the data or a check failed, 2 wrong usage.",
     )  # fmt: skip
-    top.add_argument("--version", action="version", version=f"moodroll {installed_version()}")
+    top.add_argument(
+        "--version", action="version", version=f"moodroll {installed_version()}"
+    )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     train = _command(
-        commands, "train", "train a model on a release; goes on where an earlier run stopped"
+        commands,
+        "train",
+        "train a model on a release; goes on where an earlier run stopped",
     )
     train.add_argument("file", metavar="RUN.toml", help="settings, see manifests/runs")
     train.add_argument("--out", required=True, metavar="RUN", help="folder of the run")
@@ -65,18 +70,31 @@ def parser() -> argparse.ArgumentParser:
     )
     sample = _writer(commands, "sample", "write pieces of an emotion")
     sample.add_argument("--n", type=_count, default=1, help="pieces (default 1)")
-    sample.add_argument("--bars", type=_count, default=0, help="bars of each (default: as trained)")
-    transfer = _writer(commands, "transfer", "turn a song to another emotion, eq. (21)", songs=1)
+    sample.add_argument(
+        "--bars", type=_count, default=0, help="bars of each (default: as trained)"
+    )
+    transfer = _writer(
+        commands, "transfer", "turn a song to another emotion, eq. (21)", songs=1
+    )
     for target in (sample, transfer):
-        target.add_argument("--emotion", choices=sorted(QUADRANT_CLASSES), help="both axes at once")
+        target.add_argument(
+            "--emotion", choices=sorted(QUADRANT_CLASSES), help="both axes at once"
+        )
         target.add_argument("--arousal", type=int, choices=(0, 1))
         target.add_argument("--valence", type=int, choices=(0, 1))
     transfer.add_argument(
-        "--strength", type=float, default=1.0, help="λ, 0 leaves the song as it is (default 1)"
+        "--strength",
+        type=float,
+        default=1.0,
+        help="λ, 0 leaves the song as it is (default 1)",
     )
     own = "the song's own emotion (default: as the model hears it)"
-    transfer.add_argument("--from", dest="source", choices=sorted(QUADRANT_CLASSES), help=own)
-    swap = _writer(commands, "swap", "exchange the rhythm or the key latents of two songs", songs=2)
+    transfer.add_argument(
+        "--from", dest="source", choices=sorted(QUADRANT_CLASSES), help=own
+    )
+    swap = _writer(
+        commands, "swap", "exchange the rhythm or the key latents of two songs", songs=2
+    )
     swap.add_argument("--part", choices=("rhythm", "key"), required=True)
     _writer(commands, "reconstruct", "write a song again from its latents", songs=1)
     evaluate = _command(
@@ -86,7 +104,9 @@ def parser() -> argparse.ArgumentParser:
     )
     _model(evaluate, nargs="?")
     evaluate.add_argument(
-        "--experiment", metavar="NAME", help="tables, rho, alpha, swap or transfer, instead of RUN"
+        "--experiment",
+        metavar="NAME",
+        help="tables, rho, alpha, swap or transfer, instead of RUN",
     )
     evaluate.add_argument(
         "--plan", metavar="PLAN.toml", help="its size and seeds, see manifests/experiments"
@@ -99,7 +119,9 @@ def parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("--out", required=True, metavar="DIR")
     settings = "songs, crops, pieces, pairs, split, ... of evaluate.EvaluateConfig; with --experiment of the plan"
-    evaluate.add_argument("--set", action="append", default=[], metavar="a=v", help=settings)
+    evaluate.add_argument(
+        "--set", action="append", default=[], metavar="a=v", help=settings
+    )
     judge = _command(
         commands,
         "judge",
@@ -136,7 +158,10 @@ def _command(commands: Any, name: str, says: str) -> argparse.ArgumentParser:
 
 def _data(command: argparse.ArgumentParser, required: bool) -> None:
     command.add_argument(
-        "--data", required=required, metavar="RELEASE", help="a release: folder or any fsspec URL"
+        "--data",
+        required=required,
+        metavar="RELEASE",
+        help="a release: folder or any fsspec URL",
     )
     command.add_argument(
         "--cache",
@@ -149,7 +174,9 @@ def _model(command: argparse.ArgumentParser, nargs: str | None = None) -> None:
     command.add_argument(
         "model", metavar="RUN", nargs=nargs, help="folder of a run, or a checkpoint"
     )
-    command.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="default cpu")
+    command.add_argument(
+        "--device", default="cpu", choices=("cpu", "cuda"), help="default cpu"
+    )
 
 
 def _writer(commands: Any, name: str, says: str, songs: int = 0) -> argparse.ArgumentParser:
@@ -159,9 +186,13 @@ def _writer(commands: Any, name: str, says: str, songs: int = 0) -> argparse.Arg
         command.add_argument(
             "song", nargs=songs, metavar="SONG", help="a MIDI file, or a song_id of --data"
         )
-        command.add_argument("--start", type=_natural, default=0, help="first bar (default 0)")
+        command.add_argument(
+            "--start", type=_natural, default=0, help="first bar (default 0)"
+        )
         _data(command, required=False)
-    command.add_argument("--out", required=True, metavar="DIR", help="folder for MIDI files")
+    command.add_argument(
+        "--out", required=True, metavar="DIR", help="folder for MIDI files"
+    )
     flattens = "flattens the choice of tokens; 0 takes the likeliest (default 1.2)"
     command.add_argument("--temperature", type=float, default=1.2, help=flattens)
     command.add_argument("--top-p", type=float, default=0.9, help="nucleus (default 0.9)")

@@ -55,7 +55,10 @@ def sample(arguments: Namespace) -> None:
     )
     _save(
         songs,
-        [f"{emotion_name(classes)}-{choice.seed}-{index:03d}" for index in range(arguments.n)],
+        [
+            f"{emotion_name(classes)}-{choice.seed}-{index:03d}"
+            for index in range(arguments.n)
+        ],
         arguments,
     )
 
@@ -85,7 +88,9 @@ def swap(arguments: Namespace) -> None:
     choice = _choice(arguments)
     model, pieces = _pieces(arguments)
     first, second = (song_latents(model, tokens) for tokens in pieces)
-    both = swap_latents(first, second, "arousal" if arguments.part == "rhythm" else "valence")
+    both = swap_latents(
+        first, second, "arousal" if arguments.part == "rhythm" else "valence"
+    )
     names = [
         f"{kept}-with-{arguments.part}-of-{given}"
         for kept, given in (("first", "second"), ("second", "first"))
@@ -180,7 +185,9 @@ def _pieces(arguments: Namespace) -> tuple[Any, list[Tensor]]:
         splits = partial(
             open_split, prepare(open_release(arguments.data), config.data, arguments.cache)
         )
-    pieces = [read_piece(name, config.data, splits, arguments.start) for name in arguments.song]
+    pieces = [
+        read_piece(name, config.data, splits, arguments.start) for name in arguments.song
+    ]
     return require(model, Autoencoder), [piece.to(arguments.device) for piece in pieces]
 
 

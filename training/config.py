@@ -1,5 +1,5 @@
-"""A run's settings: frozen, from a TOML file and `--set`, every key with its default; an unknown
-key is refused by name."""
+"""A run's settings: frozen, from a TOML file and `--set`, every key with its default; an
+unknown key is refused by name."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,10 +18,11 @@ UNLABELLED = -1
 class ViewConfig:
     """What a model reads of a song.
 
-    tracks: names of those it hears; tokens_per_bar: most tokens of a bar, Bar token included;
-    overflow: `keep_onsets` thins a longer bar until it fits, `tail` cuts it as the paper does;
-    rhythm: notes that start in (`onsets`) or sound in (`sounding`) each sixteenth, at most
-    max_count (ambiguity n, o of the paper: its words say sounding, its reason onsets).
+    tracks: names of those it hears; tokens_per_bar: most tokens of a bar, Bar token
+    included; overflow: `keep_onsets` thins a longer bar until it fits, `tail` cuts it as
+    the paper does; rhythm: notes that start in (`onsets`) or sound in (`sounding`) each
+    sixteenth, at most max_count (ambiguity n, o of the paper: its words say sounding, its
+    reason onsets).
     """
 
     tracks: tuple[str, ...] = TRACKS
@@ -36,7 +37,9 @@ class ViewConfig:
                 f"tracks must be some of {', '.join(TRACKS)}, not {', '.join(self.tracks) or 'none'}"
             )
         if self.tokens_per_bar < 8:
-            raise ValueError(f"tokens_per_bar must be at least 8, not {self.tokens_per_bar}")
+            raise ValueError(
+                f"tokens_per_bar must be at least 8, not {self.tokens_per_bar}"
+            )
         if not 1 <= self.max_count <= 255:
             raise ValueError(f"max_count must be from 1 to 255, not {self.max_count}")
 
@@ -45,12 +48,12 @@ class ViewConfig:
 class DataConfig(ViewConfig):
     """Which bars reach the model, beside what it reads of each (ViewConfig).
 
-    bars: consecutive bars of a crop; songs: the training songs of `generators`, or those that the
-    release sets aside for `judges`; supervision: share of all training songs whose label is used,
-    lowest label_rank first (the paper's rho; 1 = all there are, 0 = none); labelled_share: share of
-    labelled songs in a batch, -1 as they come; layout: `padded` to tokens_per_bar, or `packed`
-    (linear layers skip the padding: the same result, quicker where bars are short); threads:
-    batches made ahead.
+    bars: consecutive bars of a crop; songs: the training songs of `generators`, or those
+    that the release sets aside for `judges`; supervision: share of all training songs whose
+    label is used, lowest label_rank first (the paper's rho; 1 = all there are, 0 = none);
+    labelled_share: share of labelled songs in a batch, -1 as they come; layout: `padded` to
+    tokens_per_bar, or `packed` (linear layers skip the padding: the same result, quicker
+    where bars are short); threads: batches made ahead.
     """
 
     bars: int = 20
@@ -72,12 +75,13 @@ class DataConfig(ViewConfig):
 class TrainConfig:
     """How long and how fast.
 
-    steps: optimiser steps; batch: crops a step over all ranks; accumulate: parts a rank's batch is
-    worked in; the learning rate rises linearly for warmup_steps and falls by a cosine to
-    final_learning_rate at the last step; clip: largest gradient norm; precision: `auto` is bfloat16
-    where there is a GPU; compile: `auto` likewise; threads: CPU threads, 0 leaves PyTorch's; every
-    *_every is in steps; validation_batches: of how many batches the validation loss is the mean;
-    peak_tflops: of the device, from which the log's MFU is taken (0: not given).
+    steps: optimiser steps; batch: crops a step over all ranks; accumulate: parts a rank's
+    batch is worked in; the learning rate rises linearly for warmup_steps and falls by a
+    cosine to final_learning_rate at the last step; clip: largest gradient norm; precision:
+    `auto` is bfloat16 where there is a GPU; compile: `auto` likewise; threads: CPU threads,
+    0 leaves PyTorch's; every *_every is in steps; validation_batches: of how many batches
+    the validation loss is the mean; peak_tflops: of the device, from which the log's MFU is
+    taken (0: not given).
     """
 
     steps: int = 1000
@@ -108,12 +112,15 @@ class TrainConfig:
                 "steps, batch, accumulate, validation_batches and every *_every must be at least 1"
             )
         if min(self.seed, self.warmup_steps, self.threads) < 0 or self.clip <= 0:
-            raise ValueError("seed, warmup_steps and threads must be 0 or more, and clip over 0")
+            raise ValueError(
+                "seed, warmup_steps and threads must be 0 or more, and clip over 0"
+            )
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One run. kind: the model's name in training/registry.py; model: that model's own settings."""
+    """One run. kind: the model's name in training/registry.py; model: that model's own
+    settings."""
 
     name: str
     kind: str
@@ -123,8 +130,8 @@ class RunConfig:
 
 
 def load(path: str, assignments: Sequence[str] = ()) -> RunConfig:
-    """The settings of a run file with `--set` laid over; raises SettingsError, in one sentence
-    with its mend."""
+    """The settings of a run file with `--set` laid over; raises SettingsError, in one
+    sentence with its mend."""
     return from_tables(override(read_recipe(path), assignments))
 
 

@@ -2,4 +2,5 @@
 
 
 class RunFailed(Exception):
-    """The data, a file or a check stopped the run; one sentence for a person, exit code 1."""
+    """The data, a file or a check stopped the run; one sentence for a person, exit code
+    1."""

@@ -1,4 +1,5 @@
-"""What the rest of the package asks of a model: that it learns, and the abilities it may have."""
+"""What the rest of the package asks of a model: that it learns, and the abilities it may
+have."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -16,12 +17,15 @@ if TYPE_CHECKING:
 class Trainable(Protocol):
     """What every model can: learn."""
 
-    def forward(self, batch: "Mapping[str, Tensor]", step: "Tensor | None") -> "dict[str, Tensor]":
-        """`loss` and its terms, a number each, at a step; None: every schedule at its end, for
-        validation."""
+    def forward(
+        self, batch: "Mapping[str, Tensor]", step: "Tensor | None"
+    ) -> "dict[str, Tensor]":
+        """`loss` and its terms, a number each, at a step; None: every schedule at its
+        end, for validation."""
 
     def flops_per_step(self, places: int, length: int) -> float:
-        """Multiply-adds ×2 of a training step over `places` token places in bars of `length`."""
+        """Multiply-adds ×2 of a training step over `places` token places in bars of
+        `length`."""
 
 
 @runtime_checkable
@@ -59,7 +63,8 @@ class Classifier(Protocol):
     """Tells the emotion of a song."""
 
     def odds(self, tokens: "Tensor") -> "dict[str, Tensor]":
-        """Log-odds of high against low for each axis and bar: tokens (B, T, L) to (B, T)."""
+        """Log-odds of high against low for each axis and bar: tokens (B, T, L) to (B,
+        T)."""
 
 
 @runtime_checkable
@@ -67,7 +72,8 @@ class FeaturePredictor(Protocol):
     """Tells rhythm and key from latents."""
 
     def predict(self, axis: str, z: "Tensor") -> "Tensor":
-        """arousal: onsets (B, T, 16), valence: key (B, T), from the axis's latent (B, T, d)."""
+        """arousal: onsets (B, T, 16), valence: key (B, T), from the axis's latent (B, T,
+        d)."""
 
 
 @runtime_checkable

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 
 class Model(NamedTuple):
-    """config: its frozen settings; make: (settings, data settings) to a torch module that is
-    Trainable."""
+    """config: its frozen settings; make: (settings, data settings) to a torch module
+    that is Trainable."""
 
     config: type
     make: Callable[[Any, Any], Any]

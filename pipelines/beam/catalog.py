@@ -15,18 +15,20 @@ def read_facts(
     index: int, corpus: str, n_shards: int, judge: Callable[[pa.Table, int], pa.Table]
 ) -> pa.Table:
     """The statistics of one songs shard, judged."""
-    return judge(read_columns(shard_path(corpus, "songs", index, n_shards), STATISTICS), index)
+    return judge(
+        read_columns(shard_path(corpus, "songs", index, n_shards), STATISTICS), index
+    )
 
 
 def together(tables: Iterable[pa.Table], empty: pa.Schema) -> pa.Table:
-    """Tables as one; no table is an empty one. Their order is the runner's: whoever takes this
-    sorts."""
+    """Tables as one; no table is an empty one. Their order is the runner's: whoever
+    takes this sorts."""
     return pa.concat_tables([empty.empty_table(), *tables])
 
 
 def write_catalog(verdicts: tuple[int, pa.Table], out: str, n_shards: int) -> int:
-    """One shard of the catalog, its rows as those of the songs shard, and a Reject for every
-    song that is not kept."""
+    """One shard of the catalog, its rows as those of the songs shard, and a Reject for
+    every song that is not kept."""
     index, catalog = verdicts
     rows = catalog.to_pylist()
     write_rows(shard_path(out, "catalog", index, n_shards), CATALOG, rows)

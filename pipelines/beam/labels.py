@@ -1,5 +1,5 @@
-"""The coats around labels: songs, matches, tracks, labels and names meet by track, then by md5
-(CoGroupByKey)."""
+"""The coats around labels: songs, matches, tracks, labels and names meet by track, then
+by md5 (CoGroupByKey)."""
 
 import re
 import zlib
@@ -47,8 +47,8 @@ NOTES = [name for name in SONGS.names if not name.startswith(("remi", "rhythm", 
 
 @dataclass(frozen=True)
 class Labelling:
-    """What labels are made of: where metadata and the ingested songs stand, [affect], and whether
-    artists group.
+    """What labels are made of: where metadata and the ingested songs stand, [affect], and
+    whether artists group.
 
     reuse: metadata are another build's, what it read of MSD's files among them.
     """
@@ -62,11 +62,11 @@ class Labelling:
 
 
 class LabelSongs(beam.PTransform):  # type: ignore[misc]  # Beam is untyped here
-    """FACTS tables → collections of tables: labelled songs (NAMED), group keys (KEYS), and by name
-    what MSD's files gave.
+    """FACTS tables → collections of tables: labelled songs (NAMED), group keys (KEYS), and
+    by name what MSD's files gave.
 
-    The last are `heard` (TRACKS), `chroma` (CHROMA) and `refused` (REFUSED), to be kept with the
-    metadata.
+    The last are `heard` (TRACKS), `chroma` (CHROMA) and `refused` (REFUSED), to be kept
+    with the metadata.
     """
 
     def __init__(self, how: Labelling) -> None:
@@ -96,12 +96,15 @@ class LabelSongs(beam.PTransform):  # type: ignore[misc]  # Beam is untyped here
             if self._how.reuse
             else {"heard": fresh.heard, "chroma": fresh.chroma, "refused": fresh.refused}
         )
-        folders = facts | "Folder matches" >> beam.FlatMap(matches_of_folders, self._how.config)
+        folders = facts | "Folder matches" >> beam.FlatMap(
+            matches_of_folders, self._how.config
+        )
         by_track = {
             "matches": (tables["matches"], folders) | "All matches" >> beam.Flatten(),
             "heard": msd["heard"],
             "tracks": tables["tracks"],
-            "labels": tables["labels"] | "Labels of tracks" >> beam.FlatMap(of_key, "track_id"),
+            "labels": tables["labels"]
+            | "Labels of tracks" >> beam.FlatMap(of_key, "track_id"),
         }
         joined = (
             {
@@ -124,7 +127,8 @@ class LabelSongs(beam.PTransform):  # type: ignore[misc]  # Beam is untyped here
                 for kind, table in by_md5.items()
             }
             | "Meet by md5" >> beam.CoGroupByKey()
-            | "Label" >> beam.FlatMap(label_bucket, self._how).with_outputs("keys", main="labelled")
+            | "Label"
+            >> beam.FlatMap(label_bucket, self._how).with_outputs("keys", main="labelled")
         )
         return labelled.labelled, labelled["keys"], {kind: msd[kind] for kind in MSD_GAVE}
 
@@ -132,7 +136,12 @@ class LabelSongs(beam.PTransform):  # type: ignore[misc]  # Beam is untyped here
 # Tables of what the files of single tracks gave, and which were none.
 MSD_GAVE = {"heard": TRACKS, "chroma": CHROMA, "refused": REFUSED}
 # The column by which each table meets the others.
-TRACK_OF = {"matches": "track_id", "heard": "track_id", "tracks": "track_id", "labels": "id"}
+TRACK_OF = {
+    "matches": "track_id",
+    "heard": "track_id",
+    "tracks": "track_id",
+    "labels": "id",
+}
 MD5_OF = {"songs": "md5", "joined": "md5", "labels": "id", "names": "md5", "chroma": "md5"}
 
 
@@ -147,7 +156,8 @@ def of_key(labels: pa.Table, key: str) -> Iterator[pa.Table]:
 
 
 def by_bucket(table: pa.Table, column: str) -> Iterator[tuple[int, pa.Table]]:
-    """(bucket, rows): equal values meet in one bucket, rows without a value stand in the first."""
+    """(bucket, rows): equal values meet in one bucket, rows without a value stand in the
+    first."""
     buckets = np.array(
         [
             zlib.crc32(value.encode()) % N_BUCKETS if value else 0
@@ -163,7 +173,9 @@ def by_bucket(table: pa.Table, column: str) -> Iterator[tuple[int, pa.Table]]:
 def md5_of(row: Mapping[str, Any]) -> str | None:
     """The name under which match lists know a song, None where none can."""
     return (
-        row["source_key"] if MD5.fullmatch(row["source_key"]) or row["folder_track_ids"] else None
+        row["source_key"]
+        if MD5.fullmatch(row["source_key"]) or row["folder_track_ids"]
+        else None
     )
 
 
@@ -177,15 +189,17 @@ def songs_of(facts: pa.Table) -> pa.Table:
 def matches_of_folders(facts: pa.Table, config: AffectConfig) -> Iterator[pa.Table]:
     """The matches that a corpus's own folders name."""
     if config.folder_matches:
-        yield folder_matches(facts["source_key"].to_pylist(), facts["folder_track_ids"].to_pylist())
+        yield folder_matches(
+            facts["source_key"].to_pylist(), facts["folder_track_ids"].to_pylist()
+        )
 
 
 def read_msd(facts: pa.Table, how: Labelling) -> Iterator[Any]:
-    """TRACKS of the MSD files of a shard's matched tracks, and on the side how well their chroma
-    fits the notes.
+    """TRACKS of the MSD files of a shard's matched tracks, and on the side how well their
+    chroma fits the notes.
 
-    A file that is missing, cannot be read or is none is refused, and its track is known by what
-    other lists say.
+    A file that is missing, cannot be read or is none is refused, and its track is known by
+    what other lists say.
     """
     folder = how.config.msd
     if how.reuse or not folder or folder.endswith(".h5") or not facts.num_rows:
@@ -216,7 +230,9 @@ def read_msd(facts: pa.Table, how: Labelling) -> Iterator[Any]:
     if tracks:
         yield pa.concat_tables(tracks)
         pairs = [
-            (row["md5"], row["track_id"]) for row in matches.to_pylist() if row["track_id"] in found
+            (row["md5"], row["track_id"])
+            for row in matches.to_pylist()
+            if row["track_id"] in found
         ]
         yield beam.pvalue.TaggedOutput(
             "chroma", hear(pairs, found, songs, facts["shard"][0].as_py(), how)
@@ -224,8 +240,8 @@ def read_msd(facts: pa.Table, how: Labelling) -> Iterator[Any]:
 
 
 def why_unread(path: str, error: OSError) -> str:
-    """Why a file could not be read, without its path; remote file systems say by other errors
-    that there is none."""
+    """Why a file could not be read, without its path; remote file systems say by other
+    errors that there is none."""
     if isinstance(error, FileNotFoundError) or (
         not files.is_local(path) and not files.exists(path)
     ):
@@ -249,17 +265,23 @@ def hear(
         row["song_id"]: note_chroma(from_row(row))
         for row in rows_of(notes.filter(pc.is_in(notes["song_id"], wanted)))
     }
-    fits = [chroma_fit(heard[id_of[md5]], segment_chroma(*found[track])) for md5, track in pairs]
-    return pa.table([[md5 for md5, _ in pairs], [track for _, track in pairs], fits], CHROMA)
+    fits = [
+        chroma_fit(heard[id_of[md5]], segment_chroma(*found[track])) for md5, track in pairs
+    ]
+    return pa.table(
+        [[md5 for md5, _ in pairs], [track for _, track in pairs], fits], CHROMA
+    )
 
 
 def join_bucket(
     bucket: tuple[int, Mapping[str, Iterable[pa.Table]]], config: AffectConfig
 ) -> pa.Table:
-    """JOINED of the tracks of a bucket; of what several lists say of a track, its own file goes
-    first."""
+    """JOINED of the tracks of a bucket; of what several lists say of a track, its own
+    file goes first."""
     tables = bucket[1]
-    tracks = merge_tracks([together(tables["heard"], TRACKS), together(tables["tracks"], TRACKS)])
+    tracks = merge_tracks(
+        [together(tables["heard"], TRACKS), together(tables["tracks"], TRACKS)]
+    )
     matches = merge_matches(list(tables["matches"]), config.min_score)
     return join_tracks(matches, tracks, together(tables["labels"], LABELS))
 
@@ -271,10 +293,16 @@ def label_bucket(
     tables = bucket[1]
     songs = together(tables["songs"], SONGS_TO_LABEL).sort_by("song_id").combine_chunks()
     joined, names = together(tables["joined"], JOINED), together(tables["names"], NAMES)
-    joined = joined.sort_by([("md5", "ascending"), ("track_id", "ascending")]).combine_chunks()
+    joined = joined.sort_by(
+        [("md5", "ascending"), ("track_id", "ascending")]
+    ).combine_chunks()
     labels, chroma = together(tables["labels"], LABELS), together(tables["chroma"], CHROMA)
-    labelled = label_songs(songs.select(SONG_COLUMNS), joined, labels, names, chroma, how.config)
-    track = joined.take(pc.index_in(labelled["msd_track_id"], joined["track_id"].combine_chunks()))
+    labelled = label_songs(
+        songs.select(SONG_COLUMNS), joined, labels, names, chroma, how.config
+    )
+    track = joined.take(
+        pc.index_in(labelled["msd_track_id"], joined["track_id"].combine_chunks())
+    )
     yield pa.table([*labelled.columns, track["title"], track["artist"]], NAMED)
     keys = [group_keys(songs, joined, names)]
     if how.by_artist:

@@ -1,8 +1,8 @@
-"""The coats around near-duplicates: columns of keys by bucket, candidate pairs by block, verified
-pairs out.
+"""The coats around near-duplicates: columns of keys by bucket, candidate pairs by block,
+verified pairs out.
 
-Elements are arrays, thousands of them and not millions. A song's number is its row counted over all
-shards in order, so it is the same on any runner.
+Elements are arrays, thousands of them and not millions. A song's number is its row counted
+over all shards in order, so it is the same on any runner.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -57,7 +57,9 @@ def corpus_of(folder: str, n_shards: int) -> Corpus:
     """The corpus ingested at a folder."""
     return Corpus(
         folder,
-        tuple(_n_rows(shard_path(folder, "signatures", i, n_shards)) for i in range(n_shards)),
+        tuple(
+            _n_rows(shard_path(folder, "signatures", i, n_shards)) for i in range(n_shards)
+        ),
     )
 
 
@@ -78,7 +80,9 @@ class NearPairs(beam.PTransform):  # type: ignore[misc]  # Beam is untyped here
             SIZES, main="keys"
         )
         shared = (
-            keys.keys | "By key" >> beam.GroupByKey() | "Shared keys" >> beam.Map(shared_in_bucket)
+            keys.keys
+            | "By key" >> beam.GroupByKey()
+            | "Shared keys" >> beam.Map(shared_in_bucket)
         )
         return (
             {"shared": shared, "sizes": keys[SIZES]}
@@ -90,8 +94,8 @@ class NearPairs(beam.PTransform):  # type: ignore[misc]  # Beam is untyped here
 
 
 def read_keys(index: int, corpus: Corpus, config: DedupeConfig) -> Iterator[Any]:
-    """(bucket of the key space, (keys, songs)) of one shard, and its songs' numbers of shingles
-    on the side."""
+    """(bucket of the key space, (keys, songs)) of one shard, and its songs' numbers of
+    shingles on the side."""
     shingles = corpus.signatures(index)["shingles"].combine_chunks()
     offsets = shingles.offsets.to_numpy()
     keys, songs = join_keys(shingles.values.to_numpy(), offsets, config)
@@ -122,13 +126,19 @@ def candidates_by_block(
         [size for _, size in sorted(keyed[1]["sizes"], key=lambda shard: shard[0])]
     )
     pairs = candidate_pairs(
-        np.concatenate(songs), np.concatenate(counts), sizes, key_shares(sizes, config), config
+        np.concatenate(songs),
+        np.concatenate(counts),
+        sizes,
+        key_shares(sizes, config),
+        config,
     )
     for _, _, part in by_block(pairs, corpus.blocks()):
         yield sizes, part
 
 
-def verify_block(block: tuple[np.ndarray, Pairs], corpus: Corpus, config: DedupeConfig) -> pa.Table:
+def verify_block(
+    block: tuple[np.ndarray, Pairs], corpus: Corpus, config: DedupeConfig
+) -> pa.Table:
     """PAIRS over the group thresholds among the candidates of two blocks."""
     sizes, likely = block
     ids, signatures = read_signatures(
@@ -137,14 +147,16 @@ def verify_block(block: tuple[np.ndarray, Pairs], corpus: Corpus, config: Dedupe
     pairs, verdicts = verify_pairs(likely, sizes, signatures, config)
     a, b = ([ids[song] for song in songs.tolist()] for songs in (pairs.first, pairs.second))
     return pa.table(
-        [a, b, verdicts.jaccard, verdicts.containment, verdicts.duplicate], names=PAIRS.names
+        [a, b, verdicts.jaccard, verdicts.containment, verdicts.duplicate],
+        names=PAIRS.names,
     ).cast(PAIRS)
 
 
 def read_signatures(
     songs: np.ndarray, corpus: Corpus
 ) -> tuple[dict[int, str], dict[int, np.ndarray]]:
-    """song_id and shingles of some songs, by number; shards without any of them are not read."""
+    """song_id and shingles of some songs, by number; shards without any of them are not
+    read."""
     ids: dict[int, str] = {}
     signatures: dict[int, np.ndarray] = {}
     for index, n_rows in enumerate(corpus.rows):
@@ -158,5 +170,8 @@ def read_signatures(
         for place, (song, song_id) in enumerate(
             zip(mine.tolist(), table["song_id"].to_pylist(), strict=True)
         ):
-            ids[song], signatures[song] = song_id, values[offsets[place] : offsets[place + 1]]
+            ids[song], signatures[song] = (
+                song_id,
+                values[offsets[place] : offsets[place + 1]],
+            )
     return ids, signatures

@@ -1,8 +1,9 @@
-"""Progress: how far an ingest has come, on a terminal as a bar and elsewhere as plain lines.
+"""Progress: how far an ingest has come, on a terminal as a bar and elsewhere as plain
+lines.
 
-Workers on this machine append one byte a song to a file of their shard (pipelines/beam/shards.py:
-Tally); a thread of the launcher adds the bytes up. On a remote file system there is nothing to
-watch, and the runner's own page tells.
+Workers on this machine append one byte a song to a file of their shard
+(pipelines/beam/shards.py: Tally); a thread of the launcher adds the bytes up. On a remote
+file system there is nothing to watch, and the runner's own page tells.
 """
 
 import sys

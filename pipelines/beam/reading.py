@@ -25,7 +25,11 @@ class Reading:
 
 
 def make_row(
-    parse: Callable[..., Song], item: Item, blobs: tuple[bytes, ...], config: Any, reading: Reading
+    parse: Callable[..., Song],
+    item: Item,
+    blobs: tuple[bytes, ...],
+    config: Any,
+    reading: Reading,
 ) -> dict[str, Any]:
     """Parse one song and compute all that it alone decides."""
     song = parse(item, blobs, config, reading.limits)

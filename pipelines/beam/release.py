@@ -1,5 +1,5 @@
-"""WriteRelease: the coat around publishing, which turns a songs shard and its catalog into one
-shard a split."""
+"""WriteRelease: the coat around publishing, which turns a songs shard and its catalog
+into one shard a split."""
 
 import hashlib
 from collections.abc import Iterator
@@ -41,8 +41,8 @@ class HashedStream:
 
 
 class SplitWriter:
-    """Rows of one split of one shard, in row groups of a fixed size whatever pieces they come
-    in."""
+    """Rows of one split of one shard, in row groups of a fixed size whatever pieces they
+    come in."""
 
     def __init__(self, path: str, split: str, stream: IO[bytes]) -> None:
         self._path, self._split = path, split
@@ -68,11 +68,18 @@ class SplitWriter:
         if self._waiting.num_rows:
             self._flush()
         self._writer.close()
-        return Shard(self._path, self._split, self._rows, self._stream.n_bytes, self._stream.sha256)
+        return Shard(
+            self._path, self._split, self._rows, self._stream.n_bytes, self._stream.sha256
+        )
 
 
 def write_release(
-    index: int, corpus: str, catalog_at: str, release: str, n_shards: int, splits: tuple[str, ...]
+    index: int,
+    corpus: str,
+    catalog_at: str,
+    release: str,
+    n_shards: int,
+    splits: tuple[str, ...],
 ) -> list[Shard]:
     """The kept songs of one shard, with their verdicts, as one file a split; gives what was
     written."""
@@ -81,9 +88,13 @@ def write_release(
         writers = {}
         for split in splits:
             name = f"{DATA}/{shard_name(split, index, n_shards)}"
-            stream = stack.enter_context(files.atomic(files.join(release, *name.split("/"))))
+            stream = stack.enter_context(
+                files.atomic(files.join(release, *name.split("/")))
+            )
             writers[split] = SplitWriter(name, split, stream)
-        for songs, verdicts in in_step(shard_path(corpus, "songs", index, n_shards), catalog):
+        for songs, verdicts in in_step(
+            shard_path(corpus, "songs", index, n_shards), catalog
+        ):
             for split, writer in writers.items():
                 chosen = pc.and_(verdicts["kept"], pc.equal(verdicts["split"], split))
                 rows = [
@@ -95,8 +106,8 @@ def write_release(
 
 
 def in_step(songs_path: str, catalog: pa.Table) -> Iterator[tuple[pa.Table, pa.Table]]:
-    """Row groups of songs with the catalog rows of the same songs; raises ValueError where the
-    two part."""
+    """Row groups of songs with the catalog rows of the same songs; raises ValueError
+    where the two part."""
     at = 0
     with files.open_input(songs_path) as stream:
         parquet = pq.ParquetFile(stream)

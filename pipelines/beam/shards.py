@@ -1,8 +1,9 @@
-"""WriteSongs: the coat around reading, which turns the keys of one shard into one Parquet file of
-songs.
+"""WriteSongs: the coat around reading, which turns the keys of one shard into one Parquet
+file of songs.
 
-A shard stands under its name only when it is whole, with its spec hash and its counts in its
-footer; the rejects and the signatures of the same songs stand beside it, written before it.
+A shard stands under its name only when it is whole, with its spec hash and its counts in
+its footer; the rejects and the signatures of the same songs stand beside it, written before
+it.
 """
 
 from collections.abc import Iterator
@@ -55,8 +56,8 @@ class WriteSongs(beam.DoFn):  # type: ignore[misc]  # Beam is untyped here
 
 
 def write_shard(out: str, task: Task, reading: Reading, sandbox: Sandbox) -> None:
-    """Read the songs of one shard in order and write its three files; a bad file is a row among
-    the rejects."""
+    """Read the songs of one shard in order and write its three files; a bad file is a
+    row among the rejects."""
     items = read_plan(out, task.index, task.n_shards)
     paths = {
         kind: shard_path(out, kind, task.index, task.n_shards)
@@ -64,8 +65,8 @@ def write_shard(out: str, task: Task, reading: Reading, sandbox: Sandbox) -> Non
     }
     rejects: list[Reject] = []
     with ExitStack() as stack:
-        # Contexts close in reverse: the songs' name, which says that the shard is done, is given
-        # last.
+        # Contexts close in reverse: the songs' name, which says that the shard is done, is
+        # given last.
         songs = stack.enter_context(table_writer(paths["songs"], SONGS))
         signatures = stack.enter_context(table_writer(paths["signatures"], SIGNATURES))
         tally = stack.enter_context(Tally(out, task.index))
@@ -92,14 +93,16 @@ def read_song(item: Item, reading: Reading, sandbox: Sandbox) -> dict[str, Any] 
 
 
 def read_blobs(item: Item, root: str, limits: Limits) -> tuple[bytes, ...]:
-    """The bytes of an item's files; raises BadInput where there are none to be had, or too many."""
+    """The bytes of an item's files; raises BadInput where there are none to be had, or
+    too many."""
     if item.n_bytes is None:
         raise BadInput(Reason.NOT_A_FILE, "its path is not a plain file")
     if item.n_bytes == 0:
         raise BadInput(Reason.EMPTY_FILE, "it has no bytes")
     if item.n_bytes > limits.max_file_bytes:
         raise BadInput(
-            Reason.TOO_LARGE, f"{item.n_bytes} bytes, max_file_bytes {limits.max_file_bytes}"
+            Reason.TOO_LARGE,
+            f"{item.n_bytes} bytes, max_file_bytes {limits.max_file_bytes}",
         )
     try:
         return tuple(files.BeamFiles().read(root, path) for path in item.paths)
@@ -108,8 +111,8 @@ def read_blobs(item: Item, root: str, limits: Limits) -> tuple[bytes, ...]:
 
 
 class Tally:
-    """One byte a song in a small file, by which a launcher on the same machine sees how far a
-    shard has come."""
+    """One byte a song in a small file, by which a launcher on the same machine sees how
+    far a shard has come."""
 
     def __init__(self, out: str, index: int) -> None:
         self._path = Path(out, "progress", f"{index:05d}") if files.is_local(out) else None

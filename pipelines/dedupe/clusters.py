@@ -1,5 +1,5 @@
-"""From candidate pairs to clusters: exact similarity, verdicts, what hangs together, and the song
-that stays.
+"""From candidate pairs to clusters: exact similarity, verdicts, what hangs together, and
+the song that stays.
 
 The steps of curate, each a pure function on columns, in their order:
 
@@ -46,7 +46,8 @@ PAIRS = pa.schema(
 
 @dataclass(frozen=True, eq=False)
 class Verdicts:
-    """What a pair's overlap means, one value a pair: float64 similarities, bool verdicts."""
+    """What a pair's overlap means, one value a pair: float64 similarities, bool
+    verdicts."""
 
     jaccard: np.ndarray
     containment: np.ndarray
@@ -54,13 +55,17 @@ class Verdicts:
     duplicate: np.ndarray
 
 
-def similar_pairs(signatures: Sequence[np.ndarray], config: DedupeConfig) -> tuple[Pairs, Verdicts]:
-    """All pairs of songs over the group thresholds, sorted, with the shingles they share, and
-    what that makes them."""
+def similar_pairs(
+    signatures: Sequence[np.ndarray], config: DedupeConfig
+) -> tuple[Pairs, Verdicts]:
+    """All pairs of songs over the group thresholds, sorted, with the shingles they
+    share, and what that makes them."""
     sizes = np.array([len(signature) for signature in signatures], np.int64)
     values = np.concatenate([np.zeros(0, np.uint64), *signatures])
     keys, songs = join_keys(values, np.append(0, np.cumsum(sizes)), config)
-    likely = candidate_pairs(*shared_keys(keys, songs), sizes, key_shares(sizes, config), config)
+    likely = candidate_pairs(
+        *shared_keys(keys, songs), sizes, key_shares(sizes, config), config
+    )
     return verify_pairs(likely, sizes, signatures, config)
 
 
@@ -70,17 +75,20 @@ def verify_pairs(
     signatures: Sequence[np.ndarray] | Mapping[int, np.ndarray],
     config: DedupeConfig,
 ) -> tuple[Pairs, Verdicts]:
-    """The candidates that are over the group thresholds, with the shingles they share, and what
-    that makes them."""
+    """The candidates that are over the group thresholds, with the shingles they share,
+    and what that makes them."""
     pairs = Pairs(
-        likely.first, likely.second, shared_shingles(likely.first, likely.second, signatures)
+        likely.first,
+        likely.second,
+        shared_shingles(likely.first, likely.second, signatures),
     )
     pairs = pairs.take(judge(pairs, sizes, config).same_group)
     return pairs, judge(pairs, sizes, config)
 
 
 def by_block(pairs: Pairs, block: np.ndarray) -> Iterator[tuple[int, int, Pairs]]:
-    """The pairs of each two blocks, as (block, block, pairs); block: number of every song's block.
+    """The pairs of each two blocks, as (block, block, pairs); block: number of every song's
+    block.
 
     Whoever counts what a part's pairs share needs the signatures of two blocks and no more,
     whatever the corpus.
@@ -90,7 +98,11 @@ def by_block(pairs: Pairs, block: np.ndarray) -> Iterator[tuple[int, int, Pairs]
     order = np.argsort(codes, kind="stable")
     codes = codes[order]
     for begin, end in pairwise([*run_starts(codes).tolist(), len(codes)]):
-        yield int(codes[begin]) >> 32, int(codes[begin]) & 0xFFFFFFFF, pairs.take(order[begin:end])
+        yield (
+            int(codes[begin]) >> 32,
+            int(codes[begin]) & 0xFFFFFFFF,
+            pairs.take(order[begin:end]),
+        )
 
 
 def shared_shingles(
@@ -101,8 +113,8 @@ def shared_shingles(
     """How many shingles each pair of songs has in common, int32; signatures[song]: sorted
     distinct hashes."""
     shared = np.zeros(len(first), np.int32)
-    # One pair at a time: two signatures sort in the first-level cache, which no batch of pairs
-    # does.
+    # One pair at a time: two signatures sort in the first-level cache, which no batch of
+    # pairs does.
     for i, (a, b) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
         both = np.concatenate([signatures[a], signatures[b]])
         both.sort()
@@ -111,8 +123,8 @@ def shared_shingles(
 
 
 def judge(pairs: Pairs, sizes: np.ndarray, config: DedupeConfig) -> Verdicts:
-    """Jaccard, containment and verdicts of pairs with their shared shingles; sizes: shingles of
-    every song."""
+    """Jaccard, containment and verdicts of pairs with their shared shingles; sizes:
+    shingles of every song."""
     size_first, size_second = sizes[pairs.first].astype(np.float64), sizes[pairs.second]
     jaccard = pairs.shared / np.maximum(size_first + size_second - pairs.shared, 1)
     containment = pairs.shared / np.maximum(np.minimum(size_first, size_second), 1)
@@ -120,15 +132,19 @@ def judge(pairs: Pairs, sizes: np.ndarray, config: DedupeConfig) -> Verdicts:
     return Verdicts(
         jaccard,
         containment,
-        enough & ((jaccard >= config.group_jaccard) | (containment >= config.group_containment)),
         enough
-        & ((jaccard >= config.duplicate_jaccard) | (containment >= config.duplicate_containment)),
+        & ((jaccard >= config.group_jaccard) | (containment >= config.group_containment)),
+        enough
+        & (
+            (jaccard >= config.duplicate_jaccard)
+            | (containment >= config.duplicate_containment)
+        ),
     )
 
 
 def components(n_songs: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The cluster of every song, int32: the smallest song number that pairs connect it with (its
-    own, if none does)."""
+    """The cluster of every song, int32: the smallest song number that pairs connect it
+    with (its own, if none does)."""
     ones = np.ones(len(first), np.int8)
     graph = coo_array((ones, (first, second)), shape=(n_songs, n_songs))
     _, label = connected_components(graph, directed=False)
@@ -136,13 +152,15 @@ def components(n_songs: int, first: np.ndarray, second: np.ndarray) -> np.ndarra
     return smallest[label].astype(np.int32)
 
 
-def survivors(cluster: np.ndarray, quality: Sequence[np.ndarray], rank: np.ndarray) -> np.ndarray:
-    """The song each song's cluster keeps, int: best by the first quality column, then by the next,
-    then least rank.
+def survivors(
+    cluster: np.ndarray, quality: Sequence[np.ndarray], rank: np.ndarray
+) -> np.ndarray:
+    """The song each song's cluster keeps, int: best by the first quality column, then by
+    the next, then least rank.
 
     cluster: label of every song; quality: columns in which more is better (passes the other
-    filters, has a label match, tracks, seconds); rank: distinct, the place of each song_id in
-    sorted order.
+    filters, has a label match, tracks, seconds); rank: distinct, the place of each song_id
+    in sorted order.
     """
     order = np.lexsort(
         (rank, *(-column.astype(np.float64) for column in reversed(quality)), cluster)

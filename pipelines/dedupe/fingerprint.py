@@ -1,5 +1,5 @@
-"""Content hash: equal for two songs that have the same notes in any key, at any loudness, on any
-instruments."""
+"""Content hash: equal for two songs that have the same notes in any key, at any
+loudness, on any instruments."""
 
 import hashlib
 from typing import Any
@@ -19,13 +19,13 @@ def compute(song: Song, grid: Grid, config: Any = None) -> dict[str, str]:
 
 
 def content_hash(song: Song, grid: Grid) -> str:
-    """Name a song by its notes on the sixteenths: 32 hex digits, or "" for a song without notes,
-    which matches nothing.
+    """Name a song by its notes on the sixteenths: 32 hex digits, or "" for a song without
+    notes, which matches nothing.
 
-    Counted are the onsets (sixteenths after the first note) and pitches (semitones above the
-    lowest; of drums the number itself, since drums are not transposed). Not counted are velocity,
-    duration, tempo, leading silence, the track a pitched note stands in and a doubling of it in
-    another.
+    Counted are the onsets (sixteenths after the first note) and pitches (semitones above
+    the lowest; of drums the number itself, since drums are not transposed). Not counted are
+    velocity, duration, tempo, leading silence, the track a pitched note stands in and a
+    doubling of it in another.
     """
     if not len(song.notes):
         return ""
@@ -33,8 +33,8 @@ def content_hash(song: Song, grid: Grid) -> str:
     is_drum = song.notes["track"] == DRUMS
     if not is_drum.all():
         pitch[~is_drum] -= pitch[~is_drum].min()
-    # Song covers every rounded onset with bars, so these differ from ticks // 6 only where a bar
-    # line is off the grid.
+    # Song covers every rounded onset with bars, so these differ from ticks // 6 only where
+    # a bar line is off the grid.
     bar_onset = np.concatenate([[0], np.cumsum(grid.bar_positions[:-1])])
     onset = bar_onset[grid.bar] + grid.position
     onset -= onset.min()

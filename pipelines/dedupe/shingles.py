@@ -1,8 +1,8 @@
-"""Near-duplicate signature: the set of hashed n-grams of a song's lines and chords, without bar
-lines, tempo or key.
+"""Near-duplicate signature: the set of hashed n-grams of a song's lines and chords, without
+bar lines, tempo or key.
 
-An n-gram is of successive events, not of time, so a file that is stretched, shifted or cut keeps
-most of its n-grams; it holds intervals, so a transposed one keeps all.
+An n-gram is of successive events, not of time, so a file that is stretched, shifted or cut
+keeps most of its n-grams; it holds intervals, so a transposed one keeps all.
 """
 
 import hashlib
@@ -22,15 +22,16 @@ _FAR = np.iinfo(np.int32).max
 class ShingleConfig:
     """What an n-gram is.
 
-    group_gap_ticks: an onset this long after the one before opens a new event; split_gap_ticks:
-    unless the gap is no longer than this and under half of both gaps around it, as in a chord
-    played unevenly; line_intervals: successive intervals of a track's line in one n-gram;
-    chord_events: successive chords in one; min_symbols: an n-gram with fewer different symbols (a
-    repeated note, a trill) is left out, being in every other song. A song left without any (drums
-    alone) is given n-grams of texture_events events of all it has, drums included, with
-    texture_min_symbols. One with fewer than whole_below of any (one note over and over) is given
-    that many hashes of its whole sequence of events, if there are whole_below events, so that it is
-    like those songs alone that play the same from end to end.
+    group_gap_ticks: an onset this long after the one before opens a new event;
+    split_gap_ticks: unless the gap is no longer than this and under half of both gaps
+    around it, as in a chord played unevenly; line_intervals: successive intervals of a
+    track's line in one n-gram; chord_events: successive chords in one; min_symbols: an
+    n-gram with fewer different symbols (a repeated note, a trill) is left out, being in
+    every other song. A song left without any (drums alone) is given n-grams of
+    texture_events events of all it has, drums included, with texture_min_symbols. One with
+    fewer than whole_below of any (one note over and over) is given that many hashes of its
+    whole sequence of events, if there are whole_below events, so that it is like those
+    songs alone that play the same from end to end.
     """
 
     group_gap_ticks: int = 3
@@ -59,10 +60,10 @@ def compute(song: Song, grid: Grid, config: ShingleConfig) -> dict[str, np.ndarr
 def shingles(notes: np.ndarray, config: ShingleConfig) -> np.ndarray:
     """The signature of one song: uint64, sorted, distinct; empty for a song of a few notes.
 
-    notes: NOTE, sorted by (start, track, pitch). Counted are n-grams of the intervals of the top
-    line of each pitched track (of the bass, its bottom line) and of the pitch-class sets of all
-    pitched tracks over their lowest note, each with that note's motion. Durations, velocities and
-    which track a line stands in do not count.
+    notes: NOTE, sorted by (start, track, pitch). Counted are n-grams of the intervals of
+    the top line of each pitched track (of the bass, its bottom line) and of the pitch-class
+    sets of all pitched tracks over their lowest note, each with that note's motion.
+    Durations, velocities and which track a line stands in do not count.
     """
     pitched = notes[notes["track"] != DRUMS]
     chords = _chord_symbols(pitched, config)
@@ -79,9 +80,15 @@ def shingles(notes: np.ndarray, config: ShingleConfig) -> np.ndarray:
     textures = _texture_symbols(notes, config)
     if not len(found):
         found = _distinct(
-            _hash_windows(textures, config.texture_events, config.texture_min_symbols, _TEXTURE)[0]
+            _hash_windows(
+                textures, config.texture_events, config.texture_min_symbols, _TEXTURE
+            )[0]
         )
-    return found if len(found) >= config.whole_below else _whole_hashes(chords, textures, config)
+    return (
+        found
+        if len(found) >= config.whole_below
+        else _whole_hashes(chords, textures, config)
+    )
 
 
 def _line_hashes(notes: np.ndarray, config: ShingleConfig) -> np.ndarray:
@@ -100,8 +107,8 @@ def _line_hashes(notes: np.ndarray, config: ShingleConfig) -> np.ndarray:
 
 
 def _chord_symbols(notes: np.ndarray, config: ShingleConfig) -> np.ndarray:
-    """A number for each event after the first: pitch classes of all tracks over the lowest note,
-    and its motion."""
+    """A number for each event after the first: pitch classes of all tracks over the
+    lowest note, and its motion."""
     if not len(notes):
         return np.zeros(0, np.int32)
     first = _event_firsts(notes["start"], None, config)
@@ -113,8 +120,8 @@ def _chord_symbols(notes: np.ndarray, config: ShingleConfig) -> np.ndarray:
 
 
 def _texture_symbols(notes: np.ndarray, config: ShingleConfig) -> np.ndarray:
-    """A number for each event: all that sounds together, drums by their number, pitch classes
-    over the lowest note."""
+    """A number for each event: all that sounds together, drums by their number, pitch
+    classes over the lowest note."""
     if not len(notes):
         return np.zeros(0, np.int64)
     first = _event_firsts(notes["start"], None, config)
@@ -122,30 +129,38 @@ def _texture_symbols(notes: np.ndarray, config: ShingleConfig) -> np.ndarray:
     lowest = np.minimum.reduceat(np.where(is_drum, 127, pitch), first)
     above = (pitch - np.repeat(lowest, np.diff(first, append=len(notes)))) % 12
     # 12 bits of pitch classes and 48 of drums: General MIDI's 47 drum sounds stay apart.
-    return np.bitwise_or.reduceat(np.int64(1) << np.where(is_drum, 12 + pitch % 48, above), first)
+    return np.bitwise_or.reduceat(
+        np.int64(1) << np.where(is_drum, 12 + pitch % 48, above), first
+    )
 
 
-def _whole_hashes(chords: np.ndarray, textures: np.ndarray, config: ShingleConfig) -> np.ndarray:
-    """So many hashes as make two songs one piece, all of one thing: every event of the song,
-    from the first on."""
+def _whole_hashes(
+    chords: np.ndarray, textures: np.ndarray, config: ShingleConfig
+) -> np.ndarray:
+    """So many hashes as make two songs one piece, all of one thing: every event of the
+    song, from the first on."""
     if len(textures) < config.whole_below:
         return np.zeros(0, np.uint64)
     events = np.concatenate([[len(chords)], chords, textures]).astype("<i8").tobytes()
-    return _distinct(np.frombuffer(hashlib.shake_128(events).digest(8 * config.whole_below), "<u8"))
+    return _distinct(
+        np.frombuffer(hashlib.shake_128(events).digest(8 * config.whole_below), "<u8")
+    )
 
 
-def _event_firsts(start: np.ndarray, line: np.ndarray | None, config: ShingleConfig) -> np.ndarray:
+def _event_firsts(
+    start: np.ndarray, line: np.ndarray | None, config: ShingleConfig
+) -> np.ndarray:
     """Index of the first note of each event: notes that begin together, give or take uneven
     playing.
 
-    start: int32 onsets, rising within each line; line: which line a note is of, or None for one
-    line.
+    start: int32 onsets, rising within each line; line: which line a note is of, or None for
+    one line.
     """
     new_line = np.zeros(len(start) - 1, bool) if line is None else line[1:] != line[:-1]
     gaps = np.where(new_line, _FAR, np.diff(start))
     first = np.append(0, np.flatnonzero(gaps >= config.group_gap_ticks) + 1)
-    # Second look, at the gaps between events: a short one between two long ones is one chord, not
-    # two.
+    # Second look, at the gaps between events: a short one between two long ones is one
+    # chord, not two.
     between = gaps[first[1:] - 1]
     around = np.minimum(np.append(_FAR, between[:-1]), np.append(between[1:], _FAR))
     split = (between <= config.split_gap_ticks) & (between < around // 2)
@@ -155,8 +170,8 @@ def _event_firsts(start: np.ndarray, line: np.ndarray | None, config: ShingleCon
 def _hash_windows(
     symbols: np.ndarray, size: int, min_symbols: int, kind: np.uint64
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Hash each run of `size` symbols that has min_symbols different ones; also, as int64, where
-    each run begins."""
+    """Hash each run of `size` symbols that has min_symbols different ones; also, as
+    int64, where each run begins."""
     if len(symbols) < size:
         return np.zeros(0, np.uint64), np.zeros(0, np.int64)
     ordered = np.sort(np.lib.stride_tricks.sliding_window_view(symbols, size), axis=1)
@@ -170,8 +185,8 @@ def _hash_windows(
 
 
 def _splitmix(values: np.ndarray) -> np.ndarray:
-    """Mix 64 bits so that each depends on all (SplitMix64: Steele, Lea and Flood 2014, OOPSLA,
-    figure 17)."""
+    """Mix 64 bits so that each depends on all (SplitMix64: Steele, Lea and Flood 2014,
+    OOPSLA, figure 17)."""
     values = values + np.uint64(0x9E3779B97F4A7C15)
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -19,7 +19,8 @@ COLUMNS = (
 
 
 def compute(song: Song, grid: Grid, config: Any = None) -> dict[str, Any]:
-    """The statistics columns; a song without notes lasts 0 seconds and has its first tempo."""
+    """The statistics columns; a song without notes lasts 0 seconds and has its first
+    tempo."""
     notes = song.notes
     end = int((notes["start"] + notes["duration"]).max()) if len(notes) else 0
     seconds = float(seconds_at(song.tempi, np.array([end]))[0])

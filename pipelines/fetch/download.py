@@ -16,7 +16,8 @@ from pipelines.fetch.progress import bar
 
 # What has come of a chunk is lost where the line breaks in it.
 CHUNK_BYTES = 1 << 14
-# A try that brings at least this much of what was not there before is no failure of the line.
+# A try that brings at least this much of what was not there before is no failure of the
+# line.
 PROGRESS_BYTES = 1 << 20
 ASK_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
@@ -33,7 +34,8 @@ class _Dropped(Exception):
 @dataclass(frozen=True)
 class Manners:
     """How a URL is asked: timeout_seconds without a byte; tries in a row that bring next to
-    nothing; between tries backoff_seconds, twice as long each time, at most max_backoff_seconds.
+    nothing; between tries backoff_seconds, twice as long each time, at most
+    max_backoff_seconds.
     """
 
     timeout_seconds: float = 30.0
@@ -53,8 +55,8 @@ class Wanted:
 
 
 class Part:
-    """NAME.part, the bytes that have come, and NAME.part.json, which says of what version of
-    which URL they are."""
+    """NAME.part, the bytes that have come, and NAME.part.json, which says of what
+    version of which URL they are."""
 
     def __init__(self, path: Path) -> None:
         self.path, self._note = path, path.with_name(f"{path.name}.json")
@@ -63,8 +65,8 @@ class Part:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def note(self) -> dict[str, Any]:
-        """url, validator ("" if the server gave none) and total (bytes, None if unknown); empty
-        where nothing is known."""
+        """url, validator ("" if the server gave none) and total (bytes, None if
+        unknown); empty where nothing is known."""
         try:
             return dict(json.loads(self._note.read_text("utf-8")))
         except (OSError, ValueError, TypeError):
@@ -94,7 +96,9 @@ def download(url: str, part: Part, wanted: Wanted, manners: Manners) -> None:
                 if not part.size():
                     part.remove()
                 raise Unreachable(f"{dropped}, {failures} times in a row") from dropped
-            pause = min(manners.backoff_seconds * 2 ** (failures - 1), manners.max_backoff_seconds)
+            pause = min(
+                manners.backoff_seconds * 2 ** (failures - 1), manners.max_backoff_seconds
+            )
             print(f"{url} {dropped}: asked again in {pause:g} s", file=sys.stderr)
             time.sleep(pause)
 
@@ -131,12 +135,16 @@ def _go_on(url: str, part: Part, wanted: Wanted, manners: Manners) -> None:
 
 
 def _may_go_on(note: dict[str, Any], url: str, wanted: Wanted) -> bool:
-    """Whether what is there can be told from another version: by the server's validator, or by
-    the hash at the end."""
-    return bool(note) and (wanted.pinned or (note["url"] == url and bool(note["validator"])))
+    """Whether what is there can be told from another version: by the server's validator,
+    or by the hash at the end."""
+    return bool(note) and (
+        wanted.pinned or (note["url"] == url and bool(note["validator"]))
+    )
 
 
-def _take(response: requests.Response, url: str, part: Part, start: int, wanted: Wanted) -> None:
+def _take(
+    response: requests.Response, url: str, part: Part, start: int, wanted: Wanted
+) -> None:
     """Write what an answer brings, from `start` if it goes on there and from 0 if it begins
     again."""
     _refuse_status(response, part, start)
@@ -182,8 +190,11 @@ def _refuse_status(response: requests.Response, part: Part, start: int) -> None:
 
 
 def _span(response: requests.Response, part: Part, start: int) -> tuple[int, int | None]:
-    """Where an answer begins, and how many bytes the whole file has, None if it does not say."""
-    if response.status_code == 200:  # Range ignored, or the file has changed: all of it comes again
+    """Where an answer begins, and how many bytes the whole file has, None if it does not
+    say."""
+    if (
+        response.status_code == 200
+    ):  # Range ignored, or the file has changed: all of it comes again
         length = response.headers.get("Content-Length", "")
         return 0, int(length) if length.isdecimal() else None
     found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
@@ -194,8 +205,8 @@ def _span(response: requests.Response, part: Part, start: int) -> tuple[int, int
 
 
 def _validator(response: requests.Response) -> str:
-    """What tells this version of the file from others, fit for If-Range (RFC 9110, 13.1.5): no
-    weak ETag."""
+    """What tells this version of the file from others, fit for If-Range (RFC 9110,
+    13.1.5): no weak ETag."""
     etag = str(response.headers.get("ETag", ""))
     return etag if etag.startswith('"') else str(response.headers.get("Last-Modified", ""))
 
@@ -203,13 +214,17 @@ def _validator(response: requests.Response) -> str:
 def _write(
     response: requests.Response, part: Part, start: int, total: int | None, most: int
 ) -> int:
-    """The size of the part once the answer has ended; raises Unreachable past `most` bytes."""
+    """The size of the part once the answer has ended; raises Unreachable past `most`
+    bytes."""
     part.path.touch()
-    with part.path.open("r+b") as out, bar(f"download {part.path.stem}", total, start) as shown:
+    with (
+        part.path.open("r+b") as out,
+        bar(f"download {part.path.stem}", total, start) as shown,
+    ):
         out.seek(start)
         out.truncate()
-        # The bytes as they were sent: a server that calls .tar.gz a gzip encoding would see it
-        # unpacked.
+        # The bytes as they were sent: a server that calls .tar.gz a gzip encoding would see
+        # it unpacked.
         for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
             start += len(chunk)
             if start > most:

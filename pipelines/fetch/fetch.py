@@ -1,4 +1,5 @@
-"""fetch: a source of manifests/sources into a folder, the same bytes every time or not at all."""
+"""fetch: a source of manifests/sources into a folder, the same bytes every time or not
+at all."""
 
 import hashlib
 import json
@@ -23,8 +24,8 @@ MAGIC = {
 
 @dataclass(frozen=True)
 class Fetched:
-    """DIR/SOURCE.lock.json: what was fetched, its observed hash and size, where it stands below
-    DIR, and how much it is."""
+    """DIR/SOURCE.lock.json: what was fetched, its observed hash and size, where it
+    stands below DIR, and how much it is."""
 
     source: str
     sha256: str
@@ -37,12 +38,12 @@ class Fetched:
 def fetch(
     name: str, to: str, archive: str, url: str, manners: Manners
 ) -> tuple[Source, Fetched, bool]:
-    """Fetch a source, by name or TOML file, into the folder `to`: the source, what is there now,
-    whether it was before.
+    """Fetch a source, by name or TOML file, into the folder `to`: the source, what is there
+    now, whether it was before.
 
-    archive: a file that a person has downloaded, "" to download; url: an address to take in place
-    of the manifest's, "". Raises SettingsError for a source or an argument that cannot be used,
-    BuildFailed for what cannot be had or is refused.
+    archive: a file that a person has downloaded, "" to download; url: an address to take in
+    place of the manifest's, "". Raises SettingsError for a source or an argument that
+    cannot be used, BuildFailed for what cannot be had or is refused.
     """
     source, folder = load_source(name), Path(to)
     before = read_lock(folder, source)
@@ -64,10 +65,16 @@ def fetch(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if archive:
-            return source, _settle(Path(archive), archive, source, folder, before, keep=True), False
+            return (
+                source,
+                _settle(Path(archive), archive, source, folder, before, keep=True),
+                False,
+            )
         return (
             source,
-            _download_and_settle((url,) if url else source.urls, source, folder, before, manners),
+            _download_and_settle(
+                (url,) if url else source.urls, source, folder, before, manners
+            ),
             False,
         )
     except OSError as error:
@@ -77,7 +84,11 @@ def fetch(
 
 
 def _download_and_settle(
-    urls: tuple[str, ...], source: Source, folder: Path, before: Fetched | None, manners: Manners
+    urls: tuple[str, ...],
+    source: Source,
+    folder: Path,
+    before: Fetched | None,
+    manners: Manners,
 ) -> Fetched:
     part = Part(folder / f"{source.name}.part")
     wanted = Wanted(source.size, bool(source.sha256 or before), source.max_bytes)
@@ -96,7 +107,9 @@ def _download_and_settle(
         part.remove()
         return fetched
     again = (
-        f"run it again to go on after {part.size():,} bytes" if part.size() else "try again later"
+        f"run it again to go on after {part.size():,} bytes"
+        if part.size()
+        else "try again later"
     )
     raise BuildFailed(f"{'; '.join(failures)}: {again}, or pass --url or --archive")
 
@@ -104,7 +117,8 @@ def _download_and_settle(
 def _settle(
     got: Path, origin: str, source: Source, folder: Path, before: Fetched | None, keep: bool
 ) -> Fetched:
-    """Verify a file that has come, unpack it beside its place, note its hash, and move it there."""
+    """Verify a file that has come, unpack it beside its place, note its hash, and move
+    it there."""
     sha256, size = _verify(got, origin, source, folder, before)
     unpacking = folder / f"{source.name}.unpacking"
     _remove(unpacking)
@@ -112,11 +126,16 @@ def _settle(
         if source.kind == "file":
             (shutil.copyfile if keep else os.replace)(got, unpacking)
         else:
-            unpack(got, source.kind, unpacking, Bounds(source.max_bytes, source.max_members))
+            unpack(
+                got, source.kind, unpacking, Bounds(source.max_bytes, source.max_members)
+            )
         chosen = unpacking / source.inside if source.inside else unpacking
         files, n_bytes = _count(chosen)
         if not files:
-            there = ", ".join(sorted(path.name for path in unpacking.iterdir())[:5]) or "nothing"
+            there = (
+                ", ".join(sorted(path.name for path in unpacking.iterdir())[:5])
+                or "nothing"
+            )
             raise BadArchive(
                 f"holds {there} and no files in {source.inside or 'it'}: it is another archive"
             )
@@ -134,8 +153,8 @@ def _settle(
 def _verify(
     got: Path, origin: str, source: Source, folder: Path, before: Fetched | None
 ) -> tuple[str, int]:
-    """Hash and size of a file that has come; raises BuildFailed where it is not the one that is
-    wanted."""
+    """Hash and size of a file that has come; raises BuildFailed where it is not the one
+    that is wanted."""
     size = got.stat().st_size
     with got.open("rb") as stream:
         head = stream.read(512)
@@ -146,7 +165,9 @@ def _verify(
             f"{origin} is a web page instead of {source.title}: open it in a browser and see what it asks"
         )
     if source.kind in MAGIC and not head.startswith(MAGIC[source.kind]):
-        raise BuildFailed(f"{origin} is not a {source.kind} archive: it is not {source.title}")
+        raise BuildFailed(
+            f"{origin} is not a {source.kind} archive: it is not {source.title}"
+        )
     if source.size and size != source.size:
         raise BuildFailed(
             f"{origin} has {size:,} bytes where {source.size:,} are expected: it is cut off or another version"
@@ -201,8 +222,8 @@ def _lock_path(folder: Path, source: str) -> Path:
 
 
 def read_lock(folder: Path, source: Source) -> Fetched | None:
-    """What an earlier fetch of this source into `folder` noted, None if there was none; raises
-    SettingsError if unreadable."""
+    """What an earlier fetch of this source into `folder` noted, None if there was none;
+    raises SettingsError if unreadable."""
     path = _lock_path(folder, source.name)
     try:
         return build(Fetched, json.loads(path.read_text("utf-8")))

@@ -1,5 +1,5 @@
-"""What can be fetched: manifests/sources/*.toml, each one download with its pins, licence and
-citation."""
+"""What can be fetched: manifests/sources/*.toml, each one download with its pins,
+licence and citation."""
 
 import re
 import sysconfig
@@ -18,11 +18,12 @@ _WEB = re.compile(r"https?://\S+")
 class Source:
     """One download, as its file in manifests/sources describes it.
 
-    urls: where it can be had, tried in turn; browser: the page for people where only a browser gets
-    it, click: what to click there. kind: how it is packed; inside: the folder of the archive that
-    is wanted, "" for all of it; path: where that, or the file, stands below the folder that is
-    fetched to. size (bytes) and sha256: its pins, 0 and "" where nobody has published them. max_gib
-    and max_members: an archive that holds more, packed or unpacked, is refused.
+    urls: where it can be had, tried in turn; browser: the page for people where only a
+    browser gets it, click: what to click there. kind: how it is packed; inside: the folder
+    of the archive that is wanted, "" for all of it; path: where that, or the file, stands
+    below the folder that is fetched to. size (bytes) and sha256: its pins, 0 and "" where
+    nobody has published them. max_gib and max_members: an archive that holds more, packed
+    or unpacked, is refused.
     """
 
     name: str
@@ -66,8 +67,8 @@ class Source:
 
 
 def folder() -> Path:
-    """The folder of source files: the checkout's, else the one that was installed beside the
-    package."""
+    """The folder of source files: the checkout's, else the one that was installed beside
+    the package."""
     checkout = Path(__file__).resolve().parents[2] / "manifests" / "sources"
     return (
         checkout
@@ -82,8 +83,8 @@ def known() -> list[str]:
 
 
 def load_source(name: str) -> Source:
-    """A source by its name, or by the path of a TOML file; raises SettingsError where it is not
-    known or not in order."""
+    """A source by its name, or by the path of a TOML file; raises SettingsError where it
+    is not known or not in order."""
     path = Path(name) if name.endswith(".toml") else folder() / f"{name}.toml"
     if not name.endswith(".toml") and name not in known():
         raise SettingsError(

@@ -1,4 +1,5 @@
-"""How far a download or an unpacking has come: a bar on a terminal, plain lines elsewhere."""
+"""How far a download or an unpacking has come: a bar on a terminal, plain lines
+elsewhere."""
 
 import sys
 
@@ -9,7 +10,8 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 def bar(doing: str, total: int | None, start: int = 0) -> tqdm:
-    """A bar over bytes, of which `start` are there already; total None where it is not known."""
+    """A bar over bytes, of which `start` are there already; total None where it is not
+    known."""
     terminal = sys.stderr.isatty()
     line = (
         "{desc}: {n_fmt}B of {total_fmt}B, {rate_fmt}, {remaining} left\n"

@@ -1,5 +1,5 @@
-"""Archives from elsewhere, unpacked so that nothing they say reaches beyond one new folder, or
-fills the disk."""
+"""Archives from elsewhere, unpacked so that nothing they say reaches beyond one new
+folder, or fills the disk."""
 
 import gzip
 import lzma
@@ -18,8 +18,8 @@ from typing import IO, Any
 from pipelines.fetch.progress import bar
 
 CHUNK_BYTES = 1 << 18
-# tarfile reads a header whole: a long name has some hundred bytes, a hostile one as many as it
-# claims.
+# tarfile reads a header whole: a long name has some hundred bytes, a hostile one as many as
+# it claims.
 MAX_READ_BYTES = 1 << 20
 HEADER_BYTES = 4096
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:")
@@ -54,14 +54,16 @@ class _Member:
 
 
 def unpack(archive: Path, kind: str, folder: Path, bounds: Bounds) -> None:
-    """Unpack into `folder`, which must not be there yet and which the caller removes if this
-    raises.
+    """Unpack into `folder`, which must not be there yet and which the caller removes if
+    this raises.
 
     Only plain files and folders are taken, without their owners, times and modes. Raises
     BadArchive, and OSError where it cannot write.
     """
     folder.mkdir()
-    members = _zip_members(archive) if kind == "zip" else _tar_members(archive, kind, bounds)
+    members = (
+        _zip_members(archive) if kind == "zip" else _tar_members(archive, kind, bounds)
+    )
     n_members, n_bytes = 0, 0
     try:
         with bar(f"unpack {folder.stem}", None) as shown:
@@ -72,7 +74,9 @@ def unpack(archive: Path, kind: str, folder: Path, bounds: Bounds) -> None:
                         f"holds more than {bounds.max_members:,} files and folders (max_members)"
                     )
                 if n_bytes > bounds.max_bytes:
-                    raise BadArchive(f"unpacks to more than {bounds.max_bytes:,} bytes (max_gib)")
+                    raise BadArchive(
+                        f"unpacks to more than {bounds.max_bytes:,} bytes (max_gib)"
+                    )
                 _write(member, folder)
                 shown.update(member.size)
     except _DAMAGED as error:
@@ -86,8 +90,8 @@ def _write(member: _Member, folder: Path) -> None:
             target.mkdir(parents=True, exist_ok=True)
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        # x: a name that stands twice, or that another file system takes for one that stands, is not
-        # written over.
+        # x: a name that stands twice, or that another file system takes for one that
+        # stands, is not written over.
         with member.open() as stream, target.open("xb") as out:
             left = member.size
             while chunk := stream.read(min(CHUNK_BYTES, left + 1)):
@@ -127,7 +131,10 @@ def _zip_members(archive: Path) -> Iterator[_Member]:
                     f"is packed in a way that is not taken (method {info.compress_type})"
                 )
             yield _Member(
-                info.orig_filename, info.is_dir(), info.file_size, partial(opened.open, info)
+                info.orig_filename,
+                info.is_dir(),
+                info.file_size,
+                partial(opened.open, info),
             )
 
 
@@ -135,7 +142,9 @@ def _tar_members(archive: Path, kind: str, bounds: Bounds) -> Iterator[_Member]:
     limit = bounds.max_bytes + (bounds.max_members + 1) * HEADER_BYTES
     opener: Any = gzip.open if kind == "tar.gz" else lzma.open
     with opener(archive, "rb") as stream:
-        bounded: Any = _Bounded(stream, limit)  # tarfile asks for no more than its three methods
+        bounded: Any = _Bounded(
+            stream, limit
+        )  # tarfile asks for no more than its three methods
         with tarfile.open(fileobj=bounded, mode="r:") as opened:
             tar: Any = opened  # the type stubs do not know `members`
             while info := tar.next():
@@ -150,9 +159,11 @@ def _tar_members(archive: Path, kind: str, bounds: Bounds) -> Iterator[_Member]:
                     )
                 if info.size < 0:
                     raise BadArchive("is damaged (a size below 0)")
-                yield _Member(info.name, info.isdir(), info.size, partial(tar.extractfile, info))
-        # A tar ends before its stream does, and the packer's checksum stands at the end of the
-        # stream.
+                yield _Member(
+                    info.name, info.isdir(), info.size, partial(tar.extractfile, info)
+                )
+        # A tar ends before its stream does, and the packer's checksum stands at the end of
+        # the stream.
         while bounded.read(CHUNK_BYTES):
             pass
 

@@ -1,10 +1,10 @@
-"""ABC's music: folk tunes as text, read with music21's tokeniser; chord symbols are sounded as
-guitar chords.
+"""ABC's music: folk tunes as text, read with music21's tokeniser; chord symbols are sounded
+as guitar chords.
 
-music21 reads notes, lengths, keys, tuplets and ties. Bars, repeats and chords are worked out in
-measures.py: its streams and its expansion of repeats take some fifty times as long as its
-tokeniser; the expansion goes back to the beginning of the tune at every repeat sign without a start
-sign, and takes a second ending to last one bar.
+music21 reads notes, lengths, keys, tuplets and ties. Bars, repeats and chords are worked
+out in measures.py: its streams and its expansion of repeats take some fifty times as long
+as its tokeniser; the expansion goes back to the beginning of the tune at every repeat sign
+without a start sign, and takes a second ending to last one bar.
 """
 
 import re
@@ -18,13 +18,19 @@ from music21 import abcFormat
 from music21.exceptions21 import Music21Exception
 from music21.pitch import Pitch
 
-from pipelines.formats.abc_header import QUOTED, AbcHeader, meter_of, split_header, tempo_bpm_of
+from pipelines.formats.abc_header import (
+    QUOTED,
+    AbcHeader,
+    meter_of,
+    split_header,
+    tempo_bpm_of,
+)
 from pipelines.formats.abc_measures import Measure, Meter, lay_out, play_order
 from schemas.contracts import Limits
 from schemas.reject import BadInput, Reason
 
-# One pass over the music: what music21's tokeniser misreads is left out, or spelt in the one way
-# that it knows.
+# One pass over the music: what music21's tokeniser misreads is left out, or spelt in the
+# one way that it knows.
 _MUSIC = re.compile(
     r"""(?P<keep> "[^"\n]*" | \(\d:\d?:?\d? | ^[KLMQV]:(?![|:]).*$)
     | \[(?P<inline> [KLMQV]:[^\]\n]*)\]
@@ -46,11 +52,12 @@ _DOUBLE_BAR, _ENDING = "||", " [1 "
 
 @dataclass(frozen=True, eq=False)
 class AbcTune:
-    """One tune as it sounds: melody on the piano track, chord symbols on the guitar track, repeats
-    played out.
+    """One tune as it sounds: melody on the piano track, chord symbols on the guitar track,
+    repeats played out.
 
-    notes: NOTE, bars: BAR, tempi: TEMPO (schemas.song). unknown_chords: chord symbols that name no
-    chord (fingerings, "D.C."); voices_left_out: V: voices after the first, which are not read.
+    notes: NOTE, bars: BAR, tempi: TEMPO (schemas.song). unknown_chords: chord symbols that
+    name no chord (fingerings, "D.C."); voices_left_out: V: voices after the first, which
+    are not read.
     """
 
     header: AbcHeader
@@ -62,20 +69,22 @@ class AbcTune:
 
 
 def read_tune(tune: str, limits: Limits, carry_accidentals: bool = True) -> AbcTune:
-    """One tune (see split_tunes), repeats played out, ties joined, grace notes left out, in ticks
-    of 1/24 quarter.
+    """One tune (see split_tunes), repeats played out, ties joined, grace notes left out, in
+    ticks of 1/24 quarter.
 
-    carry_accidentals: an accidental holds to the end of its bar (ABC 2.1; the tunes' own naturals
-    show that their writers meant it so), else for its note alone, as music21 does by itself. See
-    measures.lay_out for bars and chords. Raises BadInput: MALFORMED for what music21 cannot read or
-    what has no notes, TOO_LARGE beyond the limits.
+    carry_accidentals: an accidental holds to the end of its bar (ABC 2.1; the tunes' own
+    naturals show that their writers meant it so), else for its note alone, as music21 does
+    by itself. See measures.lay_out for bars and chords. Raises BadInput: MALFORMED for what
+    music21 cannot read or what has no notes, TOO_LARGE beyond the limits.
     """
     header, music = split_header(tune)
     builder = _tokens_to_measures(header, music, carry_accidentals)
     if not any(measure.notes for measure in builder.measures):
         raise BadInput(Reason.MALFORMED, "no notes")
     played = lay_out(
-        [builder.measures[i] for i in play_order(builder.measures)], header.tempo_bpm, limits
+        [builder.measures[i] for i in play_order(builder.measures)],
+        header.tempo_bpm,
+        limits,
     )
     return AbcTune(
         header,
@@ -88,8 +97,8 @@ def read_tune(tune: str, limits: Limits, carry_accidentals: bool = True) -> AbcT
 
 
 def _spell(music: str) -> tuple[str, list[frozenset[int]]]:
-    """The music in music21's spelling, and the numbers of its endings, each of which is spelt
-    `[1`."""
+    """The music in music21's spelling, and the numbers of its endings, each of which is
+    spelt `[1`."""
     endings: list[frozenset[int]] = []
 
     def spell(match: re.Match[str]) -> str:
@@ -125,7 +134,9 @@ def _spell_bar(bar: str) -> str:
     return _DOUBLE_BAR
 
 
-def _tokens_to_measures(header: AbcHeader, music: str, carry_accidentals: bool) -> "_Builder":
+def _tokens_to_measures(
+    header: AbcHeader, music: str, carry_accidentals: bool
+) -> "_Builder":
     text, endings = _spell(music)
     meter = "{}/{}".format(*header.meter) if header.meter else "none"
     unit = f"L:{header.unit}\n" if header.unit else ""
@@ -137,7 +148,8 @@ def _tokens_to_measures(header: AbcHeader, music: str, carry_accidentals: bool) 
 
 
 def _tokens(text: str, carry_accidentals: bool) -> list[abcFormat.ABCToken]:
-    """music21's tokens of one tune, without those that are neither note, rest, bar nor field."""
+    """music21's tokens of one tune, without those that are neither note, rest, bar nor
+    field."""
     handler = abcFormat.ABCHandler(abcVersion=(2, 1, 0))
     handler.abcDirectives["propagate-accidentals"] = "pitch" if carry_accidentals else "not"
     try:
@@ -153,7 +165,9 @@ def _tokens(text: str, carry_accidentals: bool) -> list[abcFormat.ABCToken]:
 
 
 def _is_stray(token: abcFormat.ABCToken) -> bool:
-    return isinstance(token, abcFormat.ABCNote) and not _PITCHED.search(QUOTED.sub("", token.src))
+    return isinstance(token, abcFormat.ABCNote) and not _PITCHED.search(
+        QUOTED.sub("", token.src)
+    )
 
 
 class _Builder:
@@ -211,9 +225,13 @@ class _Builder:
 
     def _add_note(self, token: abcFormat.ABCNote) -> None:
         measure = self._measure
-        measure.chords += [(measure.length, symbol.strip('" ')) for symbol in token.chordSymbols]
+        measure.chords += [
+            (measure.length, symbol.strip('" ')) for symbol in token.chordSymbols
+        ]
         if not token.quarterLength <= _LONGEST_NOTE:
-            raise BadInput(Reason.TOO_LARGE, f"a note of {float(token.quarterLength):.4g} quarters")
+            raise BadInput(
+                Reason.TOO_LARGE, f"a note of {float(token.quarterLength):.4g} quarters"
+            )
         length = Fraction(token.quarterLength).limit_denominator(1 << 12)
         if token.activeTuplet is not None:
             length *= Fraction(
@@ -228,7 +246,9 @@ class _Builder:
             }
         )
         tied = token.tie in ("stop", "continue")
-        measure.notes += [(measure.length, length, _midi_pitch(name), tied) for name in names]
+        measure.notes += [
+            (measure.length, length, _midi_pitch(name), tied) for name in names
+        ]
         measure.length += length
 
 

@@ -15,8 +15,8 @@ QUOTED = re.compile(r'"[^"]*"')
 
 @dataclass(frozen=True)
 class AbcHeader:
-    """The fields above a tune's music, empty where there are none; meter None is free, tempo_bpm
-    None is not stated."""
+    """The fields above a tune's music, empty where there are none; meter None is free,
+    tempo_bpm None is not stated."""
 
     number: int | None
     title: str
@@ -29,8 +29,8 @@ class AbcHeader:
 
 
 def split_tunes(blob: bytes) -> list[str]:
-    """The tunes of an ABC file, each from its X: line on, the file's own header fields put after
-    that line.
+    """The tunes of an ABC file, each from its X: line on, the file's own header fields put
+    after that line.
 
     Bytes are read as UTF-8, failing that as Latin-1. A file without X: has no tunes.
     """
@@ -51,8 +51,8 @@ def _with_fields(tune: str, fields: str) -> str:
 
 
 def read_header(tune: str) -> AbcHeader:
-    """The fields above the music of one tune (see split_tunes); of T: and C: the first counts, of
-    others the last.
+    """The fields above the music of one tune (see split_tunes); of T: and C: the first
+    counts, of others the last.
 
     Raises BadInput where there is no K:, which ends every header, or where M: is no meter.
     """
@@ -60,8 +60,8 @@ def read_header(tune: str) -> AbcHeader:
 
 
 def split_header(tune: str) -> tuple[AbcHeader, str]:
-    """Header and music; fields but V: that follow K: at once belong to the header, text between
-    fields to neither."""
+    """Header and music; fields but V: that follow K: at once belong to the header, text
+    between fields to neither."""
     fields: dict[str, str] = {}
     lines = tune.splitlines()
     for i, line in enumerate(lines):
@@ -100,8 +100,8 @@ def meter_of(text: str) -> Meter | None:
 
 
 def tempo_bpm_of(text: str) -> float | None:
-    """Quarters a minute of a Q: field, None where it says none; a bare number counts quarters,
-    as in music21."""
+    """Quarters a minute of a Q: field, None where it says none; a bare number counts
+    quarters, as in music21."""
     match = _TEMPO.fullmatch(QUOTED.sub("", text).strip())
     if match is None:
         return None

@@ -1,4 +1,5 @@
-"""Measures: what stands between the bar lines of a tune, played out to notes, bars and tempi."""
+"""Measures: what stands between the bar lines of a tune, played out to notes, bars and
+tempi."""
 
 import re
 from collections.abc import Iterator
@@ -22,7 +23,8 @@ from schemas.song import (
 # Quarters a minute where none is stated, whatever the meter: what MIDI itself assumes
 DEFAULT_TEMPO_BPM = 120.0
 VELOCITY = 90
-# Chord roots lie in C2-B2, thirds above, slash basses ignored: as the Nottingham MIDI has them
+# Chord roots lie in C2-B2, thirds above, slash basses ignored: as the Nottingham MIDI has
+# them
 LOWEST_ROOT = 36
 MAX_TIMES = 9  # the most times a repeated part is played
 
@@ -36,7 +38,9 @@ _QUALITIES = {
     "7": (0, 4, 7, 10), "m7": (0, 3, 7, 10), "min7": (0, 3, 7, 10), "maj7": (0, 4, 7, 11), "dim7": (0, 3, 6, 9),
     "m7b5": (0, 3, 6, 10), "9": (0, 4, 7, 10, 14), "7b9": (0, 4, 7, 10, 13),
 }  # fmt: skip
-_CHORD = re.compile(rf"([A-G])([#b]?)({'|'.join(map(re.escape, _QUALITIES))})(?:/[A-Ga-g][#b+]?)?")
+_CHORD = re.compile(
+    rf"([A-G])([#b]?)({'|'.join(map(re.escape, _QUALITIES))})(?:/[A-Ga-g][#b+]?)?"
+)
 
 
 @dataclass
@@ -44,8 +48,9 @@ class Measure:
     """What stands between two bar lines; offsets and lengths in quarters.
 
     notes: (offset, length, pitch, tie to the note before); chords: (offset, symbol); tempi:
-    (offset, bpm). opens, closes: a repeat starts before it, ends after it; section_end: a double
-    bar or a new part follows; endings: which times through it is played, where an ending starts.
+    (offset, bpm). opens, closes: a repeat starts before it, ends after it; section_end: a
+    double bar or a new part follows; endings: which times through it is played, where an
+    ending starts.
     """
 
     meter: Meter | None
@@ -66,8 +71,8 @@ class Measure:
 
 @dataclass(frozen=True, eq=False)
 class Played:
-    """What sounds: NOTE, BAR and TEMPO arrays (schemas.song), and how many chord symbols name no
-    chord."""
+    """What sounds: NOTE, BAR and TEMPO arrays (schemas.song), and how many chord symbols
+    name no chord."""
 
     notes: np.ndarray
     bars: np.ndarray
@@ -76,10 +81,11 @@ class Played:
 
 
 def play_order(measures: list[Measure]) -> list[int]:
-    """Indices of the measures in the order in which they sound, repeats and endings followed.
+    """Indices of the measures in the order in which they sound, repeats and endings
+    followed.
 
-    A repeat without a start sign goes back to the last double bar or end of a repeat, failing these
-    to the beginning (ABC 2.1, section 4.8).
+    A repeat without a start sign goes back to the last double bar or end of a repeat,
+    failing these to the beginning (ABC 2.1, section 4.8).
     """
     endings = [*_ending_of_each(measures), frozenset[int]()]
     order: list[int] = []
@@ -89,8 +95,8 @@ def play_order(measures: list[Measure]) -> list[int]:
         measure = measures[i]
         if measure.opens and (i != start or time == 1):
             start, time, explicit = i, 1, True
-        # An ending of a later time that is come upon at the first has no repeat before it: a slip;
-        # it is played.
+        # An ending of a later time that is come upon at the first has no repeat before it:
+        # a slip; it is played.
         if endings[i] and time not in endings[i] and (time > 1 or i in order):
             i += 1
             continue
@@ -106,8 +112,8 @@ def play_order(measures: list[Measure]) -> list[int]:
 
 
 def _ending_of_each(measures: list[Measure]) -> list[frozenset[int]]:
-    """For each measure the times through it is played, empty for all; an ending lasts to the
-    next sign of any kind."""
+    """For each measure the times through it is played, empty for all; an ending lasts to
+    the next sign of any kind."""
     current: frozenset[int] = frozenset()
     endings = []
     for measure in measures:
@@ -123,10 +129,10 @@ def lay_out(played: list[Measure], tempo_bpm: float | None, limits: Limits) -> P
     """Measures, in the order in which they sound, as notes, bars and tempi in ticks of 1/24
     quarter.
 
-    Melody on the piano track, ties joined; a chord symbol sounds on the guitar track until the next
-    one or the end. Bars are as long as written: pick-ups stay short; the two parts of a bar about a
-    repeat sign or double bar become one; what is longer than its meter is cut there. Raises
-    BadInput(TOO_LARGE) beyond the limits.
+    Melody on the piano track, ties joined; a chord symbol sounds on the guitar track until
+    the next one or the end. Bars are as long as written: pick-ups stay short; the two parts
+    of a bar about a repeat sign or double bar become one; what is longer than its meter is
+    cut there. Raises BadInput(TOO_LARGE) beyond the limits.
     """
     starts = [Fraction(0)]
     for measure in played:
@@ -158,13 +164,17 @@ def _notes(melody: Sounding, chords: Sounding) -> np.ndarray:
     start, end = _ticks([row[0] for row in rows]), _ticks([row[1] for row in rows])
     track = [PIANO] * len(melody) + [GUITAR] * len(chords)
     return make_notes(
-        start, np.maximum(end - start, 1), [row[2] for row in rows], [VELOCITY] * len(rows), track
+        start,
+        np.maximum(end - start, 1),
+        [row[2] for row in rows],
+        [VELOCITY] * len(rows),
+        track,
     )
 
 
 def _joined_notes(played: list[Measure], starts: list[Fraction]) -> Sounding:
-    """(start, end, pitch) of the melody, a tied note joined to the one of its pitch that ends
-    where it starts."""
+    """(start, end, pitch) of the melody, a tied note joined to the one of its pitch that
+    ends where it starts."""
     notes: Sounding = []
     last_of_pitch: dict[int, int] = {}
     for measure, at in zip(played, starts, strict=False):
@@ -179,8 +189,8 @@ def _joined_notes(played: list[Measure], starts: list[Fraction]) -> Sounding:
 
 
 def chord_pitches(symbol: str) -> tuple[int, ...]:
-    """MIDI pitches of a chord symbol ("Am", "D7", "G/b", "(E7)"), root lowest, in C2-B2; empty
-    for what is no chord."""
+    """MIDI pitches of a chord symbol ("Am", "D7", "G/b", "(E7)"), root lowest, in C2-B2;
+    empty for what is no chord."""
     match = _CHORD.fullmatch(symbol.strip("()"))
     if match is None:
         return ()
@@ -189,14 +199,16 @@ def chord_pitches(symbol: str) -> tuple[int, ...]:
 
 
 def _sounding_chords(played: list[Measure], starts: list[Fraction]) -> tuple[Sounding, int]:
-    """(start, end, pitch) of the chords, each until the next, and how many symbols name none
-    (remarks not counted)."""
+    """(start, end, pitch) of the chords, each until the next, and how many symbols name
+    none (remarks not counted)."""
     symbols = [
         (at + offset, chord_pitches(symbol), symbol)
         for measure, at in zip(played, starts, strict=False)
         for offset, symbol in measure.chords
     ]
-    unknown = sum(not pitches and symbol[:1] not in "^_<>@" for _, pitches, symbol in symbols)
+    unknown = sum(
+        not pitches and symbol[:1] not in "^_<>@" for _, pitches, symbol in symbols
+    )
     chords = [(start, pitches) for start, pitches, _ in symbols if pitches]
     ends = [start for start, _ in chords[1:]] + [starts[-1]]
     spans = [
@@ -204,12 +216,14 @@ def _sounding_chords(played: list[Measure], starts: list[Fraction]) -> tuple[Sou
         for (start, pitches), end in zip(chords, ends, strict=False)
         if end > start
     ]
-    return [(start, end, pitch) for start, end, pitches in spans for pitch in pitches], unknown
+    return [
+        (start, end, pitch) for start, end, pitches in spans for pitch in pitches
+    ], unknown
 
 
 def _bars(played: list[Measure], starts: list[Fraction], end: int) -> np.ndarray:
-    """BAR array of the played measures, parts of a bar joined, too long bars cut, until `end`
-    ticks are covered."""
+    """BAR array of the played measures, parts of a bar joined, too long bars cut, until
+    `end` ticks are covered."""
     lines: list[Fraction] = []
     meters: list[Meter] = []
     for start, stop, measure in _bars_as_written(played, starts):
@@ -220,7 +234,8 @@ def _bars(played: list[Measure], starts: list[Fraction], end: int) -> np.ndarray
     ticks = _ticks([*lines, starts[-1]])
     while ticks[-1] < end:
         ticks = np.append(
-            ticks, ticks[-1] + max(1, TICKS_PER_QUARTER * 4 * meters[-1][0] // meters[-1][1])
+            ticks,
+            ticks[-1] + max(1, TICKS_PER_QUARTER * 4 * meters[-1][0] // meters[-1][1]),
         )
         meters.append(meters[-1])
     bars = np.empty(len(meters), BAR)
@@ -232,8 +247,8 @@ def _bars(played: list[Measure], starts: list[Fraction], end: int) -> np.ndarray
 def _bars_as_written(
     played: list[Measure], starts: list[Fraction]
 ) -> Iterator[tuple[Fraction, Fraction, Measure]]:
-    """(start, stop, first measure) of each bar, two measures being one where a sign stands in
-    the middle of a bar."""
+    """(start, stop, first measure) of each bar, two measures being one where a sign
+    stands in the middle of a bar."""
     i = 0
     while i < len(played):
         n = 2 if i + 1 < len(played) and _are_halves(played[i], played[i + 1]) else 1
@@ -243,11 +258,18 @@ def _bars_as_written(
 
 def _are_halves(first: Measure, second: Measure) -> bool:
     at_sign = first.closes or first.section_end or second.opens or bool(second.endings)
-    return at_sign and first.meter == second.meter and first.length + second.length == first.full
+    return (
+        at_sign
+        and first.meter == second.meter
+        and first.length + second.length == first.full
+    )
 
 
-def _tempi(tempo_bpm: float | None, played: list[Measure], starts: list[Fraction]) -> np.ndarray:
-    """TEMPO array from the tempo at the start (or the default) and those between the notes."""
+def _tempi(
+    tempo_bpm: float | None, played: list[Measure], starts: list[Fraction]
+) -> np.ndarray:
+    """TEMPO array from the tempo at the start (or the default) and those between the
+    notes."""
     changes = {0: tempo_bpm or DEFAULT_TEMPO_BPM}
     for measure, at in zip(played, starts, strict=False):
         changes |= {int(_ticks([at + offset])[0]): bpm for offset, bpm in measure.tempi}

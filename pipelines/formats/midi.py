@@ -1,5 +1,5 @@
-"""Standard MIDI Files, read with symusic: notes by track, meter and tempo changes, in ticks of
-1/24 quarter."""
+"""Standard MIDI Files, read with symusic: notes by track, meter and tempo changes, in
+ticks of 1/24 quarter."""
 
 import struct
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ _CHUNK = struct.Struct(">4sI")
 
 @dataclass(frozen=True, eq=False)
 class MidiTrack:
-    """The notes of one track and channel, sorted by (start, pitch); int64 columns, start and
-    duration in ticks."""
+    """The notes of one track and channel, sorted by (start, pitch); int64 columns, start
+    and duration in ticks."""
 
     name: str
     program: int
@@ -35,8 +35,8 @@ class MidiTrack:
 class MidiFile:
     """One file; tracks without notes are left out.
 
-    time_signatures: (tick, numerator, denominator), tempi: (tick, quarters a minute), each as the
-    file has them: rising ticks, of several at one tick the last; empty for none.
+    time_signatures: (tick, numerator, denominator), tempi: (tick, quarters a minute), each
+    as the file has them: rising ticks, of several at one tick the last; empty for none.
     """
 
     tracks: tuple[MidiTrack, ...]
@@ -46,16 +46,18 @@ class MidiFile:
     @property
     def end(self) -> int:
         """Tick at which the last note ends."""
-        return max((int((track.start + track.duration).max()) for track in self.tracks), default=0)
+        return max(
+            (int((track.start + track.duration).max()) for track in self.tracks), default=0
+        )
 
 
 def read_midi(blob: bytes, limits: Limits) -> MidiFile:
-    """Notes and signatures of a Standard MIDI File, each time rounded to the nearest tick of 1/24
-    quarter, halves up.
+    """Notes and signatures of a Standard MIDI File, each time rounded to the nearest tick
+    of 1/24 quarter, halves up.
 
-    Notes shorter than a tick get one. Raises BadInput: EMPTY_FILE, TRUNCATED where the file ends
-    before its chunks do, MALFORMED where it is not MIDI in quarters or has no notes, TOO_LARGE
-    beyond limits.max_ticks or max_notes.
+    Notes shorter than a tick get one. Raises BadInput: EMPTY_FILE, TRUNCATED where the file
+    ends before its chunks do, MALFORMED where it is not MIDI in quarters or has no notes,
+    TOO_LARGE beyond limits.max_ticks or max_notes.
     """
     ticks_per_quarter = _check_chunks(blob, limits)
     try:
@@ -65,7 +67,9 @@ def read_midi(blob: bytes, limits: Limits) -> MidiFile:
         raise BadInput(Reason.MALFORMED, f"symusic: {error}"[:200]) from error
     n_notes = score.note_num()
     if n_notes > limits.max_notes:
-        raise BadInput(Reason.TOO_LARGE, f"{n_notes} notes, the limit is {limits.max_notes}")
+        raise BadInput(
+            Reason.TOO_LARGE, f"{n_notes} notes, the limit is {limits.max_notes}"
+        )
     midi = MidiFile(
         tracks=tuple(
             _track(track, ticks_per_quarter) for track in score.tracks if len(track.notes)
@@ -78,12 +82,14 @@ def read_midi(blob: bytes, limits: Limits) -> MidiFile:
 
 
 def _check_chunks(blob: bytes, limits: Limits) -> int:
-    """Ticks a quarter of the file, after walking its chunks: those announced must be there, and
-    whole."""
+    """Ticks a quarter of the file, after walking its chunks: those announced must be
+    there, and whole."""
     if not blob:
         raise BadInput(Reason.EMPTY_FILE, "no bytes")
     if len(blob) > limits.max_file_bytes:
-        raise BadInput(Reason.TOO_LARGE, f"{len(blob)} bytes, the limit is {limits.max_file_bytes}")
+        raise BadInput(
+            Reason.TOO_LARGE, f"{len(blob)} bytes, the limit is {limits.max_file_bytes}"
+        )
     if not blob.startswith(b"MThd"):
         raise BadInput(Reason.MALFORMED, "not a MIDI file: no MThd at its start")
     if len(blob) < _HEADER.size:
@@ -97,7 +103,9 @@ def _check_chunks(blob: bytes, limits: Limits) -> int:
         at += _CHUNK.size + length
         n_found += kind == b"MTrk"
     if at > len(blob) or n_found < n_tracks:
-        raise BadInput(Reason.TRUNCATED, f"{n_found} of {n_tracks} tracks in {len(blob)} bytes")
+        raise BadInput(
+            Reason.TRUNCATED, f"{n_found} of {n_tracks} tracks in {len(blob)} bytes"
+        )
     return division
 
 
@@ -116,15 +124,17 @@ def _track(track: Any, ticks_per_quarter: int) -> MidiTrack:
     end = _ticks(_first_ends(times, times + durations, pitch), ticks_per_quarter)
     order = np.lexsort((pitch, start))
     notes = (start, np.maximum(end - start, 1), pitch, velocity)
-    return MidiTrack(track.name, track.program, track.is_drum, *(column[order] for column in notes))
+    return MidiTrack(
+        track.name, track.program, track.is_drum, *(column[order] for column in notes)
+    )
 
 
 def _first_ends(start: np.ndarray, end: np.ndarray, pitch: np.ndarray) -> np.ndarray:
     """The end of each note where a note-off ends every sounding note of its pitch, as in
     pretty_midi and so in LPD.
 
-    symusic gives each note-off to the longest sounding note alone, which draws overlapping notes
-    out.
+    symusic gives each note-off to the longest sounding note alone, which draws overlapping
+    notes out.
     """
     keys = np.sort((pitch << 40) + end)
     after = np.minimum(
@@ -135,13 +145,19 @@ def _first_ends(start: np.ndarray, end: np.ndarray, pitch: np.ndarray) -> np.nda
 
 def _last_at_each_tick(events: list[Any]) -> tuple[Any, ...]:
     """Events in order of time, of several at one tick the last."""
-    return tuple({event[0]: event for event in sorted(events, key=lambda event: event[0])}.values())
+    return tuple(
+        {event[0]: event for event in sorted(events, key=lambda event: event[0])}.values()
+    )
 
 
-def _time_signatures(score: Any, ticks_per_quarter: int) -> tuple[tuple[int, int, int], ...]:
+def _time_signatures(
+    score: Any, ticks_per_quarter: int
+) -> tuple[tuple[int, int, int], ...]:
     columns = score.time_signatures.numpy()
     ticks = _ticks(columns["time"], ticks_per_quarter).tolist()
-    events = zip(ticks, columns["numerator"].tolist(), columns["denominator"].tolist(), strict=True)
+    events = zip(
+        ticks, columns["numerator"].tolist(), columns["denominator"].tolist(), strict=True
+    )
     return _last_at_each_tick(
         [event for event in events if event[1] and event[2] in (1, 2, 4, 8, 16, 32)]
     )
@@ -152,7 +168,13 @@ def _tempi(score: Any, ticks_per_quarter: int) -> tuple[tuple[int, float], ...]:
     microseconds = columns["mspq"].astype(np.float64)
     ticks = _ticks(columns["time"], ticks_per_quarter)[microseconds > 0]
     return _last_at_each_tick(
-        list(zip(ticks.tolist(), (60e6 / microseconds[microseconds > 0]).tolist(), strict=True))
+        list(
+            zip(
+                ticks.tolist(),
+                (60e6 / microseconds[microseconds > 0]).tolist(),
+                strict=True,
+            )
+        )
     )
 
 
@@ -168,11 +190,11 @@ def _check_times(midi: MidiFile, limits: Limits) -> None:
 
 
 def midi_bars(midi: MidiFile, end: int) -> np.ndarray:
-    """BAR array from tick 0 until `end` is covered, as the time signatures run; 4/4 until the first
-    of them.
+    """BAR array from tick 0 until `end` is covered, as the time signatures run; 4/4 until
+    the first of them.
 
-    A signature always starts a bar, so the bar before it may be short, as a pick-up bar with a
-    signature of its own is.
+    A signature always starts a bar, so the bar before it may be short, as a pick-up bar
+    with a signature of its own is.
     """
     changes = {0: (0, 4, 4)} | {
         event[0]: event for event in midi.time_signatures if 0 <= event[0] < end

@@ -1,10 +1,10 @@
 """LPD's npz: the bytes of one pianoroll archive to notes, tempo and downbeats, and back.
 
-An archive holds, per track, a compressed-column matrix of (steps, 128) velocities, a tempo and a
-downbeat per step, and `info.json` as a raw member. The rolls are never made dense: a note is a run
-of successive steps of one pitch with one velocity, so runs are read off the sorted columns. Two
-touching notes of one pitch and one velocity are one run: the format does not say that they were
-two.
+An archive holds, per track, a compressed-column matrix of (steps, 128) velocities, a tempo
+and a downbeat per step, and `info.json` as a raw member. The rolls are never made dense: a
+note is a run of successive steps of one pitch with one velocity, so runs are read off the
+sorted columns. Two touching notes of one pitch and one velocity are one run: the format
+does not say that they were two.
 """
 
 import io
@@ -35,8 +35,8 @@ PROGRAMS = (0, 0, 24, 32, 48)
 
 @dataclass(frozen=True, eq=False)
 class Roll:
-    """What one archive says, in ticks: notes (NOTE), tempi (TEMPO), downbeats (int64, rising),
-    n_ticks of its length."""
+    """What one archive says, in ticks: notes (NOTE), tempi (TEMPO), downbeats (int64,
+    rising), n_ticks of its length."""
 
     notes: np.ndarray
     tempi: np.ndarray
@@ -49,9 +49,15 @@ def read_npz(blob: bytes, limits: Limits) -> Roll:
     try:
         with zipfile.ZipFile(io.BytesIO(blob)) as archive:
             return _read_archive(archive, limits)
-    # zipfile says RuntimeError of a member under a password, NotImplementedError of a form of zip
-    # that it does not know.
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    # zipfile says RuntimeError of a member under a password, NotImplementedError of a form
+    # of zip that it does not know.
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
         raise BadInput(Reason.TRUNCATED, f"not a whole zip archive: {error}") from error
     except KeyError as error:
         raise BadInput(Reason.MALFORMED, f"a member is missing: {error.args[0]}") from error
@@ -81,9 +87,13 @@ def _read_archive(archive: zipfile.ZipFile, limits: Limits) -> Roll:
     start, stop = to_ticks(start, resolution), to_ticks(stop, resolution)
     tempo, downbeat = _member(archive, "tempo"), _member(archive, "downbeat")
     if tempo.dtype.kind not in "fiu" or downbeat.dtype.kind not in "biu":
-        raise BadInput(Reason.MALFORMED, "tempo must be a number a step, downbeat a yes or no")
+        raise BadInput(
+            Reason.MALFORMED, "tempo must be a number a step, downbeat a yes or no"
+        )
     if max(len(tempo), len(downbeat)) > max_steps:
-        raise BadInput(Reason.TOO_LARGE, f"tempo or downbeat of more than {max_steps} steps")
+        raise BadInput(
+            Reason.TOO_LARGE, f"tempo or downbeat of more than {max_steps} steps"
+        )
     return Roll(
         make_notes(start, np.maximum(stop - start, 1), pitch, velocity, track),
         _tempi(tempo, resolution),
@@ -102,7 +112,9 @@ def _resolution(archive: zipfile.ZipFile) -> int:
         info = json.loads(archive.read("info.json"))
         resolution = info.get("beat_resolution", info.get("resolution"))
     except (ValueError, AttributeError, RecursionError) as error:
-        raise BadInput(Reason.BAD_INFO, f"info.json is not a JSON object: {error}") from error
+        raise BadInput(
+            Reason.BAD_INFO, f"info.json is not a JSON object: {error}"
+        ) from error
     if type(resolution) is not int or not 1 <= resolution <= 960:
         raise BadInput(
             Reason.BAD_INFO,
@@ -112,8 +124,8 @@ def _resolution(archive: zipfile.ZipFile) -> int:
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    """One column of numbers, its claimed size checked against the bytes that are there before
-    any memory is taken for it."""
+    """One column of numbers, its claimed size checked against the bytes that are there
+    before any memory is taken for it."""
     data = archive.read(f"{name}.npy")
     stream = io.BytesIO(data)
     try:
@@ -128,7 +140,9 @@ def _member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     except Exception as error:
         raise BadInput(Reason.MALFORMED, f"{name}: {error}") from error
     if dtype.hasobject:
-        raise BadInput(Reason.PICKLED, f"{name} holds pickled objects, which are never loaded")
+        raise BadInput(
+            Reason.PICKLED, f"{name} holds pickled objects, which are never loaded"
+        )
     if len(shape) != 1 or dtype.kind not in "biuf":
         raise BadInput(
             Reason.MALFORMED, f"{name} is not a column of numbers but {dtype} {shape}"[:200]
@@ -141,16 +155,20 @@ def _member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     return np.frombuffer(data, dtype, shape[0], stream.tell())
 
 
-def _track_runs(archive: zipfile.ZipFile, track: int, max_steps: int) -> tuple[np.ndarray, ...]:
-    """Columns (start, stop, pitch, velocity, track) of one track's runs, steps; empty for an
-    empty track."""
+def _track_runs(
+    archive: zipfile.ZipFile, track: int, max_steps: int
+) -> tuple[np.ndarray, ...]:
+    """Columns (start, stop, pitch, velocity, track) of one track's runs, steps; empty
+    for an empty track."""
     data, steps, indptr, shape = (
         _member(archive, f"pianoroll_{track}_csc_{part}")
         for part in ("data", "indices", "indptr", "shape")
     )
     if len(shape) != 2 or shape[1] != N_PITCHES or not 0 <= shape[0] <= max_steps:
         raise BadInput(
-            Reason.TOO_LARGE if len(shape) == 2 and shape[0] > max_steps else Reason.MALFORMED,
+            Reason.TOO_LARGE
+            if len(shape) == 2 and shape[0] > max_steps
+            else Reason.MALFORMED,
             f"track {track} claims shape {shape.tolist()[:4]}, at most {max_steps} steps of {N_PITCHES} pitches",
         )
     _check_columns(track, data, steps, indptr, int(shape[0]))
@@ -164,13 +182,24 @@ def _track_runs(archive: zipfile.ZipFile, track: int, max_steps: int) -> tuple[n
     cell = pitch * (max_steps + 1) + steps
     if (np.diff(cell) <= 0).any():
         order = np.argsort(cell, kind="stable")
-        cell, pitch, steps, velocity = cell[order], pitch[order], steps[order], velocity[order]
+        cell, pitch, steps, velocity = (
+            cell[order],
+            pitch[order],
+            steps[order],
+            velocity[order],
+        )
     first = np.ones(len(cell), bool)
     first[1:] = (np.diff(cell) != 1) | (velocity[1:] != velocity[:-1])
     starts = np.flatnonzero(first)
     lengths = np.diff(np.append(starts, len(cell)))
     begin = steps[starts]
-    return begin, begin + lengths, pitch[starts], velocity[starts], np.full(len(starts), track)
+    return (
+        begin,
+        begin + lengths,
+        pitch[starts],
+        velocity[starts],
+        np.full(len(starts), track),
+    )
 
 
 def _check_columns(
@@ -185,11 +214,15 @@ def _check_columns(
         and indptr[0] == 0
         and indptr[-1] == len(steps)
         and (np.diff(indptr.astype(np.int64)) >= 0).all()
-        and (not len(steps) or (steps.min() >= 0 and steps.max() < n_steps and data.max() <= 127))
+        and (
+            not len(steps)
+            or (steps.min() >= 0 and steps.max() < n_steps and data.max() <= 127)
+        )
     )
     if not sound:
         raise BadInput(
-            Reason.MALFORMED, f"track {track} is not a compressed-column matrix of velocities 0-127"
+            Reason.MALFORMED,
+            f"track {track} is not a compressed-column matrix of velocities 0-127",
         )
 
 
@@ -208,20 +241,22 @@ def _tempi(tempo: np.ndarray, resolution: int) -> np.ndarray:
 
 
 def downbeat_bars(downbeats: np.ndarray, end: int) -> np.ndarray:
-    """BAR array from one downbeat (tick) to the next; the last is as long as the one before,
-    again and again until `end`."""
+    """BAR array from one downbeat (tick) to the next; the last is as long as the one
+    before, again and again until `end`."""
     usual = int(downbeats[-1] - downbeats[-2])
     more = np.arange(downbeats[-1] + usual, end, usual)
     starts = np.unique(np.concatenate([[0], downbeats, more]))
     bars = np.empty(len(starts), BAR)
     bars["start"] = starts
     bars["length"] = np.diff(np.append(starts, max(starts[-1] + usual, end)))
-    # Ticks tell how long a bar is, not how it is counted: quarters where it is whole in them, else
-    # sixteenths.
+    # Ticks tell how long a bar is, not how it is counted: quarters where it is whole in
+    # them, else sixteenths.
     whole = bars["length"] % TICKS_PER_QUARTER == 0
     bars["numerator"] = np.minimum(
         np.where(
-            whole, bars["length"] // TICKS_PER_QUARTER, -(-bars["length"] // TICKS_PER_SIXTEENTH)
+            whole,
+            bars["length"] // TICKS_PER_QUARTER,
+            -(-bars["length"] // TICKS_PER_SIXTEENTH),
         ),
         255,
     )
@@ -244,13 +279,17 @@ def write_npz(
     members: dict[str, np.ndarray] = {}
     for track in range(len(TRACKS)):
         members.update(_roll_members(notes[notes["track"] == track], track, n_ticks))
-    members["tempo"] = np.repeat(tempi["bpm"], np.diff(np.append(tempi["start"], n_ticks))).astype(
-        np.float64
-    )
+    members["tempo"] = np.repeat(
+        tempi["bpm"], np.diff(np.append(tempi["start"], n_ticks))
+    ).astype(np.float64)
     members["downbeat"] = np.zeros(n_ticks, bool)
     members["downbeat"][[0] if downbeats is None else downbeats] = True
     info: Mapping[str, Any] = {
-        str(track): {"is_drum": track == 0, "program": PROGRAMS[track], "name": TRACKS[track]}
+        str(track): {
+            "is_drum": track == 0,
+            "program": PROGRAMS[track],
+            "name": TRACKS[track],
+        }
         for track in range(len(TRACKS))
     }
     blob = io.BytesIO()
@@ -262,14 +301,16 @@ def write_npz(
         _store(
             archive,
             "info.json",
-            json.dumps({**info, "name": name, "beat_resolution": TICKS_PER_QUARTER}).encode(),
+            json.dumps(
+                {**info, "name": name, "beat_resolution": TICKS_PER_QUARTER}
+            ).encode(),
         )
     return blob.getvalue()
 
 
 def _store(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
-    # A ZipInfo of its own carries the fixed date 1980-01-01, so that the same notes give the same
-    # bytes.
+    # A ZipInfo of its own carries the fixed date 1980-01-01, so that the same notes give
+    # the same bytes.
     archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
 
 
@@ -278,7 +319,8 @@ def _roll_members(notes: np.ndarray, track: int, n_ticks: int) -> dict[str, np.n
     lengths = notes["duration"].astype(np.int64)
     offsets = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     cell = np.repeat(notes["pitch"] * np.int64(n_ticks) + notes["start"], lengths) + offsets
-    # Where notes of one pitch overlap, the later one sounds, as in a roll painted note by note.
+    # Where notes of one pitch overlap, the later one sounds, as in a roll painted note by
+    # note.
     cell, last = np.unique(cell[::-1], return_index=True)
     velocity = np.repeat(notes["velocity"], lengths)[::-1][last]
     pitch = cell // n_ticks if n_ticks else cell

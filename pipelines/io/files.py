@@ -1,6 +1,7 @@
 """Files: local paths and whatever Beam's filesystems open, written whole or not at all.
 
-Beam is imported where a path has a scheme (`s3://…`), and not before: local files need none of it.
+Beam is imported where a path has a scheme (`s3://…`), and not before: local files need none
+of it.
 """
 
 import os
@@ -42,8 +43,8 @@ class BeamFiles:
     """schemas.contracts.Files over local folders and every scheme that Beam knows."""
 
     def walk(self, root: str) -> list[FileInfo]:
-        """Everything below root, sorted; a directory that bears a file's ending counts as a thing
-        that is not a file."""
+        """Everything below root, sorted; a directory that bears a file's ending counts
+        as a thing that is not a file."""
         found = _walk_local(Path(root)) if is_local(root) else _walk_remote(root)
         return sorted(found, key=lambda info: info.path)
 
@@ -54,7 +55,8 @@ class BeamFiles:
 
 def _walk_local(root: Path) -> Iterator[FileInfo]:
     def fail(error: OSError) -> None:
-        # os.walk alone would pass over a folder that it may not read, and whatever is in it.
+        # os.walk alone would pass over a folder that it may not read, and whatever is in
+        # it.
         raise error
 
     seen: set[str] = set()
@@ -96,15 +98,19 @@ def open_input(path: str) -> IO[bytes]:
 def _open_remote(path: str) -> IO[bytes]:
     from apache_beam.io.filesystem import CompressionTypes
 
-    stream: IO[bytes] = _filesystems().open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    stream: IO[bytes] = _filesystems().open(
+        path, compression_type=CompressionTypes.UNCOMPRESSED
+    )
     return stream
 
 
 @contextmanager
 def atomic(path: str) -> Iterator[IO[bytes]]:
-    """A stream whose bytes stand under `path` once the block ends well, and nowhere if it does not.
+    """A stream whose bytes stand under `path` once the block ends well, and nowhere if it
+    does not.
 
-    The temporary name is the writer's own, so that two workers on one shard cannot mix their bytes.
+    The temporary name is the writer's own, so that two workers on one shard cannot mix
+    their bytes.
     """
     temporary = f"{path}{PART}{os.getpid()}-{secrets.token_hex(4)}"
     stream = _create(temporary)

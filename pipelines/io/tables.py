@@ -1,5 +1,5 @@
-"""Tables: Parquet files written a row group at a time, so that memory is bounded, and read by
-column."""
+"""Tables: Parquet files written a row group at a time, so that memory is bounded, and
+read by column."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,8 +12,8 @@ from pipelines.io import files
 from schemas.row import to_table
 
 ROWS_PER_GROUP = 256
-# Without dictionaries real songs take a fifth less room and half the time: their columns are long
-# lists of numbers.
+# Without dictionaries real songs take a fifth less room and half the time: their columns
+# are long lists of numbers.
 PARQUET: dict[str, Any] = {"compression": "zstd", "use_dictionary": False}
 
 
@@ -42,7 +42,9 @@ class TableWriter:
         self._writer.close()
 
     def _flush(self) -> None:
-        self._writer.write_table(to_table(self._rows, self._schema), row_group_size=ROWS_PER_GROUP)
+        self._writer.write_table(
+            to_table(self._rows, self._schema), row_group_size=ROWS_PER_GROUP
+        )
         self._rows.clear()
 
 

@@ -1,5 +1,5 @@
-"""The settings of [affect]: where labels come from, which of a song's labels is taken, and when
-it counts."""
+"""The settings of [affect]: where labels come from, which of a song's labels is taken,
+and when it counts."""
 
 from dataclasses import dataclass, field
 
@@ -14,22 +14,23 @@ TRAIN_MEDIAN = "train_median"
 class AffectConfig:
     """Settings of the labels.
 
-    matches, labels: paths, of the labels the preferred table first; msd: folder of MSD HDF5 files
-    or the summary file; unique_tracks, names: paths; "" is none. folder_matches: take the TR…
-    folders of the corpus as matches too.
+    matches, labels: paths, of the labels the preferred table first; msd: folder of MSD HDF5
+    files or the summary file; unique_tracks, names: paths; "" is none. folder_matches: take
+    the TR… folders of the corpus as matches too.
 
-    min_score: matches scored below it do not count; min_margin: a label goes where its title's best
-    score beats the best of any other title by less, 0 to let it be. Both look at scores alone: a
-    match list without scores passes.
+    min_score: matches scored below it do not count; min_margin: a label goes where its
+    title's best score beats the best of any other title by less, 0 to let it be. Both look
+    at scores alone: a match list without scores passes.
 
-    rule: agree, best_score or mean (choose.py); max_title_spread: under `agree`, how far valence or
-    energy may range where titles differ; max_label_spread: how far they may range at all;
-    zero_is_missing: valence 0.0 is no value.
+    rule: agree, best_score or mean (choose.py); max_title_spread: under `agree`, how far
+    valence or energy may range where titles differ; max_label_spread: how far they may
+    range at all; zero_is_missing: valence 0.0 is no value.
 
-    min_label_trust: labels trusted less go; trusted_from: label_trust from which a label counts as
-    trusted.
+    min_label_trust: labels trusted less go; trusted_from: label_trust from which a label
+    counts as trusted.
 
-    threshold: train_median or a number in [0, 1]; margin: how near to it a value has no class.
+    threshold: train_median or a number in [0, 1]; margin: how near to it a value has no
+    class.
 
     Raises ValueError where a value is out of its range.
     """

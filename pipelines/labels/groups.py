@@ -1,7 +1,8 @@
-"""Which songs must stand in one split: those that share a track, an MSD song, or artist and title.
+"""Which songs must stand in one split: those that share a track, an MSD song, or artist and
+title.
 
-Every match counts here, the doubtful ones too: a group too large costs nothing, a song in two
-splits is a leak.
+Every match counts here, the doubtful ones too: a group too large costs nothing, a song in
+two splits is a leak.
 """
 
 import numpy as np
@@ -16,11 +17,11 @@ LINKS = pa.schema([("a", TEXT), ("b", TEXT)])
 
 
 def group_keys(songs: pa.Table, joined: pa.Table, names: pa.Table) -> pa.Table:
-    """What each song is known by (KEYS, sorted, each once): its tracks, their MSD songs, and artist
-    and title of all.
+    """What each song is known by (KEYS, sorted, each once): its tracks, their MSD songs,
+    and artist and title of all.
 
-    songs: song_id, md5, artist and title as the corpus gives them; joined: label.JOINED; names:
-    label.NAMES.
+    songs: song_id, md5, artist and title as the corpus gives them; joined: label.JOINED;
+    names: label.NAMES.
     """
     track = joined.append_column("name", _name(joined))
     tables = [
@@ -29,25 +30,33 @@ def group_keys(songs: pa.Table, joined: pa.Table, names: pa.Table) -> pa.Table:
             for column in ("track_id", "song_id", "name")
         ),
         _keyed(songs, names["md5"], _name(names), "name"),
-        pa.table([songs["song_id"], pc.binary_join_element_wise("name", _name(songs), ":")], KEYS),
+        pa.table(
+            [songs["song_id"], pc.binary_join_element_wise("name", _name(songs), ":")], KEYS
+        ),
     ]
     keys = pa.concat_tables(tables)
     keys = (
-        keys.filter(pc.is_valid(keys["key"])).group_by(KEYS.names, use_threads=False).aggregate([])
+        keys.filter(pc.is_valid(keys["key"]))
+        .group_by(KEYS.names, use_threads=False)
+        .aggregate([])
     )
     return keys.sort_by([(name, "ascending") for name in KEYS.names])
 
 
-def artist_keys(songs: pa.Table, joined: pa.Table, msd_track_id: pa.ChunkedArray) -> pa.Table:
-    """The artist of each song (KEYS), for splits by artist: of its chosen track, else as the corpus
-    gives it.
+def artist_keys(
+    songs: pa.Table, joined: pa.Table, msd_track_id: pa.ChunkedArray
+) -> pa.Table:
+    """The artist of each song (KEYS), for splits by artist: of its chosen track, else as
+    the corpus gives it.
 
-    Of the chosen track alone: over all matches, the doubtful ones would make most songs one group.
-    msd_track_id: in the order of songs.
+    Of the chosen track alone: over all matches, the doubtful ones would make most songs one
+    group. msd_track_id: in the order of songs.
     """
     track = joined.take(pc.index_in(msd_track_id, joined["track_id"].combine_chunks()))
     artist = normalise(pc.coalesce(track["artist"], songs["artist"]), ARTIST)
-    keys = pa.table([songs["song_id"], pc.binary_join_element_wise("artist", artist, ":")], KEYS)
+    keys = pa.table(
+        [songs["song_id"], pc.binary_join_element_wise("artist", artist, ":")], KEYS
+    )
     return keys.filter(pc.greater(pc.utf8_length(keys["key"]), len("artist:")))
 
 
@@ -57,7 +66,9 @@ def linked(keys: pa.Table) -> pa.Table:
         return LINKS.empty_table()
     keys = keys.sort_by([("key", "ascending"), ("song_id", "ascending")])
     code = keys["key"].combine_chunks().dictionary_encode().indices.to_numpy()
-    first = np.maximum.accumulate(np.where(np.diff(code, prepend=-1) != 0, np.arange(len(code)), 0))
+    first = np.maximum.accumulate(
+        np.where(np.diff(code, prepend=-1) != 0, np.arange(len(code)), 0)
+    )
     other = first != np.arange(len(code))
     return pa.table(
         [keys["song_id"].take(first[other]), keys["song_id"].filter(pa.array(other))], LINKS
@@ -68,10 +79,14 @@ def _name(table: pa.Table) -> pa.ChunkedArray:
     """Artist and title in normal form, null where either is missing or has no letter."""
     artist, title = (normalise(table[part], part) for part in (ARTIST, TITLE))
     said = pc.and_(pc.not_equal(artist, ""), pc.not_equal(title, ""))
-    return pc.if_else(said, pc.binary_join_element_wise(artist, title, "|"), pa.scalar(None, TEXT))
+    return pc.if_else(
+        said, pc.binary_join_element_wise(artist, title, "|"), pa.scalar(None, TEXT)
+    )
 
 
-def _keyed(songs: pa.Table, md5: pa.ChunkedArray, value: pa.ChunkedArray, kind: str) -> pa.Table:
+def _keyed(
+    songs: pa.Table, md5: pa.ChunkedArray, value: pa.ChunkedArray, kind: str
+) -> pa.Table:
     song = songs["song_id"].take(pc.index_in(md5, songs["md5"].combine_chunks()))
     keys = pa.table([song, pc.binary_join_element_wise(kind, value, ":")], KEYS)
     return keys.filter(pc.is_valid(keys["song_id"]))

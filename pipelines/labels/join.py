@@ -1,8 +1,8 @@
-"""From songs, matches, tracks, labels and names to one labelled row a song: the join of [affect] as
-plain functions.
+"""From songs, matches, tracks, labels and names to one labelled row a song: the join of
+[affect] as plain functions.
 
-Two joins, each of small tables, each of which may be cut into buckets anywhere between its keys:
-join_tracks by MSD track, label_songs by md5. join_all does both in memory.
+Two joins, each of small tables, each of which may be cut into buckets anywhere between its
+keys: join_tracks by MSD track, label_songs by md5. join_all does both in memory.
 """
 
 from dataclasses import dataclass, field
@@ -22,7 +22,8 @@ from pipelines.labels.trust import EVIDENCE, SAME_NAME, TRUST, label_trust
 
 TEXT, NUMBER = pa.string(), pa.float64()
 NAMES = pa.schema([("md5", TEXT), ("artist", TEXT), ("title", TEXT)])
-# How well a match's recording and a song's notes fit (chroma.chroma_fit), where both were at hand.
+# How well a match's recording and a song's notes fit (chroma.chroma_fit), where both were
+# at hand.
 CHROMA = pa.schema([("md5", TEXT), ("track_id", TEXT), ("chroma", NUMBER)])
 # What label_songs reads of a song; md5 is null for songs that no match list knows.
 SONG_COLUMNS = ("song_id", "md5", "seconds", "mean_bpm", "song_key")
@@ -59,11 +60,15 @@ def join_all(songs: pa.Table, inputs: Inputs, config: AffectConfig) -> pa.Table:
 
 
 def join_tracks(matches: pa.Table, tracks: pa.Table, labels: pa.Table) -> pa.Table:
-    """Every match with what is known of its track and its label: JOINED, null where nothing is.
+    """Every match with what is known of its track and its label: JOINED, null where nothing
+    is.
 
-    matches: MATCHES; tracks: TRACKS, one row a track; labels: LABELS by track_id, one row a track.
+    matches: MATCHES; tracks: TRACKS, one row a track; labels: LABELS by track_id, one row a
+    track.
     """
-    track = tracks.take(pc.index_in(matches["track_id"], tracks["track_id"].combine_chunks()))
+    track = tracks.take(
+        pc.index_in(matches["track_id"], tracks["track_id"].combine_chunks())
+    )
     label = labels.take(pc.index_in(matches["track_id"], labels["id"].combine_chunks()))
     columns = {**_columns(label), **_columns(track), **_columns(matches)}
     return pa.table([columns[name] for name in JOINED.names], JOINED)
@@ -77,17 +82,19 @@ def label_songs(
     chroma: pa.Table,
     config: AffectConfig,
 ) -> pa.Table:
-    """LABELLED, one row a song in the order of songs (SONG_COLUMNS), all decided from the rows of
-    its md5.
+    """LABELLED, one row a song in the order of songs (SONG_COLUMNS), all decided from the
+    rows of its md5.
 
-    joined: JOINED; labels: LABELS by md5, which go before any match's; names: NAMES; chroma:
-    CHROMA. Raises ValueError where an md5 stands on two songs.
+    joined: JOINED; labels: LABELS by md5, which go before any match's; names: NAMES;
+    chroma: CHROMA. Raises ValueError where an md5 stands on two songs.
     """
     known = songs["md5"].filter(pc.is_valid(songs["md5"]))
     if pc.count_distinct(known).as_py() != len(known):
-        raise ValueError("an md5 stands on two songs: label each source's songs by themselves")
-    # One chunk: a table put together from many costs each pattern of the names anew for every
-    # piece.
+        raise ValueError(
+            "an md5 stands on two songs: label each source's songs by themselves"
+        )
+    # One chunk: a table put together from many costs each pattern of the names anew for
+    # every piece.
     joined = joined.filter(pc.is_in(joined["md5"], known.combine_chunks())).combine_chunks()
     likeness = _likeness(joined, names)
     candidates = _candidates(joined, _named(joined["md5"], **likeness))
@@ -96,17 +103,20 @@ def label_songs(
     chosen = choices.take(at)
     evidence = _evidence(songs, chosen, joined, likeness, chroma)
     trust = _trust(evidence, pc.is_valid(at), config)
-    return _with_own_labels(_refuse_untrusted(songs, chosen, trust, config), songs["md5"], labels)
+    return _with_own_labels(
+        _refuse_untrusted(songs, chosen, trust, config), songs["md5"], labels
+    )
 
 
 def _likeness(joined: pa.Table, names: pa.Table) -> dict[str, pa.Array]:
-    """For each match, how alike its track's title and artist are to the true ones; null where
-    these are not known."""
+    """For each match, how alike its track's title and artist are to the true ones; null
+    where these are not known."""
     true = names.take(pc.index_in(joined["md5"], names["md5"].combine_chunks()))
     return {
         f"{part}_likeness": pa.array(
             similarities(
-                normalise(joined[part], part).to_pylist(), normalise(true[part], part).to_pylist()
+                normalise(joined[part], part).to_pylist(),
+                normalise(true[part], part).to_pylist(),
             ),
             NUMBER,
         )
@@ -114,9 +124,11 @@ def _likeness(joined: pa.Table, names: pa.Table) -> dict[str, pa.Array]:
     }
 
 
-def _named(md5: pa.ChunkedArray, title_likeness: pa.Array, artist_likeness: pa.Array) -> pa.Array:
-    """Whether each match is of the true title, and by its artist where one of its md5 is; null
-    where it is not known."""
+def _named(
+    md5: pa.ChunkedArray, title_likeness: pa.Array, artist_likeness: pa.Array
+) -> pa.Array:
+    """Whether each match is of the true title, and by its artist where one of its md5
+    is; null where it is not known."""
     title = pc.greater_equal(title_likeness, SAME_NAME)
     both = pc.and_(title, pc.fill_null(pc.greater_equal(artist_likeness, SAME_NAME), False))
     by_artist = pc.is_in(md5, md5.filter(pc.fill_null(both, False)).combine_chunks())
@@ -124,12 +136,13 @@ def _named(md5: pa.ChunkedArray, title_likeness: pa.Array, artist_likeness: pa.A
 
 
 def _candidates(joined: pa.Table, named: pa.Array) -> pa.Table:
-    """CANDIDATES of JOINED: titles in their normal form, and the margin of each match over other
-    titles."""
+    """CANDIDATES of JOINED: titles in their normal form, and the margin of each match
+    over other titles."""
     title = normalise(joined["title"], TITLE)
     rows = np.arange(len(joined))
     md5, work = (
-        column.combine_chunks().dictionary_encode().indices for column in (joined["md5"], title)
+        column.combine_chunks().dictionary_encode().indices
+        for column in (joined["md5"], title)
     )
     codes = np.where(pc.is_valid(work), work.fill_null(-1), len(rows) + rows)
     margin = margin_to_runner_up(md5.to_numpy(), codes, joined["score"].to_numpy())
@@ -147,8 +160,8 @@ def _evidence(
     likeness: dict[str, pa.Array],
     chroma: pa.Table,
 ) -> pa.Table:
-    """EVIDENCE of each song's chosen match, in the order of songs; null throughout where it has
-    none."""
+    """EVIDENCE of each song's chosen match, in the order of songs; null throughout where
+    it has none."""
     pair = _pairs(chosen["md5"], chosen["msd_track_id"])
     at = pc.index_in(pair, _pairs(joined["md5"], joined["track_id"]).combine_chunks())
     heard = pc.index_in(pair, _pairs(chroma["md5"], chroma["track_id"]).combine_chunks())
@@ -162,7 +175,9 @@ def _evidence(
         "song_key": songs["song_key"], "track_key": pc.add(track["key"], pc.multiply(minor, 12)),
         "chroma": chroma["chroma"].take(heard),
     }  # fmt: skip
-    return pa.table({field.name: pc.cast(columns[field.name], field.type) for field in EVIDENCE})
+    return pa.table(
+        {field.name: pc.cast(columns[field.name], field.type) for field in EVIDENCE}
+    )
 
 
 def _trust(evidence: pa.Table, matched: pa.Array, config: AffectConfig) -> pa.Table:
@@ -178,7 +193,9 @@ def _refuse_untrusted(
     """LABELLED: the chosen labels without those trusted less than min_label_trust."""
     unlabelled = pc.if_else(pc.is_null(chosen["md5"]), NO_MATCH, chosen["unlabelled"])
     distrusted = pc.fill_null(pc.less(trust["label_trust"], config.min_label_trust), False)
-    unlabelled = pc.if_else(pc.and_(pc.is_null(unlabelled), distrusted), NO_TRUST, unlabelled)
+    unlabelled = pc.if_else(
+        pc.and_(pc.is_null(unlabelled), distrusted), NO_TRUST, unlabelled
+    )
     found = pc.is_null(unlabelled)
     columns = {
         **_columns(chosen),
@@ -194,7 +211,9 @@ def _refuse_untrusted(
     return pa.table([columns[name] for name in LABELLED.names], LABELLED)
 
 
-def _with_own_labels(labelled: pa.Table, md5: pa.ChunkedArray, labels: pa.Table) -> pa.Table:
+def _with_own_labels(
+    labelled: pa.Table, md5: pa.ChunkedArray, labels: pa.Table
+) -> pa.Table:
     """labelled with the labels that tables give by md5 before all others: no match stands
     between them and the song."""
     own = labels.take(pc.index_in(md5, labels["id"].combine_chunks()))
@@ -211,7 +230,9 @@ def _with_own_labels(labelled: pa.Table, md5: pa.ChunkedArray, labels: pa.Table)
         "unlabelled": pa.scalar(None, TEXT),
     }
     columns = _columns(labelled)
-    columns |= {name: pc.if_else(has, value, columns[name]) for name, value in given.items()}
+    columns |= {
+        name: pc.if_else(has, value, columns[name]) for name, value in given.items()
+    }
     return pa.table([columns[name] for name in LABELLED.names], LABELLED)
 
 

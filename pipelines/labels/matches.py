@@ -1,8 +1,8 @@
 """Which song (md5) is which MSD track: the files of LMD and LPD that say so, as one table.
 
-Three forms: LMD's `match_scores.json` (track id to md5 to score), LPD's `matched_ids.txt` and
-`cleansed_ids.txt` (one md5 and one track id a line, no scores), and the `TR…` folders of LPD's
-matched and cleansed layouts.
+Three forms: LMD's `match_scores.json` (track id to md5 to score), LPD's `matched_ids.txt`
+and `cleansed_ids.txt` (one md5 and one track id a line, no scores), and the `TR…` folders
+of LPD's matched and cleansed layouts.
 """
 
 import json
@@ -13,17 +13,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-MATCHES = pa.schema([("md5", pa.string()), ("track_id", pa.string()), ("score", pa.float64())])
+MATCHES = pa.schema(
+    [("md5", pa.string()), ("track_id", pa.string()), ("score", pa.float64())]
+)
 MD5 = "[0-9a-f]{32}"
 USE_INSTEAD = "give LMD's match_scores.json or LPD's matched_ids.txt"
 TRACK_ID = "TR[A-Z]{5}[0-9A-F]{11}"
 
 
 def read_matches(data: bytes, name: str) -> pa.Table:
-    """The matches (MATCHES, in the file's order) of one file, told apart by its first character.
+    """The matches (MATCHES, in the file's order) of one file, told apart by its first
+    character.
 
-    name: the file's, for the error. Raises ValueError where the file is neither form or says
-    something impossible.
+    name: the file's, for the error. Raises ValueError where the file is neither form or
+    says something impossible.
     """
     if name.endswith(".json") or data.lstrip()[:1] == b"{":
         return _read_scores(data, name)
@@ -31,8 +34,8 @@ def read_matches(data: bytes, name: str) -> pa.Table:
 
 
 def folder_matches(md5s: Sequence[str], folders: Sequence[Iterable[str]]) -> pa.Table:
-    """The matches that the `TR…` folders of each song's paths say, without scores; other folders
-    say nothing."""
+    """The matches that the `TR…` folders of each song's paths say, without scores; other
+    folders say nothing."""
     pairs = [
         (md5, folder)
         for md5, names in zip(md5s, folders, strict=True)
@@ -43,23 +46,27 @@ def folder_matches(md5s: Sequence[str], folders: Sequence[Iterable[str]]) -> pa.
 
 
 def merge_matches(tables: Sequence[pa.Table], min_score: float) -> pa.Table:
-    """One row a (md5, track_id), sorted, with the best score any file gives it; those scored below
-    min_score go.
+    """One row a (md5, track_id), sorted, with the best score any file gives it; those
+    scored below min_score go.
 
     A match without a score is kept whatever min_score is: nothing is known against it.
     """
     both = pa.concat_tables([MATCHES.empty_table(), *tables])
-    best = both.group_by(["md5", "track_id"], use_threads=False).aggregate([("score", "max")])
+    best = both.group_by(["md5", "track_id"], use_threads=False).aggregate(
+        [("score", "max")]
+    )
     best = best.rename_columns(["md5", "track_id", "score"]).select(MATCHES.names)
     enough = pc.fill_null(pc.greater_equal(best["score"], min_score), True)
     return best.filter(enough).sort_by([("md5", "ascending"), ("track_id", "ascending")])
 
 
 def margin_to_runner_up(md5: np.ndarray, work: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """For each match, its work's best score less the best score of any other work of the same md5.
+    """For each match, its work's best score less the best score of any other work of the
+    same md5.
 
-    md5, work: int64 codes, one a match; matches of one work (same artist and title) are no rivals
-    of each other. score: NaN for none. NaN where the md5 has no second work or either has no score.
+    md5, work: int64 codes, one a match; matches of one work (same artist and title) are no
+    rivals of each other. score: NaN for none. NaN where the md5 has no second work or
+    either has no score.
     """
     order = np.lexsort((work, md5))
     first = np.ones(len(order), bool)
@@ -73,7 +80,8 @@ def margin_to_runner_up(md5: np.ndarray, work: np.ndarray, score: np.ndarray) ->
 
 
 def _best_of_others(group: np.ndarray, best: np.ndarray) -> np.ndarray:
-    """For each row, the largest value of the other rows of its group; NaN where there is none."""
+    """For each row, the largest value of the other rows of its group; NaN where there is
+    none."""
     order = np.lexsort((-np.nan_to_num(best, nan=-np.inf), group))
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
     sizes = np.diff(np.append(starts, len(order)))
@@ -106,7 +114,9 @@ def _read_scores(data: bytes, name: str) -> pa.Table:
         raise ValueError(
             f"{name}: the score of {md5} for {track} is {score}, not in [0, 1]: fetch the file again"
         )
-    return _checked([md5 for md5, *_ in triples], [track for _, track, _ in triples], scores, name)
+    return _checked(
+        [md5 for md5, *_ in triples], [track for _, track, _ in triples], scores, name
+    )
 
 
 def _read_ids(data: bytes, name: str) -> pa.Table:
@@ -121,10 +131,14 @@ def _read_ids(data: bytes, name: str) -> pa.Table:
             raise ValueError(
                 f"{name}: pair {number} has {len(words)} words, not an md5 and a track id: give LPD's matched_ids.txt"
             )
-    return _checked([words[0] for words in lines], [words[1] for words in lines], None, name)
+    return _checked(
+        [words[0] for words in lines], [words[1] for words in lines], None, name
+    )
 
 
-def _checked(md5s: list[str], tracks: list[str], scores: np.ndarray | None, name: str) -> pa.Table:
+def _checked(
+    md5s: list[str], tracks: list[str], scores: np.ndarray | None, name: str
+) -> pa.Table:
     if not md5s:
         raise ValueError(f"{name} holds no match, {USE_INSTEAD}")
     table = _table(md5s, tracks, scores)
@@ -140,5 +154,11 @@ def _checked(md5s: list[str], tracks: list[str], scores: np.ndarray | None, name
 
 
 def _table(md5s: list[str], tracks: list[str], scores: np.ndarray | None) -> pa.Table:
-    column = pa.nulls(len(md5s), pa.float64()) if scores is None else pa.array(scores, pa.float64())
-    return pa.table([pa.array(md5s, pa.string()), pa.array(tracks, pa.string()), column], MATCHES)
+    column = (
+        pa.nulls(len(md5s), pa.float64())
+        if scores is None
+        else pa.array(scores, pa.float64())
+    )
+    return pa.table(
+        [pa.array(md5s, pa.string()), pa.array(tracks, pa.string()), column], MATCHES
+    )

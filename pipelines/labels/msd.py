@@ -1,9 +1,9 @@
-"""Million Song Dataset HDF5: one file a track, the summary file of a million, and small ones for
-samples.
+"""Million Song Dataset HDF5: one file a track, the summary file of a million, and small
+ones for samples.
 
-All have the tables `metadata/songs`, `analysis/songs` and `musicbrainz/songs`, a row a track; a
-track's own file also has its segments. The `energy` there is 0 in every file, so nothing here reads
-it.
+All have the tables `metadata/songs`, `analysis/songs` and `musicbrainz/songs`, a row a
+track; a track's own file also has its segments. The `energy` there is 0 in every file, so
+nothing here reads it.
 """
 
 import io
@@ -33,8 +33,8 @@ FIELDS = {
     "mode": ("analysis/songs", "mode"),
     "mode_confidence": ("analysis/songs", "mode_confidence"),
 }
-# Numbers outside are no measurements: MSD writes 0 for a year, a tempo or a duration it does not
-# know.
+# Numbers outside are no measurements: MSD writes 0 for a year, a tempo or a duration it
+# does not know.
 RANGES = {
     "year": (1, 2100),
     "duration": (0.1, 86_400),
@@ -46,10 +46,11 @@ MAX_TRACKS, MAX_SEGMENTS = 2_000_000, 200_000
 # A row of metadata takes 5 kB on disk, so the summary is read in slices.
 SLICE = 20_000
 N_CLASSES = 12
-# MSD's widest row has 5 kB; a table may claim rows or chunks of any size, which are read whole.
+# MSD's widest row has 5 kB; a table may claim rows or chunks of any size, which are read
+# whole.
 MAX_ROW_BYTES, MAX_CHUNK_BYTES = 1 << 16, 1 << 28
-# What the library raises over damaged content, by the part that is damaged; a text that is a number
-# has no `decode`.
+# What the library raises over damaged content, by the part that is damaged; a text that is
+# a number has no `decode`.
 BROKEN = (
     OSError,
     LookupError,
@@ -68,28 +69,37 @@ def track_path(track_id: str) -> str:
 
 
 def read_tracks(file: bytes | BinaryIO) -> pa.Table:
-    """What a track's own file or the summary file says of its tracks: TRACKS, in the file's order.
+    """What a track's own file or the summary file says of its tracks: TRACKS, in the file's
+    order.
 
-    file: the bytes, or a binary file open for reading (the summary is too large for memory). Raises
-    BadInput where it is no HDF5 or not MSD's.
+    file: the bytes, or a binary file open for reading (the summary is too large for
+    memory). Raises BadInput where it is no HDF5 or not MSD's.
     """
     with _Opened(file) as opened:
         tables = {
-            name: _dataset(opened, name) for name in sorted({table for table, _ in FIELDS.values()})
+            name: _dataset(opened, name)
+            for name in sorted({table for table, _ in FIELDS.values()})
         }
         lengths = {table.shape for table in tables.values()}
-        if len(lengths) != 1 or len(min(lengths)) != 1 or not 1 <= min(lengths)[0] <= MAX_TRACKS:
-            raise BadInput(Reason.MALFORMED, f"the tables of songs have shapes {sorted(lengths)}")
+        if (
+            len(lengths) != 1
+            or len(min(lengths)) != 1
+            or not 1 <= min(lengths)[0] <= MAX_TRACKS
+        ):
+            raise BadInput(
+                Reason.MALFORMED, f"the tables of songs have shapes {sorted(lengths)}"
+            )
         length = min(lengths)[0]
         slices = [
-            _rows(tables, start, min(start + SLICE, length)) for start in range(0, length, SLICE)
+            _rows(tables, start, min(start + SLICE, length))
+            for start in range(0, length, SLICE)
         ]
     return pa.concat_tables(slices)
 
 
 def read_segments(file: bytes | BinaryIO) -> tuple[np.ndarray, np.ndarray, float]:
-    """A track's own file: segments_start (n,) seconds, segments_pitches (n, 12) 0 to 1, and its
-    duration in seconds.
+    """A track's own file: segments_start (n,) seconds, segments_pitches (n, 12) 0 to 1, and
+    its duration in seconds.
 
     Raises BadInput where it has none, or they are no such numbers.
     """
@@ -100,7 +110,8 @@ def read_segments(file: bytes | BinaryIO) -> tuple[np.ndarray, np.ndarray, float
         n = starts.shape[0] if starts.ndim == 1 else 0
         if not 1 <= n <= MAX_SEGMENTS or pitches.shape != (n, N_CLASSES):
             raise BadInput(
-                Reason.MALFORMED, f"segments_start {starts.shape}, segments_pitches {pitches.shape}"
+                Reason.MALFORMED,
+                f"segments_start {starts.shape}, segments_pitches {pitches.shape}",
             )
         seconds, strength = starts[()].astype(np.float64), pitches[()].astype(np.float64)
         duration = float(_dataset(opened, "analysis/songs").fields("duration")[0])
@@ -113,37 +124,48 @@ def read_segments(file: bytes | BinaryIO) -> tuple[np.ndarray, np.ndarray, float
     ):
         raise BadInput(Reason.MALFORMED, "a segment or the duration is no number")
     if (np.diff(seconds) < 0).any() or strength.min() < 0 or strength.max() > 1:
-        raise BadInput(Reason.MALFORMED, "segments do not rise in time, or a pitch is outside 0-1")
+        raise BadInput(
+            Reason.MALFORMED, "segments do not rise in time, or a pitch is outside 0-1"
+        )
     return seconds, strength, duration
 
 
 def write_track(
     file: str | BinaryIO, track: Mapping[str, Any], starts: np.ndarray, pitches: np.ndarray
 ) -> None:
-    """Write a track's own file (path or binary file) in MSD's form, for samples; the same values
-    give the same bytes.
+    """Write a track's own file (path or binary file) in MSD's form, for samples; the same
+    values give the same bytes.
 
-    track: values by the names of TRACKS, absent ones written as MSD writes what it does not know;
-    starts: (n,) seconds; pitches: (n, 12) 0 to 1.
+    track: values by the names of TRACKS, absent ones written as MSD writes what it does not
+    know; starts: (n,) seconds; pitches: (n, 12) 0 to 1.
     """
     empty = {"key": 0, "mode": 0, "year": 0}
     with h5py.File(file, "w") as opened:
         for table in ("metadata/songs", "analysis/songs", "musicbrainz/songs"):
-            columns = [(field, name) for name, (home, field) in FIELDS.items() if home == table]
+            columns = [
+                (field, name) for name, (home, field) in FIELDS.items() if home == table
+            ]
             row = np.zeros(1, [(field, _disk_type(name)) for field, name in columns])
             for field, name in columns:
                 value = track.get(
                     name,
-                    empty.get(name, "" if pa.types.is_string(TRACKS.field(name).type) else 0.0),
+                    empty.get(
+                        name, "" if pa.types.is_string(TRACKS.field(name).type) else 0.0
+                    ),
                 )
                 row[field] = value.encode() if isinstance(value, str) else value
             opened.create_dataset(table, data=row)
-        opened.create_dataset("analysis/segments_start", data=np.asarray(starts, np.float64))
-        opened.create_dataset("analysis/segments_pitches", data=np.asarray(pitches, np.float64))
+        opened.create_dataset(
+            "analysis/segments_start", data=np.asarray(starts, np.float64)
+        )
+        opened.create_dataset(
+            "analysis/segments_pitches", data=np.asarray(pitches, np.float64)
+        )
 
 
 class _Opened:
-    """An HDF5 file that turns whatever the library raises over its content into BadInput."""
+    """An HDF5 file that turns whatever the library raises over its content into
+    BadInput."""
 
     def __init__(self, file: bytes | BinaryIO) -> None:
         self.file = io.BytesIO(file) if isinstance(file, bytes) else file
@@ -155,7 +177,9 @@ class _Opened:
             raise BadInput(Reason.UNREADABLE, f"not an HDF5 file: {error}") from error
         return self.opened
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: object
+    ) -> None:
         self.opened.close()
         if isinstance(error, BROKEN):
             raise BadInput(Reason.MALFORMED, f"not a whole MSD file: {error}") from error
@@ -173,7 +197,9 @@ def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
         raise BadInput(Reason.MALFORMED, f"{name} is no table of its own")
     row = at.dtype.itemsize
     if row > MAX_ROW_BYTES or row * math.prod(at.chunks or ()) > MAX_CHUNK_BYTES:
-        raise BadInput(Reason.MALFORMED, f"{name} has rows of {row} bytes in chunks of {at.chunks}")
+        raise BadInput(
+            Reason.MALFORMED, f"{name} has rows of {row} bytes in chunks of {at.chunks}"
+        )
     return at
 
 

@@ -1,5 +1,5 @@
-"""Artists' and titles' names: the one normal form they are compared in, how alike two are, and
-lists of true names."""
+"""Artists' and titles' names: the one normal form they are compared in, how alike two
+are, and lists of true names."""
 
 import io
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 ARTIST, TITLE = "artist", "title"
-# What follows a dash or stands in brackets at the end of a title says which take it is, not which
-# song.
+# What follows a dash or stands in brackets at the end of a title says which take it is, not
+# which song.
 VERSION = (
     r"(re-?master|re-?mix|mix|version|edit|live|album|single|mono|stereo|demo|acoustic|instrumental|explicit|"
     r"soundtrack|bonus|unplugged|medley|dub|take|cut)"
@@ -36,13 +36,13 @@ ARTICLE = r"^(the|a|an) | (the|a|an)$"
 
 
 def normalise(names: pa.Array | pa.ChunkedArray, part: str) -> pa.Array | pa.ChunkedArray:
-    """The form in which two names of an artist or a title (`part`) are the same name; null stays
-    null.
+    """The form in which two names of an artist or a title (`part`) are the same name; null
+    stays null.
 
-    Lower case without accents or punctuation; "&" is "and"; bracketed words that do not begin the
-    name, featured guests, version remarks after a dash and the English articles at either end go,
-    unless nothing would be left: "Beatles, The" and "The Beatles" are both "beatles", "Help! - 2009
-    Remaster" and "Help (live)" both "help".
+    Lower case without accents or punctuation; "&" is "and"; bracketed words that do not
+    begin the name, featured guests, version remarks after a dash and the English articles
+    at either end go, unless nothing would be left: "Beatles, The" and "The Beatles" are
+    both "beatles", "Help! - 2009 Remaster" and "Help (live)" both "help".
     """
     plain = pc.replace_substring_regex(
         pc.utf8_lower(pc.utf8_normalize(names, "NFKD")), r"\p{Mn}+", ""
@@ -52,7 +52,9 @@ def normalise(names: pa.Array | pa.ChunkedArray, part: str) -> pa.Array | pa.Chu
         cut = pc.replace_substring_regex(short, pattern, by)
         short = pc.if_else(pc.match_substring_regex(cut, WORD), cut, short)
     words = _words(short)
-    without_article = pc.utf8_trim_whitespace(pc.replace_substring_regex(words, ARTICLE, " "))
+    without_article = pc.utf8_trim_whitespace(
+        pc.replace_substring_regex(words, ARTICLE, " ")
+    )
     return pc.if_else(pc.equal(without_article, ""), words, without_article)
 
 
@@ -62,12 +64,12 @@ def normalise_one(name: str, part: str) -> str:
 
 
 def similarity(one: str, other: str) -> float:
-    """How alike two normal forms are, 0 to 1: the larger of the share of common letters and of
-    common words.
+    """How alike two normal forms are, 0 to 1: the larger of the share of common letters and
+    of common words.
 
-    Letters: twice the matching characters over all characters (Ratcliff & Obershelp 1988), blanks
-    left out. Words: those of the shorter name that the longer one has too, where the shorter has
-    two or more.
+    Letters: twice the matching characters over all characters (Ratcliff & Obershelp 1988),
+    blanks left out. Words: those of the shorter name that the longer one has too, where the
+    shorter has two or more.
     """
     if not one or not other:
         return 0.0
@@ -75,30 +77,37 @@ def similarity(one: str, other: str) -> float:
     first, second = sorted((one.replace(" ", ""), other.replace(" ", "")))
     letters = SequenceMatcher(None, first, second, autojunk=False).ratio()
     shorter, longer = sorted((set(one.split()), set(other.split())), key=len)
-    return max(letters, len(shorter & longer) / len(shorter)) if len(shorter) > 1 else letters
+    return (
+        max(letters, len(shorter & longer) / len(shorter)) if len(shorter) > 1 else letters
+    )
 
 
-def similarities(ones: Sequence[str | None], others: Sequence[str | None]) -> list[float | None]:
+def similarities(
+    ones: Sequence[str | None], others: Sequence[str | None]
+) -> list[float | None]:
     """similarity pair by pair, None where either name is missing."""
     pairs = zip(ones, others, strict=True)
     return [
-        None if one is None or other is None else similarity(one, other) for one, other in pairs
+        None if one is None or other is None else similarity(one, other)
+        for one, other in pairs
     ]
 
 
 def read_names(data: bytes, name: str) -> pa.Table:
-    """A list of true names, tab-separated with a header `md5, artist, title`: one row an md5, all
-    strings.
+    """A list of true names, tab-separated with a header `md5, artist, title`: one row an
+    md5, all strings.
 
-    name: the file's, for the error. Raises ValueError where the columns are not there or an md5 has
-    two names.
+    name: the file's, for the error. Raises ValueError where the columns are not there or an
+    md5 has two names.
     """
     types = dict.fromkeys(("md5", ARTIST, TITLE), pa.string())
     try:
         table = csv.read_csv(
             io.BytesIO(data),
             parse_options=csv.ParseOptions(delimiter="\t", quote_char=False),
-            convert_options=csv.ConvertOptions(column_types=types, include_columns=list(types)),
+            convert_options=csv.ConvertOptions(
+                column_types=types, include_columns=list(types)
+            ),
         )
     except (pa.ArrowException, KeyError) as error:
         raise ValueError(

@@ -1,15 +1,17 @@
-"""Which label a song gets where its md5 matches several MSD tracks, and how far they disagree.
+"""Which label a song gets where its md5 matches several MSD tracks, and how far they
+disagree.
 
 Three rules:
 
-* agree (the default): the largest group of matches with the same normalised title, and of its
-  labels the medoid, the one nearest to the rest. Matches that a list of true names confirms go
-  before any majority. Where titles differ and valence or energy ranges over `max_title_spread`,
-  nobody knows which song it is: no label.
+* agree (the default): the largest group of matches with the same normalised title, and of
+  its labels the medoid, the one nearest to the rest. Matches that a list of true names
+  confirms go before any majority. Where titles differ and valence or energy ranges over
+  `max_title_spread`, nobody knows which song it is: no label.
 * best_score: the label of the best-scored match; the mean where no match has a score.
 * mean: the mean of all labels.
 
-Everything is decided from the rows of one md5 alone, so a table may be cut between md5s anywhere.
+Everything is decided from the rows of one md5 alone, so a table may be cut between md5s
+anywhere.
 """
 
 from collections.abc import Sequence
@@ -22,17 +24,18 @@ from pipelines.labels.config import AGREE, BEST_SCORE, MEAN, AffectConfig
 
 TEXT, NUMBER, COUNT, FLAG = pa.string(), pa.float64(), pa.int32(), pa.bool_()
 # One row a match. title: normalised; named: whether a list of true names confirms it
-# (label._named), null where it does not know the md5; margin: of matches.margin_to_runner_up;
-# valence and arousal: both or neither; source: their table's name.
+# (label._named), null where it does not know the md5; margin: of
+# matches.margin_to_runner_up; valence and arousal: both or neither; source: their table's
+# name.
 CANDIDATES = pa.schema(
     [
         ("md5", TEXT), ("track_id", TEXT), ("score", NUMBER), ("margin", NUMBER), ("title", TEXT), ("named", FLAG),
         ("valence", NUMBER), ("arousal", NUMBER), ("source", TEXT),
     ]
 )  # fmt: skip
-# One row an md5. label_spread: the larger range of valence and arousal over its labels; n_agreeing:
-# other matches with the chosen title; n_rivals: matches with another; unlabelled: why there is no
-# label, null where there is one.
+# One row an md5. label_spread: the larger range of valence and arousal over its labels;
+# n_agreeing: other matches with the chosen title; n_rivals: matches with another;
+# unlabelled: why there is no label, null where there is one.
 CHOICES = pa.schema(
     [
         ("md5", TEXT), ("msd_track_id", TEXT), ("match_score", NUMBER), ("match_margin", NUMBER), ("valence", NUMBER),
@@ -47,8 +50,8 @@ UNLABELLED = (None, "no value", "titles differ", "spread", "margin")
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """CANDIDATES as columns, sorted by md5 and track; md5 and title are codes, md5's without a
-    gap from 0."""
+    """CANDIDATES as columns, sorted by md5 and track; md5 and title are codes, md5's
+    without a gap from 0."""
 
     table: pa.Table
     md5: np.ndarray
@@ -71,7 +74,12 @@ def resolve(candidates: pa.Table, config: AffectConfig) -> pa.Table:
     if config.rule == AGREE:
         chosen = _first(
             rows.md5,
-            [~leads, ~rows.labelled, _distance_to_the_rest(rows, leads), _descending(rows.score)],
+            [
+                ~leads,
+                ~rows.labelled,
+                _distance_to_the_rest(rows, leads),
+                _descending(rows.score),
+            ],
         )
     else:
         by_score = np.where(by_mean[rows.md5], 0.0, _descending(rows.score))
@@ -93,9 +101,12 @@ def resolve(candidates: pa.Table, config: AffectConfig) -> pa.Table:
 
 
 def _columns(candidates: pa.Table) -> _Rows:
-    table = candidates.sort_by([("md5", "ascending"), ("track_id", "ascending")]).combine_chunks()
+    table = candidates.sort_by(
+        [("md5", "ascending"), ("track_id", "ascending")]
+    ).combine_chunks()
     md5, title = (
-        table[name].combine_chunks().dictionary_encode().indices for name in ("md5", "title")
+        table[name].combine_chunks().dictionary_encode().indices
+        for name in ("md5", "title")
     )
     # A track without a title is a title of its own.
     titles = title.fill_null(-1).to_numpy(zero_copy_only=False)
@@ -108,14 +119,17 @@ def _columns(candidates: pa.Table) -> _Rows:
 
 
 def _leading_title(rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
-    """For each row, whether its label may be its md5's, and how many rows of the md5 have its
-    title.
+    """For each row, whether its label may be its md5's, and how many rows of the md5 have
+    its title.
 
-    It may where its title is the one the md5 goes by; of a title that is named, where the row is.
+    It may where its title is the one the md5 goes by; of a title that is named, where the
+    row is.
     """
     order = np.lexsort((rows.title, rows.md5))
     md5, title = rows.md5[order], rows.title[order]
-    starts = np.flatnonzero((np.diff(md5, prepend=-1) != 0) | (np.diff(title, prepend=-1) != 0))
+    starts = np.flatnonzero(
+        (np.diff(md5, prepend=-1) != 0) | (np.diff(title, prepend=-1) != 0)
+    )
     size = np.diff(np.append(starts, len(order)))
     group = np.empty(len(order), np.int64)
     group[order] = np.repeat(np.arange(len(starts)), size)
@@ -125,26 +139,32 @@ def _leading_title(rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
     score = np.full(len(starts), np.inf)
     np.minimum.at(score, group, _descending(rows.score))
     leading = np.zeros(len(starts), bool)
-    leading[_first(md5[starts], [named == 0, -size, score, -labelled, order[starts]])] = True
+    leading[_first(md5[starts], [named == 0, -size, score, -labelled, order[starts]])] = (
+        True
+    )
     return leading[group] & (rows.named | (named[group] == 0)), size[group]
 
 
 def _first(group: np.ndarray, keys: Sequence[np.ndarray]) -> np.ndarray:
-    """The index of each group's smallest row by keys, the first key foremost; in the order of
-    the groups."""
+    """The index of each group's smallest row by keys, the first key foremost; in the
+    order of the groups."""
     order = np.lexsort((*reversed(keys), group))
     return order[np.flatnonzero(np.diff(group[order], prepend=-1))]
 
 
 def _distance_to_the_rest(rows: _Rows, leads: np.ndarray) -> np.ndarray:
-    """For each labelled leading row, its summed distance |valence| + |arousal| to the others of
-    its md5; else 0."""
+    """For each labelled leading row, its summed distance |valence| + |arousal| to the
+    others of its md5; else 0."""
     member = np.flatnonzero(leads & rows.labelled)
     size = np.bincount(rows.md5[member], minlength=rows.n_md5)
     each = size[rows.md5[member]]
     first = (np.cumsum(size) - size)[rows.md5[member]]
     one = np.repeat(np.arange(len(member)), each)
-    other = np.arange(len(one)) - np.repeat(np.cumsum(each) - each, each) + np.repeat(first, each)
+    other = (
+        np.arange(len(one))
+        - np.repeat(np.cumsum(each) - each, each)
+        + np.repeat(first, each)
+    )
     apart = np.abs(rows.values[:, member[one]] - rows.values[:, member[other]]).sum(axis=0)
     distance = np.zeros(len(leads))
     distance[member] = np.bincount(one, apart, len(member))
@@ -167,10 +187,11 @@ def _distance_to_mean(rows: _Rows) -> np.ndarray:
 
 
 def _takes_mean(rows: _Rows, rule: str) -> np.ndarray:
-    """For each md5, whether its values are means: under `mean` always, under `best_score` where
-    nothing is scored."""
+    """For each md5, whether its values are means: under `mean` always, under
+    `best_score` where nothing is scored."""
     scored = (
-        np.bincount(rows.md5[rows.labelled & np.isfinite(rows.score)], minlength=rows.n_md5) > 0
+        np.bincount(rows.md5[rows.labelled & np.isfinite(rows.score)], minlength=rows.n_md5)
+        > 0
     )
     return {
         AGREE: np.zeros(rows.n_md5, bool),
@@ -182,8 +203,8 @@ def _takes_mean(rows: _Rows, rule: str) -> np.ndarray:
 def _refusals(
     rows: _Rows, chosen: np.ndarray, config: AffectConfig
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each md5 the spread of its labels (NaN without any), and why it gets none (index of
-    UNLABELLED)."""
+    """For each md5 the spread of its labels (NaN without any), and why it gets none
+    (index of UNLABELLED)."""
     md5, title = rows.md5[rows.labelled], rows.title[rows.labelled]
     low, high = np.full((2, rows.n_md5), np.inf), np.full((2, rows.n_md5), -np.inf)
     for axis in range(2):
@@ -196,8 +217,8 @@ def _refusals(
     np.maximum.at(most, md5, title)
     why = np.zeros(rows.n_md5, np.int8)
     why[spread > config.max_label_spread] = UNLABELLED.index("spread")
-    why[(rows.margin[chosen] < config.min_margin) & (config.min_margin > 0)] = UNLABELLED.index(
-        "margin"
+    why[(rows.margin[chosen] < config.min_margin) & (config.min_margin > 0)] = (
+        UNLABELLED.index("margin")
     )
     unsure = (least < most) & (spread > config.max_title_spread) & ~rows.named[chosen]
     why[unsure & (config.rule == AGREE)] = UNLABELLED.index("titles differ")

@@ -26,11 +26,12 @@ from schemas.settings import SettingsError
 def read_metadata(
     config: AffectConfig, corpus: str, out: str
 ) -> tuple[str, dict[str, pa.Table], list[Pin]]:
-    """Where metadata is to stand, the tables to be written there (matches, tracks, labels, names,
-    refused), and their pins.
+    """Where metadata is to stand, the tables to be written there (matches, tracks, labels,
+    names, refused), and their pins.
 
-    Where [affect] names no file and `corpus` is another build that has metadata, it is taken as it
-    stands there. Raises SettingsError where a file is missing or is not what it is given for.
+    Where [affect] names no file and `corpus` is another build that has metadata, it is
+    taken as it stands there. Raises SettingsError where a file is missing or is not what it
+    is given for.
     """
     if corpus != out and not any(
         (config.matches, config.labels, config.msd, config.unique_tracks, config.names)
@@ -65,7 +66,9 @@ def read_side_files(config: AffectConfig) -> tuple[dict[str, pa.Table], list[Pin
             pins.append(Pin(name, len(data), hashlib.sha256(data).hexdigest()))
             return how(data, name)
         except OSError as error:
-            raise SettingsError(f"affect: cannot read {path}: {error.strerror or error}") from error
+            raise SettingsError(
+                f"affect: cannot read {path}: {error.strerror or error}"
+            ) from error
         except ValueError as error:
             raise SettingsError(f"affect: {error}") from error
         except BadInput as error:
@@ -80,13 +83,19 @@ def read_side_files(config: AffectConfig) -> tuple[dict[str, pa.Table], list[Pin
         for path in config.labels
     ]
     tracks = (
-        [read(config.msd, lambda data, name: read_tracks(data))] if is_summary(config.msd) else []
+        [read(config.msd, lambda data, name: read_tracks(data))]
+        if is_summary(config.msd)
+        else []
     )
     if config.msd and not tracks and not is_folder(config.msd):
         raise SettingsError(f"affect: no folder of MSD files at {config.msd}")
-    tracks += [read(config.unique_tracks, read_unique_tracks)] if config.unique_tracks else []
+    tracks += (
+        [read(config.unique_tracks, read_unique_tracks)] if config.unique_tracks else []
+    )
     names = read(config.names, read_names) if config.names else NAMES.empty_table()
-    refused = pa.concat_tables([REFUSED.empty_table(), *(table.refused for table in tables)])
+    refused = pa.concat_tables(
+        [REFUSED.empty_table(), *(table.refused for table in tables)]
+    )
     known = merge_tracks([*tracks, *(table.tracks for table in tables)])
     return {
         "matches": matches.cast(MATCHES),
@@ -103,6 +112,6 @@ def is_summary(msd: str) -> bool:
 
 
 def is_folder(path: str) -> bool:
-    """Whether a folder stands under a path; elsewhere than on this machine, whether anything
-    does."""
+    """Whether a folder stands under a path; elsewhere than on this machine, whether
+    anything does."""
     return Path(path).is_dir() if files.is_local(path) else files.exists(path)

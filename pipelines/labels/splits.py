@@ -1,9 +1,9 @@
-"""Where a group of songs falls, by hash alone: its split, whether it is set aside for judges, and
-the label ranks.
+"""Where a group of songs falls, by hash alone: its split, whether it is set aside for
+judges, and the label ranks.
 
-Every number is sha256 of a purpose, a seed and an id, so it is the same on any machine and for any
-neighbours: adding songs moves none of the old ones, and a new seed moves whole groups only. The
-purposes are hashed in, so the four draws are independent of each other.
+Every number is sha256 of a purpose, a seed and an id, so it is the same on any machine and
+for any neighbours: adding songs moves none of the old ones, and a new seed moves whole
+groups only. The purposes are hashed in, so the four draws are independent of each other.
 """
 
 import hashlib
@@ -16,8 +16,8 @@ SPLITS = ("train", "validation", "test")
 class Shares:
     """The share of groups that each split is to get; they sum to 1.
 
-    judge: of the labelled training groups, the share set aside for training evaluation classifiers;
-    by_artist: whether all songs of an artist stand in one split.
+    judge: of the labelled training groups, the share set aside for training evaluation
+    classifiers; by_artist: whether all songs of an artist stand in one split.
     """
 
     train: float = 0.8
@@ -48,18 +48,18 @@ def split_of(group_id: str, seed: int, shares: Shares) -> str:
     at = draw("split", seed, group_id)
     if at < shares.train:
         return "train"
-    # Compared from the top, so that rounding in train + validation can leave no group without a
-    # split.
+    # Compared from the top, so that rounding in train + validation can leave no group
+    # without a split.
     return "test" if at >= 1 - shares.test else "validation"
 
 
 def label_rank(song_id: str, seed: int) -> float:
-    """A song's place in [0, 1): the songs with rank < p are a share p of the labels, and nest as
-    p grows."""
+    """A song's place in [0, 1): the songs with rank < p are a share p of the labels, and
+    nest as p grows."""
     return draw("label_rank", seed, song_id)
 
 
 def judge(group_id: str, seed: int, share: float) -> bool:
-    """Whether a labelled training group is set aside for training evaluation classifiers; its
-    split stays train."""
+    """Whether a labelled training group is set aside for training evaluation
+    classifiers; its split stays train."""
     return draw("judge", seed, group_id) < share

@@ -1,7 +1,8 @@
-"""Summary: how many songs have which labels, from the catalog and the numbers behind its words.
+"""Summary: how many songs have which labels, from the catalog and the numbers behind its
+words.
 
-The catalog says in words where a label is from and why it is trusted; what is counted here are the
-numbers that those words were written from (NUMBERS).
+The catalog says in words where a label is from and why it is trusted; what is counted here
+are the numbers that those words were written from (NUMBERS).
 """
 
 from collections import Counter
@@ -27,7 +28,8 @@ NUMBERS = pa.schema(
 )  # fmt: skip
 # Lower ends of the bands of label_trust that matches are counted by.
 TRUST_BANDS = (0.0, 0.5, 0.8)
-# From which ranges of valence or energy on the matches of a song are counted as disagreeing.
+# From which ranges of valence or energy on the matches of a song are counted as
+# disagreeing.
 SPREADS = (0.0, 0.1, 0.2)
 
 
@@ -39,8 +41,8 @@ def numbers_of(labelled: pa.Table) -> pa.Table:
 
 
 def label_counts(catalog: pa.Table, numbers: pa.Table) -> dict[str, Any]:
-    """Kept songs by source of label and by reason for none, by quadrant and split, and where
-    matches disagree.
+    """Kept songs by source of label and by reason for none, by quadrant and split, and
+    where matches disagree.
 
     numbers: NUMBERS, a row for every song of the catalog, in any order.
     """
@@ -79,15 +81,17 @@ def quadrant_counts(kept: pa.Table) -> dict[str, dict[str, int]]:
 
 
 def name_audit(numbers: pa.Table) -> dict[str, Any]:
-    """Of labels whose song has a known true name, how many matches bear its title, and how many its
-    artist too.
+    """Of labels whose song has a known true name, how many matches bear its title, and how
+    many its artist too.
 
-    By bands of label_trust as it would be without the name, from the band's name; the choice
-    between several matches of a song is made with the name. numbers: NUMBERS of labelled songs.
+    By bands of label_trust as it would be without the name, from the band's name; the
+    choice between several matches of a song is made with the name. numbers: NUMBERS of
+    labelled songs.
     """
     named = numbers.filter(pc.is_valid(numbers["name_found"]))
     found = named["name_found"].to_numpy()
-    # Weights have two decimals; what lies behind them in a sum is noise, which a band's edge heeds.
+    # Weights have two decimals; what lies behind them in a sum is noise, which a band's
+    # edge heeds.
     log_odds = np.round(named["log_odds_without_name"].to_numpy(), 2)
     trust = 1 / (1 + np.exp(-log_odds))
     bands = {}
@@ -102,10 +106,14 @@ def name_audit(numbers: pa.Table) -> dict[str, Any]:
 
 
 def cluster_agreement(catalog: pa.Table, numbers: pa.Table) -> dict[str, Any]:
-    """How often two songs of one duplicate cluster, each with a label of its own, have the same
-    classes. numbers: NUMBERS, row by row with the catalog."""
+    """How often two songs of one duplicate cluster, each with a label of its own, have
+    the same classes. numbers: NUMBERS, row by row with the catalog."""
     own = pc.and_(pc.is_valid(numbers["table"]), pc.is_null(numbers[LENDER]))
-    rows = catalog.filter(own).select(["cluster_id", "valence_class", "arousal_class"]).to_pylist()
+    rows = (
+        catalog.filter(own)
+        .select(["cluster_id", "valence_class", "arousal_class"])
+        .to_pylist()
+    )
     clusters: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         clusters.setdefault(row["cluster_id"], []).append(row)

@@ -1,8 +1,9 @@
-"""Frozen label tables: CSV or Parquet files of valence and energy by md5, MSD track or Spotify id.
+"""Frozen label tables: CSV or Parquet files of valence and energy by md5, MSD track or
+Spotify id.
 
-Energy becomes `arousal` here (see rule.py for whose decision that is). A table is refused whole
-where its columns are not there; a row is refused, and listed, where its id is no id or doubled, or
-a value is no number in [0, 1].
+Energy becomes `arousal` here (see rule.py for whose decision that is). A table is refused
+whole where its columns are not there; a row is refused, and listed, where its id is no id
+or doubled, or a value is no number in [0, 1].
 """
 
 import io
@@ -26,7 +27,13 @@ VALUES = ("valence", "energy")
 TRACK_COLUMNS = ("song_id", "artist", "title", "release")
 TEXT, NUMBER = pa.string(), pa.float64()
 LABELS = pa.schema(
-    [("key", TEXT), ("id", TEXT), ("valence", NUMBER), ("arousal", NUMBER), ("source", TEXT)]
+    [
+        ("key", TEXT),
+        ("id", TEXT),
+        ("valence", NUMBER),
+        ("arousal", NUMBER),
+        ("source", TEXT),
+    ]
 )
 REFUSED = pa.schema([("file", TEXT), ("row", pa.int64()), ("id", TEXT), ("why", TEXT)])
 LINKS = pa.schema([("track_id", TEXT), ("spotify_id", TEXT)])
@@ -39,9 +46,10 @@ MISSING_FORM = r"(?i)^(|na|n/a|nan|null|none)$"
 class LabelTable:
     """One table as read.
 
-    labels: LABELS, the good rows in the file's order; refused: REFUSED, rows counted from 1 below
-    the header; n_missing: rows without a value; tracks: the track_id, song_id, artist, title and
-    release it also gives; links: LINKS, the Spotify ids of its tracks, in the file's order.
+    labels: LABELS, the good rows in the file's order; refused: REFUSED, rows counted from 1
+    below the header; n_missing: rows without a value; tracks: the track_id, song_id,
+    artist, title and release it also gives; links: LINKS, the Spotify ids of its tracks, in
+    the file's order.
     """
 
     name: str
@@ -53,18 +61,23 @@ class LabelTable:
 
 
 def read_labels(data: bytes, name: str, zero_is_missing: bool = True) -> LabelTable:
-    """Read one table, CSV unless `name` ends in .parquet; a label's source is its `source` column,
-    else the file stem.
+    """Read one table, CSV unless `name` ends in .parquet; a label's source is its `source`
+    column, else the file stem.
 
-    zero_is_missing: a valence of exactly 0.0 is no value: Spotify gives it to spoken intros and
-    effects. Raises ValueError where the file cannot be read, lacks a column or has no rows.
+    zero_is_missing: a valence of exactly 0.0 is no value: Spotify gives it to spoken intros
+    and effects. Raises ValueError where the file cannot be read, lacks a column or has no
+    rows.
     """
     table = _read(data, name)
     key = next((key for key in KEY_FORMS if key in table.column_names), None)
     lacking = [column for column in VALUES if column not in table.column_names]
     if key is None or lacking:
-        needs = " and ".join([*lacking, *([] if key else [f"one of {', '.join(KEY_FORMS)}"])])
-        raise ValueError(f"{name} lacks a column {needs}: it has {', '.join(table.column_names)}")
+        needs = " and ".join(
+            [*lacking, *([] if key else [f"one of {', '.join(KEY_FORMS)}"])]
+        )
+        raise ValueError(
+            f"{name} lacks a column {needs}: it has {', '.join(table.column_names)}"
+        )
     if not len(table):
         raise ValueError(
             f"{name} has no rows: give a table with labels, or leave it out of the labels"
@@ -72,18 +85,29 @@ def read_labels(data: bytes, name: str, zero_is_missing: bool = True) -> LabelTa
     ids = _ids(table[key])
     valence, arousal = (_strings(table[column]) for column in VALUES)
     why = _reasons(ids, KEY_FORMS[key], valence, arousal)
-    values = [_numbers(pc.if_else(pc.is_null(why), column, "")) for column in (valence, arousal)]
+    values = [
+        _numbers(pc.if_else(pc.is_null(why), column, "")) for column in (valence, arousal)
+    ]
     why = pc.coalesce(why, _doubled(ids, why, *values))
     found = (
-        np.isfinite(values[0]) & np.isfinite(values[1]) & ~((values[0] == 0.0) & zero_is_missing)
+        np.isfinite(values[0])
+        & np.isfinite(values[1])
+        & ~((values[0] == 0.0) & zero_is_missing)
     )
     good = pc.is_null(why)
     source = (
-        _strings(table["source"]) if "source" in table.column_names else pa.nulls(len(table), TEXT)
+        _strings(table["source"])
+        if "source" in table.column_names
+        else pa.nulls(len(table), TEXT)
     )
     source = pc.fill_null(source, PurePosixPath(name).stem)
     labels = pa.table(
-        [pa.array([key] * len(table)), ids, *(pa.array(column) for column in values), source],
+        [
+            pa.array([key] * len(table)),
+            ids,
+            *(pa.array(column) for column in values),
+            source,
+        ],
         LABELS,
     )
     rows = pa.table(
@@ -100,11 +124,11 @@ def read_labels(data: bytes, name: str, zero_is_missing: bool = True) -> LabelTa
 
 
 def prefer(tables: Sequence[LabelTable]) -> pa.Table:
-    """All labels as one table (LABELS, keys md5 and track_id, sorted), each id's from the first
-    table that has it.
+    """All labels as one table (LABELS, keys md5 and track_id, sorted), each id's from the
+    first table that has it.
 
-    A label by Spotify id becomes the label of every track that any table links to it; of a track's
-    several Spotify ids the first listed counts.
+    A label by Spotify id becomes the label of every track that any table links to it; of a
+    track's several Spotify ids the first listed counts.
     """
     links = pa.concat_tables([LINKS.empty_table(), *(table.links for table in tables)])
     both = pa.concat_tables(
@@ -116,14 +140,17 @@ def prefer(tables: Sequence[LabelTable]) -> pa.Table:
 
 
 def _by_track(labels: pa.Table, links: pa.Table) -> pa.Table:
-    """labels with those by Spotify id turned into labels by track, in the order of the links."""
+    """labels with those by Spotify id turned into labels by track, in the order of the
+    links."""
     if not len(labels) or labels["key"][0].as_py() != "spotify_id":
         return labels
     at = pc.index_in(links["spotify_id"], labels["id"].combine_chunks())
     known = links.append_column("at", at).filter(pc.is_valid(at))
     taken = labels.take(known["at"])
     keys = pa.array(["track_id"] * len(known), TEXT)
-    return taken.set_column(0, "key", keys).set_column(1, "id", known["track_id"]).cast(LABELS)
+    return (
+        taken.set_column(0, "key", keys).set_column(1, "id", known["track_id"]).cast(LABELS)
+    )
 
 
 def _read(data: bytes, name: str) -> pa.Table:
@@ -138,7 +165,9 @@ def _read(data: bytes, name: str) -> pa.Table:
             options = csv.ConvertOptions(
                 column_types=types, null_values=[""], strings_can_be_null=True
             )
-            table = csv.read_csv(io.BytesIO(data), parse_options=parse, convert_options=options)
+            table = csv.read_csv(
+                io.BytesIO(data), parse_options=parse, convert_options=options
+            )
         columns = table.column_names
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ValueError(
@@ -164,8 +193,8 @@ def _ids(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _reasons(ids: pa.Array, form: str, valence: pa.Array, energy: pa.Array) -> pa.Array:
-    """Why each row is refused, by itself, the value it is refused for after a colon; null where
-    it is not."""
+    """Why each row is refused, by itself, the value it is refused for after a colon;
+    null where it is not."""
     why = pa.nulls(len(ids), TEXT)
     no_id = pc.invert(pc.fill_null(pc.match_substring_regex(ids, form), False))
     why = pc.if_else(no_id, "its id is missing or not of the form that such ids have", why)
@@ -179,24 +208,32 @@ def _reasons(ids: pa.Array, form: str, valence: pa.Array, energy: pa.Array) -> p
         why = pc.coalesce(
             why,
             pc.if_else(
-                odd, pc.binary_join_element_wise(f"{name} is not a number:", shown, " "), None
+                odd,
+                pc.binary_join_element_wise(f"{name} is not a number:", shown, " "),
+                None,
             ),
             pc.if_else(
-                outside, pc.binary_join_element_wise(f"{name} is not in [0, 1]:", shown, " "), None
+                outside,
+                pc.binary_join_element_wise(f"{name} is not in [0, 1]:", shown, " "),
+                None,
             ),
         )
     return why
 
 
-def _doubled(ids: pa.Array, why: pa.Array, valence: np.ndarray, energy: np.ndarray) -> pa.Array:
-    """Why rows that share an id are refused: all of them where their values differ, else all but
-    the first."""
+def _doubled(
+    ids: pa.Array, why: pa.Array, valence: np.ndarray, energy: np.ndarray
+) -> pa.Array:
+    """Why rows that share an id are refused: all of them where their values differ, else
+    all but the first."""
     # -1 stands for a missing value, so that a row with and a row without one differ.
     values = {
         name: np.nan_to_num(column, nan=-1.0)
         for name, column in zip(VALUES, (valence, energy), strict=True)
     }
-    table = pa.table({"id": ids, "row": np.arange(len(ids)), **values}).filter(pc.is_null(why))
+    table = pa.table({"id": ids, "row": np.arange(len(ids)), **values}).filter(
+        pc.is_null(why)
+    )
     wants = [
         ("row", "min"),
         ("row", "count"),
@@ -228,8 +265,8 @@ def _numbers(column: pa.Array) -> np.ndarray:
 
 
 def _tracks(table: pa.Table) -> pa.Table:
-    """What the table says about MSD tracks besides the labels; no rows where it goes by other
-    ids."""
+    """What the table says about MSD tracks besides the labels; no rows where it goes by
+    other ids."""
     columns = [name for name in ("track_id", *TRACK_COLUMNS) if name in table.column_names]
     if "track_id" not in columns:
         return pa.table({"track_id": pa.array([], TEXT)})
@@ -242,8 +279,8 @@ def _tracks(table: pa.Table) -> pa.Table:
 
 
 def _links(table: pa.Table) -> pa.Table:
-    """The Spotify ids of each track: a column spotify_id, or spotify_ids with blanks between
-    them."""
+    """The Spotify ids of each track: a column spotify_id, or spotify_ids with blanks
+    between them."""
     column = next(
         (name for name in ("spotify_id", "spotify_ids") if name in table.column_names), None
     )

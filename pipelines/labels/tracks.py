@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 TEXT, NUMBER, SMALL = pa.string(), pa.float64(), pa.int8()
-# duration: seconds; tempo: bpm; key: 0-11 C to B; mode: 1 major, 0 minor; year: null where MSD says
-# 0.
+# duration: seconds; tempo: bpm; key: 0-11 C to B; mode: 1 major, 0 minor; year: null where
+# MSD says 0.
 TRACKS = pa.schema(
     [
         ("track_id", TEXT), ("song_id", TEXT), ("artist", TEXT), ("title", TEXT), ("release", TEXT),
@@ -19,14 +19,17 @@ SEPARATOR = "<SEP>"
 
 
 def read_unique_tracks(data: bytes, name: str) -> pa.Table:
-    """MSD's unique_tracks.txt (track id, song id, artist, title, `<SEP>` between them) as TRACKS,
-    in the file's order.
+    """MSD's unique_tracks.txt (track id, song id, artist, title, `<SEP>` between them) as
+    TRACKS, in the file's order.
 
-    name: the file's, for the error. Raises ValueError where a line has not these four parts.
+    name: the file's, for the error. Raises ValueError where a line has not these four
+    parts.
     """
     try:
         rows = [
-            line.split(SEPARATOR, 3) for line in data.decode("utf-8").split("\n") if line.strip()
+            line.split(SEPARATOR, 3)
+            for line in data.decode("utf-8").split("\n")
+            if line.strip()
         ]
     except UnicodeDecodeError as error:
         raise ValueError(
@@ -43,8 +46,8 @@ def read_unique_tracks(data: bytes, name: str) -> pa.Table:
 
 
 def conform(table: pa.Table) -> pa.Table:
-    """A table that has some of the columns of TRACKS as TRACKS, the rest null; further columns
-    go."""
+    """A table that has some of the columns of TRACKS as TRACKS, the rest null; further
+    columns go."""
     columns = {
         field.name: table[field.name]
         if field.name in table.column_names
@@ -55,13 +58,17 @@ def conform(table: pa.Table) -> pa.Table:
 
 
 def merge_tracks(tables: Sequence[pa.Table]) -> pa.Table:
-    """One row a track (TRACKS, sorted by track_id), each value from the first of the tables that
-    has one."""
+    """One row a track (TRACKS, sorted by track_id), each value from the first of the
+    tables that has one."""
     merged = TRACKS.empty_table()
     for table in tables:
         table = first_of_each(conform(table))
         both = merged.join(
-            table, "track_id", join_type="full outer", right_suffix="_other", use_threads=False
+            table,
+            "track_id",
+            join_type="full outer",
+            right_suffix="_other",
+            use_threads=False,
         )
         names = TRACKS.names[1:]
         columns = {name: pc.coalesce(both[name], both[f"{name}_other"]) for name in names}

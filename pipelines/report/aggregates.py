@@ -1,5 +1,5 @@
-"""Facts: what the report's plots need of a release, read by column and batch by batch, never
-whole songs."""
+"""Facts: what the report's plots need of a release, read by column and batch by batch,
+never whole songs."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from pipelines.io import files
 from schemas.row import RELEASE
 
-# Bars are looked at in the first shards that hold this many songs: songs go to shards by hash, so
-# they are a fair sample.
+# Bars are looked at in the first shards that hold this many songs: songs go to shards by
+# hash, so they are a fair sample.
 MOST_SONGS = 20_000
 # Tokens a bar are counted one by one up to here, and together from here on.
 MOST_TOKENS = 512
@@ -38,9 +38,9 @@ BAR_COLUMNS = [
 class Bars:
     """What the bars of n_songs songs say.
 
-    tokens: bars by number of tokens, int64[MOST_TOKENS + 1], the last also for more; meters: bars
-    by (numerator, denominator); onsets_per_bar, minor_share: a value a song, float64;
-    valence_class, arousal_class: a song's, -1 for none.
+    tokens: bars by number of tokens, int64[MOST_TOKENS + 1], the last also for more;
+    meters: bars by (numerator, denominator); onsets_per_bar, minor_share: a value a song,
+    float64; valence_class, arousal_class: a song's, -1 for none.
     """
 
     n_songs: int
@@ -53,15 +53,17 @@ class Bars:
 
 
 def read_songs(release: str, shards: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """SONG_COLUMNS of every song, in the order of the manifest's shards, and `shard`, the number
-    of its shard there."""
+    """SONG_COLUMNS of every song, in the order of the manifest's shards, and `shard`,
+    the number of its shard there."""
     empty = pa.schema([RELEASE.field(name) for name in SONG_COLUMNS]).empty_table()
     tables = [empty.append_column("shard", pa.array([], pa.int32()))]
     for number, shard in enumerate(shards):
         with files.open_input(files.join(release, *shard["path"].split("/"))) as stream:
             table = pq.read_table(stream, columns=SONG_COLUMNS)
         tables.append(
-            table.append_column("shard", pa.array(np.full(table.num_rows, number, np.int32)))
+            table.append_column(
+                "shard", pa.array(np.full(table.num_rows, number, np.int32))
+            )
         )
     return pa.concat_tables(tables)
 
@@ -97,8 +99,12 @@ def read_bars(release: str, shards: Sequence[Mapping[str, Any]]) -> Bars:
         tokens += tokens_per_bar(*_list(batch, "remi_bar_offset"))
         _, numerators = _list(batch, "bar_numerator")
         _, denominators = _list(batch, "bar_denominator")
-        pairs, counts = np.unique(np.stack([numerators, denominators]), axis=1, return_counts=True)
-        meters.update({(int(a), int(b)): int(n) for (a, b), n in zip(pairs.T, counts, strict=True)})
+        pairs, counts = np.unique(
+            np.stack([numerators, denominators]), axis=1, return_counts=True
+        )
+        meters.update(
+            {(int(a), int(b)): int(n) for (a, b), n in zip(pairs.T, counts, strict=True)}
+        )
         offsets, key = _list(batch, "key")
         n_bars = np.diff(offsets)
         onset_offsets, onsets = _list(batch, "rhythm_onsets")
@@ -106,10 +112,13 @@ def read_bars(release: str, shards: Sequence[Mapping[str, Any]]) -> Bars:
             np.add.reduceat(onsets.astype(np.int64), onset_offsets[:-1]) / n_bars
         )
         songs["minor"].append(
-            np.add.reduceat(((key >= 12) & (key < 24)).astype(np.int64), offsets[:-1]) / n_bars
+            np.add.reduceat(((key >= 12) & (key < 24)).astype(np.int64), offsets[:-1])
+            / n_bars
         )
         for axis in ("valence", "arousal"):
-            songs[axis].append(batch[f"{axis}_class"].fill_null(-1).to_numpy(zero_copy_only=False))
+            songs[axis].append(
+                batch[f"{axis}_class"].fill_null(-1).to_numpy(zero_copy_only=False)
+            )
     whole = {name: np.concatenate(parts) for name, parts in songs.items()}
     return Bars(
         len(whole["onsets"]),
@@ -123,8 +132,8 @@ def read_bars(release: str, shards: Sequence[Mapping[str, Any]]) -> Bars:
 
 
 def tokens_per_bar(offsets: np.ndarray, bar_offsets: np.ndarray) -> np.ndarray:
-    """Bars by number of tokens, from songs' lists of n_bars + 1 token offsets laid end to end;
-    int64[MOST_TOKENS + 1]."""
+    """Bars by number of tokens, from songs' lists of n_bars + 1 token offsets laid end
+    to end; int64[MOST_TOKENS + 1]."""
     steps = np.diff(bar_offsets)
     within = np.ones(len(steps), bool)
     # From one song's last offset to the next one's first is no bar

@@ -1,5 +1,5 @@
-"""card: a release's README.md, a Hugging Face dataset card, written from the manifest and from
-nothing else."""
+"""card: a release's README.md, a Hugging Face dataset card, written from the manifest
+and from nothing else."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,7 +42,9 @@ def _header(manifest: Mapping[str, Any]) -> str:
     size = next((name for bound, name in SIZES if rows < bound), "10M<n<100M")
     licences = citations.licences(manifest)
     lines = [f"pretty_name: {json.dumps(manifest['name'], ensure_ascii=False)}", "license:"]
-    lines += [f"- {licence}" for licence in dict.fromkeys(work.licence for work in licences)]
+    lines += [
+        f"- {licence}" for licence in dict.fromkeys(work.licence for work in licences)
+    ]
     other = [work.licence_name for work in licences if work.licence == "other"]
     lines += (
         [f"license_name: {json.dumps('; '.join(other))}", "license_link: README.md"]
@@ -50,7 +52,15 @@ def _header(manifest: Mapping[str, Any]) -> str:
         else []
     )
     lines += ["task_categories:", "- other", "size_categories:", f"- {size}", "tags:"]
-    tags = ["music", "symbolic-music", "midi", "remi", "pianoroll", "music-generation", "parquet"]
+    tags = [
+        "music",
+        "symbolic-music",
+        "midi",
+        "remi",
+        "pianoroll",
+        "music-generation",
+        "parquet",
+    ]
     tags += ["emotion", "valence", "arousal"] if manifest["labels"]["labelled"] else []
     lines += [f"- {tag}" for tag in tags]
     lines += ["configs:", "- config_name: default", "  data_files:"]
@@ -62,7 +72,9 @@ def _header(manifest: Mapping[str, Any]) -> str:
 def _what(manifest: Mapping[str, Any]) -> str:
     labels, splits = manifest["labels"], manifest["splits"]
     names = ", ".join(
-        work.name for name in _sources(manifest) for work in citations.corpus_works(name)[:1]
+        work.name
+        for name in _sources(manifest)
+        for work in citations.corpus_works(name)[:1]
     )
     rows = sum(splits.values())
     labelled = (
@@ -97,7 +109,9 @@ def _use(manifest: Mapping[str, Any]) -> str:
 
 def _built(manifest: Mapping[str, Any]) -> str:
     config, ingest = manifest["config"], manifest["ingest"]
-    versions = ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())
+    versions = ", ".join(
+        f"{name} {version}" for name, version in manifest["versions"].items()
+    )
     dedupe = config["dedupe"]
     read = _table(
         ["source", "read", "ingested", "refused", "why", "sha256 of what was read"],
@@ -109,7 +123,10 @@ def _built(manifest: Mapping[str, Any]) -> str:
     )  # fmt: skip
     tables = _table(
         ["side file", "bytes", "sha256"],
-        [[pin["name"], pin["items"], f"`{pin['sha256']}`"] for pin in manifest["metadata"]["pins"]],
+        [
+            [pin["name"], pin["items"], f"`{pin['sha256']}`"]
+            for pin in manifest["metadata"]["pins"]
+        ],
     )
     return "\n\n".join(
         [
@@ -144,7 +161,9 @@ def _waterfalls(manifest: Mapping[str, Any]) -> str:
             if n
         ]
         blocks += [f"### {'all sources' if name == 'all' else name}"]
-        blocks += [_table(["rule", "fail", "alone"], [*rows, ["**kept**", fall["kept"], ""]])]
+        blocks += [
+            _table(["rule", "fail", "alone"], [*rows, ["**kept**", fall["kept"], ""]])
+        ]
     return "\n\n".join(blocks)
 
 
@@ -190,7 +209,9 @@ def _labels(manifest: Mapping[str, Any]) -> str:
         "music, and a generator should leave them out. `label_rank` under p picks the same share p of labels everywhere.",
     ]
     if labels["unlabelled"]:
-        blocks += [_table(["no label because", "songs"], list(labels["unlabelled"].items()))]
+        blocks += [
+            _table(["no label because", "songs"], list(labels["unlabelled"].items()))
+        ]
     return "\n\n".join(blocks)
 
 
@@ -203,7 +224,8 @@ def _splits(manifest: Mapping[str, Any]) -> str:
     rows = sum(manifest["splits"].values())
     shards = manifest["shards"]
     sizes = {
-        split: [one for one in shards if one["split"] == split] for split in manifest["splits"]
+        split: [one for one in shards if one["split"] == split]
+        for split in manifest["splits"]
     }
     table = _table(
         ["split", "songs", "share", "files", "MB"],
@@ -261,7 +283,10 @@ def _cite(manifest: Mapping[str, Any]) -> str:
     says = [work.citation for work in citations.works(manifest)]
     return "## How to cite\n\n" + "\n".join(
         f"- {citation}"
-        for citation in [*says, f"Tokens, filters and label rule follow {citations.SEMG_GMVAE}"]
+        for citation in [
+            *says,
+            f"Tokens, filters and label rule follow {citations.SEMG_GMVAE}",
+        ]
     )
 
 
@@ -280,7 +305,10 @@ def _link(text: str, url: str) -> str:
 def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A Markdown table; numbers get thousands and stand to the right."""
     body = [
-        [f"{cell:,}" if isinstance(cell, int) else str(cell).replace("|", "\\|") for cell in row]
+        [
+            f"{cell:,}" if isinstance(cell, int) else str(cell).replace("|", "\\|")
+            for cell in row
+        ]
         for row in rows
     ]
     return "\n".join(

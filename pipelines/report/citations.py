@@ -1,8 +1,9 @@
-"""Sources: who made what a release is derived from, under which terms, how to cite it, and what is
-known to be wrong with it.
+"""Sources: who made what a release is derived from, under which terms, how to cite it, and
+what is known to be wrong with it.
 
-The one table from which the card, the Croissant file and the lineage take these facts. A release
-names its sources and its label tables in the manifest; what it does not use is not told.
+The one table from which the card, the Croissant file and the lineage take these facts. A
+release names its sources and its label tables in the manifest; what it does not use is not
+told.
 """
 
 from collections.abc import Mapping
@@ -16,8 +17,8 @@ from pipelines.sources.sample.synthetic_labels import LABEL_SOURCE
 class Work:
     """Something to be named, licensed and cited.
 
-    licence: an id as Hugging Face's cards spell it (`other` where no id fits); terms: what it asks,
-    in a sentence.
+    licence: an id as Hugging Face's cards spell it (`other` where no id fits); terms: what
+    it asks, in a sentence.
     """
 
     name: str
@@ -111,18 +112,27 @@ UNKNOWN_TERMS = "see where it came from"
 
 
 def works(manifest: Mapping[str, Any]) -> list[Work]:
-    """Everything that a release is derived from, corpora first, then what its labels are from;
-    nothing twice."""
-    found = [work for name in manifest["waterfall"] if name != "all" for work in corpus_works(name)]
+    """Everything that a release is derived from, corpora first, then what its labels are
+    from; nothing twice."""
+    found = [
+        work
+        for name in manifest["waterfall"]
+        if name != "all"
+        for work in corpus_works(name)
+    ]
     tables = label_tables(manifest)
     if tables and not has_rule_labels(manifest):
-        found += [MSD, *([MIDI_EMOTION] if "msd_spotify_features" in tables else []), SPOTIFY]
+        found += [
+            MSD,
+            *([MIDI_EMOTION] if "msd_spotify_features" in tables else []),
+            SPOTIFY,
+        ]
     return list(dict.fromkeys(found))
 
 
 def corpus_works(name: str) -> tuple[Work, ...]:
-    """The works behind a source of the registry; one that is new is named, with its terms said
-    to be unknown."""
+    """The works behind a source of the registry; one that is new is named, with its
+    terms said to be unknown."""
     return CORPORA.get(name) or (
         Work(name, "", "other", UNKNOWN_TERMS, "", "no terms are on record", f"{name}."),
     )
@@ -131,13 +141,15 @@ def corpus_works(name: str) -> tuple[Work, ...]:
 def licences(manifest: Mapping[str, Any]) -> list[Work]:
     """One work for each different licence, in the order of works."""
     return list(
-        {(work.licence, work.licence_name): work for work in reversed(works(manifest))}.values()
+        {
+            (work.licence, work.licence_name): work for work in reversed(works(manifest))
+        }.values()
     )[::-1]
 
 
 def label_tables(manifest: Mapping[str, Any]) -> list[str]:
-    """The label tables that gave labels, by name: a label's source is `table:rule`, that of a
-    mean `table+table:mean`."""
+    """The label tables that gave labels, by name: a label's source is `table:rule`, that
+    of a mean `table+table:mean`."""
     return sorted(
         {
             table
@@ -153,10 +165,11 @@ def has_rule_labels(manifest: Mapping[str, Any]) -> bool:
 
 
 def flaws(manifest: Mapping[str, Any]) -> list[str]:
-    """What is known to be wrong with the data, a sentence or two each, of what this release holds.
+    """What is known to be wrong with the data, a sentence or two each, of what this release
+    holds.
 
-    Figures were measured on 13,215 songs of LPD-5, 2,014 songs whose true name is known and 20,394
-    labels.
+    Figures were measured on 13,215 songs of LPD-5, 2,014 songs whose true name is known and
+    20,394 labels.
     """
     sources, labelled = set(manifest["waterfall"]), manifest["labels"]["labelled"]
     from_service = bool(labelled) and not has_rule_labels(manifest)

@@ -1,9 +1,9 @@
 """croissant: a release described to programs, as Croissant 1.1 JSON-LD
 (docs.mlcommons.org/croissant).
 
-Every shard is a FileObject with its sha256, every split a FileSet that gathers its shards by their
-names and a RecordSet of typed fields. Addresses are relative to the file, so that a release may be
-moved.
+Every shard is a FileObject with its sha256, every split a FileSet that gathers its shards
+by their names and a RecordSet of typed fields. Addresses are relative to the file, so that
+a release may be moved.
 """
 
 from collections.abc import Iterator, Mapping
@@ -56,14 +56,27 @@ def croissant(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "arousal: notes, bars, tempo, REMI tokens, rhythm and key. A tick is 1/24 of a quarter note.",
         "version": f"{manifest['schema_version']}.0.0+{canonical_sha256(shards)[:12]}",
         "datePublished": manifest["dated"].partition("T")[0],
-        "license": [work.licence_url or work.licence_name for work in citations.licences(manifest)],
+        "license": [
+            work.licence_url or work.licence_name for work in citations.licences(manifest)
+        ],
         "citeAs": " ".join(work.citation for work in citations.works(manifest)),
         "creator": [{"@type": "sc:Organization", "name": "moodroll"}],
-        "keywords": ["music", "symbolic music", "MIDI", "REMI", "emotion", "valence", "arousal"],
+        "keywords": [
+            "music",
+            "symbolic music",
+            "MIDI",
+            "REMI",
+            "emotion",
+            "valence",
+            "arousal",
+        ],
         "isBasedOn": [work.url for work in citations.works(manifest) if work.url],
         "isLiveDataset": False,
         "rai:dataLimitations": citations.flaws(manifest),
-        "distribution": [*map(_file, shards), *(_file_set(split) for split in manifest["splits"])],
+        "distribution": [
+            *map(_file, shards),
+            *(_file_set(split) for split in manifest["splits"]),
+        ],
         "recordSet": [
             {
                 "@type": "cr:RecordSet",
@@ -105,7 +118,9 @@ def _file_set(split: str) -> dict[str, Any]:
 def _fields(manifest: Mapping[str, Any], split: str) -> Iterator[dict[str, Any]]:
     """A field for each column, list columns as arrays of one open dimension."""
     for name, facts in manifest["columns"].items():
-        item = facts["type"].removeprefix("list<item: ").partition(" not null")[0].rstrip(">")
+        item = (
+            facts["type"].removeprefix("list<item: ").partition(" not null")[0].rstrip(">")
+        )
         is_list = facts["type"].startswith("list<")
         yield {
             "@type": "cr:Field",

@@ -1,8 +1,8 @@
 """Figures: one look for every plot, and SVG whose bytes depend on the data alone.
 
-A figure is as wide as a phone shows it (324 units), so that its letters can be read there; on a
-wide screen figures stand side by side. Text stays text: it is drawn in the reader's font, in room
-measured with a wider one.
+A figure is as wide as a phone shows it (324 units), so that its letters can be read there;
+on a wide screen figures stand side by side. Text stays text: it is drawn in the reader's
+font, in room measured with a wider one.
 """
 
 import io
@@ -48,8 +48,8 @@ STYLE: Any = {
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure of the report: its heading, one sentence on what it shows, and its SVG ("" where
-    there is nothing to draw)."""
+    """A figure of the report: its heading, one sentence on what it shows, and its SVG
+    ("" where there is nothing to draw)."""
 
     title: str
     says: str
@@ -57,8 +57,8 @@ class Plot:
 
 
 def draw(name: str, height: float, paint: Callable[[Figure], None]) -> str:
-    """The SVG of what `paint` puts on a figure of the house's width and look; `name` keeps its
-    ids apart on the page."""
+    """The SVG of what `paint` puts on a figure of the house's width and look; `name`
+    keeps its ids apart on the page."""
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         # A genre in a script that the measuring font lacks is still drawn by the reader's.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
@@ -84,13 +84,21 @@ def inline(svg: str, name: str) -> str:
 
 
 def bars(
-    axes: Axes, labels: Sequence[str], values: Sequence[float], colours: str | Sequence[str] = BLUE
+    axes: Axes,
+    labels: Sequence[str],
+    values: Sequence[float],
+    colours: str | Sequence[str] = BLUE,
 ) -> None:
     """Lying bars from the top down, each with its number behind it."""
     axes.barh(range(len(labels)), values, color=colours, height=0.68)
     for row, value in enumerate(values):
         axes.annotate(
-            f"{value:,}", (value, row), (4, 0), textcoords="offset points", va="center", fontsize=11
+            f"{value:,}",
+            (value, row),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=11,
         )
     axes.set_yticks(range(len(labels)), labels)
     axes.tick_params(axis="y", length=0, labelcolor=INK)

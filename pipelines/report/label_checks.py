@@ -1,5 +1,5 @@
-"""Premise: whether the paper's idea shows in the data, that arousal is heard in rhythm density
-and valence in the key."""
+"""Premise: whether the paper's idea shows in the data, that arousal is heard in rhythm
+density and valence in the key."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,17 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 
 from pipelines.report.aggregates import Bars, separation
-from pipelines.report.figures import BLUE, CORAL, MUTED, PALE, SAND, VIOLET, Plot, draw, grid
+from pipelines.report.figures import (
+    BLUE,
+    CORAL,
+    MUTED,
+    PALE,
+    SAND,
+    VIOLET,
+    Plot,
+    draw,
+    grid,
+)
 from schemas.keys import KEY_NAMES, N_KEYS
 
 # Round the circle of fifths from C, so that neighbours are related.
@@ -22,7 +32,9 @@ def label_checks(bars: Bars, songs: pa.Table) -> str:
     if not all((arousal == level).any() and (valence == level).any() for level in CLASSES):
         return "This release has no labels to try it on."
     dense = separation(*(bars.onsets_per_bar[arousal == level] for level in CLASSES))
-    bright = _balanced([songs["song_key"].to_numpy()[valence == level] for level in CLASSES])
+    bright = _balanced(
+        [songs["song_key"].to_numpy()[valence == level] for level in CLASSES]
+    )
     return (
         f"Arousal by notes a bar: right in {dense:.0%} of pairs, {_verdict(dense)}. Valence by major and minor: right in "
         f"{bright:.0%}, {_verdict(bright)}."
@@ -30,16 +42,18 @@ def label_checks(bars: Bars, songs: pa.Table) -> str:
 
 
 def _balanced(keys: Sequence[np.ndarray]) -> float:
-    """How often minor for low and major for high valence is right, both classes counting the
-    same; keys: low, high."""
+    """How often minor for low and major for high valence is right, both classes counting
+    the same; keys: low, high."""
     low, high = (
-        float((key[key < N_KEYS] >= 12).mean()) if (key < N_KEYS).any() else 0.5 for key in keys
+        float((key[key < N_KEYS] >= 12).mean()) if (key < N_KEYS).any() else 0.5
+        for key in keys
     )
     return (low + 1 - high) / 2
 
 
 def density(onsets: np.ndarray, arousal_class: np.ndarray, per: str) -> Plot:
-    """Notes that start in each bar (or second), songs of low arousal against songs of high."""
+    """Notes that start in each bar (or second), songs of low arousal against songs of
+    high."""
     title = f"Notes a {per}, by arousal"
     low, high = (onsets[arousal_class == level] for level in CLASSES)
     if not len(low) or not len(high):
@@ -76,10 +90,16 @@ def density(onsets: np.ndarray, arousal_class: np.ndarray, per: str) -> Plot:
 
 
 def modes(bars: Bars, songs: pa.Table) -> Plot:
-    """Share of minor, songs of low valence against songs of high, by song's key and by bar's."""
+    """Share of minor, songs of low valence against songs of high, by song's key and by
+    bar's."""
     title = "Minor keys, by valence"
-    key, valence = songs["song_key"].to_numpy(), songs["valence_class"].fill_null(-1).to_numpy()
-    minor = [(key[(valence == level) & (key < N_KEYS)] >= 12).astype(float) for level in CLASSES]
+    key, valence = (
+        songs["song_key"].to_numpy(),
+        songs["valence_class"].fill_null(-1).to_numpy(),
+    )
+    minor = [
+        (key[(valence == level) & (key < N_KEYS)] >= 12).astype(float) for level in CLASSES
+    ]
     by_bar = [bars.minor_share[bars.valence_class == level] for level in CLASSES]
     if any(not len(values) for values in (*minor, *by_bar)):
         return Plot(title, "No song of this release has a valence class.")
@@ -143,9 +163,13 @@ def keys(songs: pa.Table) -> Plot:
 def keys_by_valence(songs: pa.Table) -> Plot:
     """The share of each key among songs of low and of high valence."""
     title = "Keys, by valence"
-    key, valence = songs["song_key"].to_numpy(), songs["valence_class"].fill_null(-1).to_numpy()
+    key, valence = (
+        songs["song_key"].to_numpy(),
+        songs["valence_class"].fill_null(-1).to_numpy(),
+    )
     counts = [
-        np.bincount(key[(valence == level) & (key < N_KEYS)], minlength=N_KEYS) for level in CLASSES
+        np.bincount(key[(valence == level) & (key < N_KEYS)], minlength=N_KEYS)
+        for level in CLASSES
     ]
     if any(not count.sum() for count in counts):
         return Plot(title, "No song of this release has a valence class.")
@@ -159,7 +183,9 @@ def keys_by_valence(songs: pa.Table) -> Plot:
         title,
         says,
         _circle(
-            "keys-valence", [(low, VIOLET, "V0, low"), (high, SAND, "V1, high")], "share of songs"
+            "keys-valence",
+            [(low, VIOLET, "V0, low"), (high, SAND, "V1, high")],
+            "share of songs",
         ),
     )
 
@@ -187,7 +213,11 @@ def _circle(name: str, series: Sequence[tuple[np.ndarray, str, str]], ylabel: st
         if len(series) > 1:
             handles, labels = figure.axes[0].get_legend_handles_labels()
             figure.legend(
-                handles, labels, loc="outside lower center", ncols=len(series), handlelength=1
+                handles,
+                labels,
+                loc="outside lower center",
+                ncols=len(series),
+                handlelength=1,
             )
 
     return draw(name, 3.6 if len(series) > 1 else 3.3, paint)

@@ -1,8 +1,9 @@
-"""lineage: what went in, what ran and what came out, in the shape of an OpenLineage run event.
+"""lineage: what went in, what ran and what came out, in the shape of an OpenLineage run
+event.
 
-OpenLineage (openlineage.io, spec 2-0-2) asks an event for the time it happened. With the clock in
-it the same build would not give the same bytes: `eventTime` is the moment that the release says it
-is of (`dated`).
+OpenLineage (openlineage.io, spec 2-0-2) asks an event for the time it happened. With the
+clock in it the same build would not give the same bytes: `eventTime` is the moment that the
+release says it is of (`dated`).
 """
 
 import os
@@ -24,8 +25,8 @@ NAMESPACE = "moodroll"
 
 
 def dated() -> str:
-    """The moment a release says it is of: SOURCE_DATE_EPOCH (reproducible-builds.org) where it
-    is set, else DATED."""
+    """The moment a release says it is of: SOURCE_DATE_EPOCH (reproducible-builds.org)
+    where it is set, else DATED."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     if not epoch:
         return DATED
@@ -40,8 +41,9 @@ def dated() -> str:
 def lineage(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The run event of a manifest that has its shards: a function of the manifest alone.
 
-    The run's id is made of what was asked and what was read, so that the same build has the same
-    one. Pins are facets of our own (`moodroll_pin`), which OpenLineage allows under a prefix.
+    The run's id is made of what was asked and what was read, so that the same build has the
+    same one. Pins are facets of our own (`moodroll_pin`), which OpenLineage allows under a
+    prefix.
     """
     asked = canonical_sha256(
         {name: manifest[name] for name in ("config", "ingest", "metadata", "versions")}
@@ -82,7 +84,9 @@ def _output(manifest: Mapping[str, Any], split: str) -> dict[str, Any]:
         "facets": {
             "schema": {**_facet("SchemaDatasetFacet", "1-1-1"), "fields": fields},
             "moodroll_pin": _own(
-                sha256=canonical_sha256([[shard["path"], shard["sha256"]] for shard in shards])
+                sha256=canonical_sha256(
+                    [[shard["path"], shard["sha256"]] for shard in shards]
+                )
             ),
         },
         "outputFacets": {

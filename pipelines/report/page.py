@@ -37,14 +37,18 @@ def write_report(
 
 
 def build_around(release: str) -> str | None:
-    """The folder of the build whose release this is, None where the release stands alone."""
+    """The folder of the build whose release this is, None where the release stands
+    alone."""
     folder = release.rstrip("/").rpartition("/")[0] if "/" in release.rstrip("/") else "."
     return folder if files.exists(files.join(folder, "rejects")) else None
 
 
 def page(release: str, manifest: Mapping[str, Any], build_folder: str | None) -> str:
     """The report of a release; the same release gives the same bytes."""
-    songs, bars = read_songs(release, manifest["shards"]), read_bars(release, manifest["shards"])
+    songs, bars = (
+        read_songs(release, manifest["shards"]),
+        read_bars(release, manifest["shards"]),
+    )
     sections = [
         ("waterfall", "What was left out", _waterfall_note(), _plots(_falls(manifest))),
         ("labels", "Labels", _label_note(manifest), _plots(_label_plots(songs, manifest))),
@@ -67,7 +71,9 @@ def page(release: str, manifest: Mapping[str, Any], build_folder: str | None) ->
     body = "\n".join(
         _section(*section, _sample_note(bars, songs, section[0])) for section in sections
     )
-    links = "".join(f'<a href="#{name}">{html.escape(title)}</a>' for name, title, _, _ in sections)
+    links = "".join(
+        f'<a href="#{name}">{html.escape(title)}</a>' for name, title, _, _ in sections
+    )
     title = html.escape(manifest["name"])
     made = (
         f"Made from the release (and its build's rejects) by moodroll {html.escape(manifest['versions']['moodroll'])}; the "
@@ -85,7 +91,9 @@ def page(release: str, manifest: Mapping[str, Any], build_folder: str | None) ->
 
 def _section(name: str, title: str, note: str, body: str, sample: str) -> str:
     says = "".join(f"<p>{html.escape(text)}</p>" for text in (note, sample) if text)
-    return f'<section id="{name}">\n<h2>{html.escape(title)}</h2>\n{says}\n{body}\n</section>'
+    return (
+        f'<section id="{name}">\n<h2>{html.escape(title)}</h2>\n{says}\n{body}\n</section>'
+    )
 
 
 def _plots(figures: Sequence[Plot]) -> str:
@@ -115,11 +123,10 @@ def _summary(manifest: Mapping[str, Any]) -> str:
     ]
     rule = "<p><strong>The labels of this release are made by a rule, by nobody's ear.</strong></p>"
     cells = "".join(
-        f"<div><b>{number}</b><span>{html.escape(name)}</span></div>" for number, name in tiles
+        f"<div><b>{number}</b><span>{html.escape(name)}</span></div>"
+        for number, name in tiles
     )
-    return (
-        f'<div class="tiles">{cells}</div>\n{rule if citations.has_rule_labels(manifest) else ""}'
-    )
+    return f'<div class="tiles">{cells}</div>\n{rule if citations.has_rule_labels(manifest) else ""}'
 
 
 def _falls(manifest: Mapping[str, Any]) -> list[Plot]:
@@ -133,7 +140,9 @@ def _falls(manifest: Mapping[str, Any]) -> list[Plot]:
 
 def _label_plots(songs: pa.Table, manifest: Mapping[str, Any]) -> list[Plot]:
     labelled = {
-        split: {name: n for name, n in by.items() if name != "none" or manifest["thresholds"]}
+        split: {
+            name: n for name, n in by.items() if name != "none" or manifest["thresholds"]
+        }
         for split, by in manifest["labels"]["quadrants"].items()
     }
     classed = labelled if manifest["labels"]["labelled"] else {}
@@ -166,7 +175,11 @@ def _premise_plots(songs: pa.Table, bars: Bars) -> list[Plot]:
 
 
 def _other_plots(songs: pa.Table, bars: Bars, manifest: Mapping[str, Any]) -> list[Plot]:
-    return [label_checks.keys(songs), plots.meters(bars), plots.clusters(manifest["clusters"])]
+    return [
+        label_checks.keys(songs),
+        plots.meters(bars),
+        plots.clusters(manifest["clusters"]),
+    ]
 
 
 def _waterfall_note() -> str:
@@ -174,7 +187,9 @@ def _waterfall_note() -> str:
 
 
 def _label_note(manifest: Mapping[str, Any]) -> str:
-    why = ", ".join(f"{name}: {n:,}" for name, n in manifest["labels"]["unlabelled"].items())
+    why = ", ".join(
+        f"{name}: {n:,}" for name, n in manifest["labels"]["unlabelled"].items()
+    )
     return f"Songs without a label, by why: {why}." if why else ""
 
 

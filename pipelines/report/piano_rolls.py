@@ -1,5 +1,5 @@
-"""Rolls: a few songs drawn whole enough to be looked at, track by track, with their keys and
-their density."""
+"""Rolls: a few songs drawn whole enough to be looked at, track by track, with their keys
+and their density."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -29,11 +29,11 @@ MOST_BARS = 24
 
 
 def choose(songs: pa.Table, n: int = N_SONGS) -> list[int]:
-    """Rows of songs to draw: one of each quadrant, then one without a label of each source, then
-    what is left.
+    """Rows of songs to draw: one of each quadrant, then one without a label of each source,
+    then what is left.
 
-    Within each, trusted labels first, then more tracks, then the smallest label_rank: nothing is
-    left to taste.
+    Within each, trusted labels first, then more tracks, then the smallest label_rank:
+    nothing is left to taste.
     """
     n_tracks = np.array(
         [sum(count > 0 for count in counts) for counts in songs["track_notes"].to_pylist()],
@@ -46,7 +46,10 @@ def choose(songs: pa.Table, n: int = N_SONGS) -> list[int]:
         (name, None) for name in sorted(set(source))
     ]
     firsts = [
-        next((row for row in order if quadrant[row] == mood and name in (None, source[row])), None)
+        next(
+            (row for row in order if quadrant[row] == mood and name in (None, source[row])),
+            None,
+        )
         for name, mood in kinds
     ]
     return list(dict.fromkeys([*(row for row in firsts if row is not None), *order]))[:n]
@@ -57,18 +60,22 @@ def piano_rolls(release: str, songs: pa.Table, manifest: Mapping[str, Any]) -> l
     plots = []
     for number, row in enumerate(choose(songs)):
         facts = {name: songs[name][row].as_py() for name in songs.column_names}
-        whole = read_song(release, manifest["shards"][facts["shard"]]["path"], facts["song_id"])
+        whole = read_song(
+            release, manifest["shards"][facts["shard"]]["path"], facts["song_id"]
+        )
         plots.append(roll(number, from_row(whole), whole, manifest["config"]["key"]))
     return plots
 
 
-def roll(number: int, song: Song, row: Mapping[str, Any], key_settings: Mapping[str, Any]) -> Plot:
-    """One song: a strip for each track it uses, its keys (24 rows, as dark as they are sure),
-    notes a sixteenth."""
+def roll(
+    number: int, song: Song, row: Mapping[str, Any], key_settings: Mapping[str, Any]
+) -> Plot:
+    """One song: a strip for each track it uses, its keys (24 rows, as dark as they are
+    sure), notes a sixteenth."""
     n_bars = min(len(song.bars), MOST_BARS)
-    edges = np.append(song.bars["start"], song.bars["start"][-1] + song.bars["length"][-1]).astype(
-        float
-    )
+    edges = np.append(
+        song.bars["start"], song.bars["start"][-1] + song.bars["length"][-1]
+    ).astype(float)
     notes = song.notes[song.notes["start"] < edges[n_bars]]
     # Time in bars, so that every strip has the same scale whatever the meter.
     start, end = (
@@ -84,7 +91,13 @@ def roll(number: int, song: Song, row: Mapping[str, Any], key_settings: Mapping[
         )
         for axes, track in zip(strips, used, strict=False):
             mine = notes["track"] == track
-            _strip(axes, start[mine], np.minimum(end[mine], n_bars), notes["pitch"][mine], track)
+            _strip(
+                axes,
+                start[mine],
+                np.minimum(end[mine], n_bars),
+                notes["pitch"][mine],
+                track,
+            )
         _keys(strips[-2], sure)
         _density(strips[-1], np.asarray(row["rhythm_onsets"])[: n_bars * POSITIONS], n_bars)
         strips[-1].set_xlim(0, n_bars)
@@ -95,13 +108,20 @@ def roll(number: int, song: Song, row: Mapping[str, Any], key_settings: Mapping[
     return Plot(_title(row), says, draw(f"song{number}", height, paint))
 
 
-def _strip(axes: Axes, start: np.ndarray, end: np.ndarray, pitch: np.ndarray, track: int) -> None:
+def _strip(
+    axes: Axes, start: np.ndarray, end: np.ndarray, pitch: np.ndarray, track: int
+) -> None:
     """The notes of one track as one path: a line for each, as long as it sounds."""
     low, high = int(pitch.min()), int(pitch.max())
     path = Path(
         np.round(
             np.stack(
-                [start, pitch, np.maximum(end, start + (0.08 if track == DRUMS else 0.03)), pitch],
+                [
+                    start,
+                    pitch,
+                    np.maximum(end, start + (0.08 if track == DRUMS else 0.03)),
+                    pitch,
+                ],
                 axis=1,
             ).reshape(-1, 2),
             3,
@@ -111,7 +131,11 @@ def _strip(axes: Axes, start: np.ndarray, end: np.ndarray, pitch: np.ndarray, tr
     thick = float(np.clip(30 / (high - low + 3), 0.9, 2.6))
     axes.add_patch(
         PathPatch(
-            path, fill=False, edgecolor=TRACK_COLOURS[track], linewidth=thick, capstyle="butt"
+            path,
+            fill=False,
+            edgecolor=TRACK_COLOURS[track],
+            linewidth=thick,
+            capstyle="butt",
         )
     )
     axes.set_ylim(low - 2, high + 2)
@@ -155,11 +179,14 @@ def _density(axes: Axes, onsets: np.ndarray, n_bars: int) -> None:
     axes.set_xticks(range(0, n_bars + 1, 4 if n_bars > 8 else 1))
 
 
-def key_track(row: Mapping[str, Any], song: Song, settings: Mapping[str, Any]) -> np.ndarray:
+def key_track(
+    row: Mapping[str, Any], song: Song, settings: Mapping[str, Any]
+) -> np.ndarray:
     """How likely each key is in each bar: float64[n_bars, 24].
 
-    The posterior that the row's key was taken from, where settings (the manifest's [key]) followed
-    it; else, and for settings of another version, the row's confidence at its key and 0 elsewhere.
+    The posterior that the row's key was taken from, where settings (the manifest's [key])
+    followed it; else, and for settings of another version, the row's confidence at its key
+    and 0 elsewhere.
     """
     weights = pitch_class_weights(song, quantise(song))
     with suppress(SettingsError):

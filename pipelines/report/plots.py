@@ -1,5 +1,5 @@
-"""Plots of a release as a whole: what was left out, labels, splits, sizes, meters, duplicates;
-each with its sentence."""
+"""Plots of a release as a whole: what was left out, labels, splits, sizes, meters,
+duplicates; each with its sentence."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -29,8 +29,14 @@ from schemas.labels import QUADRANT_CLASSES
 # A bar of the models: what stands behind this many tokens is cut there.
 TOKENS_OF_A_BAR = 128
 MOST_ROWS = 12
-# Where a quadrant's count stands: in a margin above or below the density, which it would hide.
-_CORNERS = {"happy": (1, 1.055), "tense": (0, 1.055), "sad": (0, -0.055), "calm": (1, -0.055)}
+# Where a quadrant's count stands: in a margin above or below the density, which it would
+# hide.
+_CORNERS = {
+    "happy": (1, 1.055),
+    "tense": (0, 1.055),
+    "sad": (0, -0.055),
+    "calm": (1, -0.055),
+}
 
 
 def waterfall(name: str, fall: Mapping[str, Any]) -> Plot:
@@ -55,12 +61,17 @@ def waterfall(name: str, fall: Mapping[str, Any]) -> Plot:
 
 
 def plane(songs: pa.Table, thresholds: Mapping[str, Any] | None) -> Plot:
-    """The valence-arousal plane with density, thresholds and the counts of the quadrants."""
+    """The valence-arousal plane with density, thresholds and the counts of the
+    quadrants."""
     title = "Valence and arousal"
-    labelled = songs.filter(pc.and_(pc.is_valid(songs["valence"]), pc.is_valid(songs["arousal"])))
+    labelled = songs.filter(
+        pc.and_(pc.is_valid(songs["valence"]), pc.is_valid(songs["arousal"]))
+    )
     if not labelled.num_rows or not thresholds:
         return Plot(title, "No song of this release has a label.")
-    valence, arousal = (labelled[axis].to_numpy().astype(float) for axis in ("valence", "arousal"))
+    valence, arousal = (
+        labelled[axis].to_numpy().astype(float) for axis in ("valence", "arousal")
+    )
     counts = Counter(labelled["quadrant"].to_pylist())
 
     def paint(figure: Figure) -> None:
@@ -78,7 +89,9 @@ def plane(songs: pa.Table, thresholds: Mapping[str, Any] | None) -> Plot:
         axes.axvline(thresholds["valence"], color=INK, linewidth=1)
         axes.axhline(thresholds["arousal"], color=INK, linewidth=1)
         for name, (x, y) in _CORNERS.items():
-            axes.text(x, y, f"{name} {counts[name]:,}", ha="right" if x else "left", va="center")
+            axes.text(
+                x, y, f"{name} {counts[name]:,}", ha="right" if x else "left", va="center"
+            )
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.11, 1.11), xlabel="valence", ylabel="arousal")
         axes.set_yticks(np.linspace(0, 1, 6))
 
@@ -124,10 +137,17 @@ def balance(quadrants: Mapping[str, Mapping[str, int]]) -> Plot:
                 )
                 if share >= 0.08:
                     axes.text(
-                        left + share / 2, row, f"{share:.0%}", ha="center", va="center", fontsize=11
+                        left + share / 2,
+                        row,
+                        f"{share:.0%}",
+                        ha="center",
+                        va="center",
+                        fontsize=11,
                     )
                 left += share
-        axes.set_yticks(range(len(totals)), [f"{split}\n{n:,}" for split, n in totals.items()])
+        axes.set_yticks(
+            range(len(totals)), [f"{split}\n{n:,}" for split, n in totals.items()]
+        )
         axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.set(xlim=(0, 1), xticks=[])
         axes.invert_yaxis()
@@ -149,7 +169,8 @@ def balance(quadrants: Mapping[str, Mapping[str, int]]) -> Plot:
     says = f"In {train} the largest class is {most} with {shares[most]:.0%}, the smallest {least} with {shares[least]:.0%}"
     others = [split for split in totals if split != train and totals[split]]
     gap = max(
-        (abs(quadrants[s][n] / totals[s] - shares[n]) for s in others for n in names), default=0.0
+        (abs(quadrants[s][n] / totals[s] - shares[n]) for s in others for n in names),
+        default=0.0,
     )
     return Plot(
         title,
@@ -160,10 +181,15 @@ def balance(quadrants: Mapping[str, Mapping[str, int]]) -> Plot:
 
 def genres(songs: pa.Table) -> Plot:
     """Songs by source and genre, the most frequent first."""
-    pairs = Counter(zip(songs["source"].to_pylist(), songs["genre"].to_pylist(), strict=True))
-    ordered = sorted(pairs.items(), key=lambda item: (-item[1], item[0][0], item[0][1] or ""))
+    pairs = Counter(
+        zip(songs["source"].to_pylist(), songs["genre"].to_pylist(), strict=True)
+    )
+    ordered = sorted(
+        pairs.items(), key=lambda item: (-item[1], item[0][0], item[0][1] or "")
+    )
     rows = {
-        f"{source}: {_short(genre or 'no genre')}": n for (source, genre), n in ordered[:MOST_ROWS]
+        f"{source}: {_short(genre or 'no genre')}": n
+        for (source, genre), n in ordered[:MOST_ROWS]
     }
     rest = sum(n for _, n in ordered[MOST_ROWS:])
     rows |= {f"{len(ordered) - MOST_ROWS} others": rest} if rest else {}
@@ -178,7 +204,9 @@ def genres(songs: pa.Table) -> Plot:
     )
     named = sum(n for (_, genre), n in pairs.items() if genre)
     says += f"; {named / max(songs.num_rows, 1):.0%} of all have a genre, of {len({g for _, g in pairs if g})} names."
-    return Plot("Songs by source and genre", says, draw("genres", row_height(len(rows)), paint))
+    return Plot(
+        "Songs by source and genre", says, draw("genres", row_height(len(rows)), paint)
+    )
 
 
 def _short(text: str, most: int = 22) -> str:
@@ -196,7 +224,9 @@ def lengths(songs: pa.Table, column: str, what: str) -> Plot:
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        axes.hist(np.minimum(values, most), bins=np.linspace(0, most, 46).tolist(), color=BLUE)
+        axes.hist(
+            np.minimum(values, most), bins=np.linspace(0, most, 46).tolist(), color=BLUE
+        )
         axes.axvline(middle, color=INK, linewidth=1)
         axes.set(xlabel=f"{what} (last column: all longer songs)", ylabel="songs")
         axes.set_xlim(0, most)
@@ -262,7 +292,11 @@ def meters(measured: Bars) -> Plot:
     if not total:
         return Plot(title, "There are no bars.")
     rows = {f"{above}/{below}": n for (above, below), n in ordered[:8]}
-    rows |= {f"{len(ordered) - 8} others": total - sum(rows.values())} if len(ordered) > 8 else {}
+    rows |= (
+        {f"{len(ordered) - 8} others": total - sum(rows.values())}
+        if len(ordered) > 8
+        else {}
+    )
 
     def paint(figure: Figure) -> None:
         bars(figure.subplots(), list(rows), list(rows.values()))
@@ -290,7 +324,9 @@ def clusters(sizes: Mapping[str, int]) -> Plot:
 
     n_songs, n_clusters = sum(size * n for size, n in ordered), sum(n for _, n in ordered)
     says = f"{n_songs:,} of the songs that came in stand in {n_clusters:,} clusters of one piece, the largest of "
-    return Plot(title, says + f"{ordered[-1][0]}.", draw("clusters", row_height(len(rows)), paint))
+    return Plot(
+        title, says + f"{ordered[-1][0]}.", draw("clusters", row_height(len(rows)), paint)
+    )
 
 
 def spread(songs: pa.Table) -> Plot:
@@ -299,7 +335,9 @@ def spread(songs: pa.Table) -> Plot:
     labels = songs.filter(pc.is_valid(songs["valence"]))["label_spread"]
     values = labels.drop_null().to_numpy().astype(float)
     if not len(values):
-        return Plot(title, f"Of {len(labels):,} labelled songs none has matches that could differ.")
+        return Plot(
+            title, f"Of {len(labels):,} labelled songs none has matches that could differ."
+        )
     apart = values[values > 0]
     says = f"The matches of {len(values) - len(apart):,} of {len(values):,} labelled songs agree"
     if not len(apart):
@@ -314,14 +352,18 @@ def spread(songs: pa.Table) -> Plot:
 
     says += f"; of the {len(apart):,} drawn here {int((apart > 0.1).sum()):,} differ by more than .1 and "
     return Plot(
-        title, says + f"{int((apart > 0.2).sum()):,} by more than .2.", draw("spread", 2.9, paint)
+        title,
+        says + f"{int((apart > 0.2).sum()):,} by more than .2.",
+        draw("spread", 2.9, paint),
     )
 
 
 def trust(songs: pa.Table) -> Plot:
     """How likely each label's match names the right song."""
     title = "Label trust"
-    values = songs.filter(pc.is_valid(songs["valence"]))["label_trust"].drop_null().to_numpy()
+    values = (
+        songs.filter(pc.is_valid(songs["valence"]))["label_trust"].drop_null().to_numpy()
+    )
     if not len(values):
         return Plot(title, "No song of this release has a label to be trusted.")
 

@@ -1,5 +1,5 @@
-"""beside: the files of a release that its manifest alone decides, written by publish and made
-again by verify."""
+"""beside: the files of a release that its manifest alone decides, written by publish and
+made again by verify."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,8 +11,8 @@ from schemas.manifest import to_json
 
 
 def side_files(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """The files that a manifest alone decides, by name: what publish writes and verify makes
-    again to compare."""
+    """The files that a manifest alone decides, by name: what publish writes and verify
+    makes again to compare."""
     return {CARD: card(manifest), CROISSANT: to_json(croissant(manifest))}
 
 

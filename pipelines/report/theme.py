@@ -1,4 +1,5 @@
-"""Style: the report's look. Light, calm, one column on a phone and three on a wide screen."""
+"""Style: the report's look. Light, calm, one column on a phone and three on a wide
+screen."""
 
 CSS = """\
 :root { --ink: #2b3440; --muted: #5c6773; --line: #e3e7ec; --paper: #ffffff; --ground: #f6f8fa; --accent: #35618f; }

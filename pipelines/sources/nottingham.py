@@ -1,15 +1,16 @@
-"""Source nottingham: folk tunes of the Nottingham Music Database, in any of the three forms in
-which they go round.
+"""Source nottingham: folk tunes of the Nottingham Music Database, in any of the three forms
+in which they go round.
 
 jukedeck  `MIDI/jigs12.mid` (melody track, chord track) and `ABC_cleaned/jigs.abc`, whose tune `X: 12` gives the title
 lisa      `train|valid|test/*.mid` (Boulanger-Lewandowski, Bengio, Vincent, ICML 2012), of two tracks as well
 abc       `*.abc` anywhere, each of any number of tunes
 
-What jukedeck's MIDI files are like (1,034, each compared with the ABC tune of its number): music21
-made them from the ABC. The time signature stands from tick 0 and a pick-up is at the end of a first
-bar that is silent up to it. No tempo. Accidentals hold for their note alone; ties are lost where a
-chord symbol or a space stands between; a repeat sign without a start sign goes back to the
-beginning, so that a tune of six parts may be played out five times over.
+What jukedeck's MIDI files are like (1,034, each compared with the ABC tune of its number):
+music21 made them from the ABC. The time signature stands from tick 0 and a pick-up is at
+the end of a first bar that is silent up to it. No tempo. Accidentals hold for their note
+alone; ties are lost where a chord symbol or a space stands between; a repeat sign without a
+start sign goes back to the beginning, so that a tune of six parts may be played out five
+times over.
 
 """
 
@@ -42,8 +43,8 @@ _NUMBER = re.compile(r"^X:[ \t]*(\d+)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class NottinghamConfig:
-    """root: folder of the tunes; layout: auto takes the first of jukedeck, lisa, abc that root has
-    files of.
+    """root: folder of the tunes; layout: auto takes the first of jukedeck, lisa, abc that
+    root has files of.
 
     carry_accidentals: whether ABC's accidentals hold to the end of their bars
     (formats.abc.read_tune).
@@ -77,7 +78,9 @@ def _is_jukedeck(path: str) -> bool:
 
 
 def _is_lisa(path: str) -> bool:
-    return any(PurePosixPath(path).match(f"{split}/*.mid") for split in ("train", "valid", "test"))
+    return any(
+        PurePosixPath(path).match(f"{split}/*.mid") for split in ("train", "valid", "test")
+    )
 
 
 def _jukedeck_items(infos: list[FileInfo]) -> Iterator[Item]:
@@ -104,8 +107,8 @@ def _lisa_items(infos: list[FileInfo]) -> Iterator[Item]:
 
 
 def _abc_items(files: Files, root: str, infos: list[FileInfo]) -> Iterator[Item]:
-    """One a tune; a file that has none, is too large or cannot be read is one item, which its
-    reading then rejects."""
+    """One a tune; a file that has none, is too large or cannot be read is one item,
+    which its reading then rejects."""
     for info in infos:
         path = PurePosixPath(info.path)
         if path.suffix.lower() == ".abc":
@@ -126,8 +129,8 @@ def _tune_numbers(files: Files, root: str, info: FileInfo) -> list[str]:
 
 
 def _with_unique_keys(found: Iterable[Item]) -> Iterator[Item]:
-    """The items, a key that came before (the same number or file name twice) followed by `.2`,
-    `.3`, ..."""
+    """The items, a key that came before (the same number or file name twice) followed by
+    `.2`, `.3`, ..."""
     times: Counter[str] = Counter()
     taken: set[str] = set()
     for item in found:
@@ -140,11 +143,15 @@ def _with_unique_keys(found: Iterable[Item]) -> Iterator[Item]:
         yield replace(item, key=key)
 
 
-def parse(item: Item, blobs: tuple[bytes, ...], config: NottinghamConfig, limits: Limits) -> Song:
-    """One tune: melody on the piano track, chords on the guitar track, bars as its file has them.
+def parse(
+    item: Item, blobs: tuple[bytes, ...], config: NottinghamConfig, limits: Limits
+) -> Song:
+    """One tune: melody on the piano track, chords on the guitar track, bars as its file has
+    them.
 
-    Jukedeck's and LISA's MIDI files start with the whole bar in which a pick-up stands, silent up
-    to it; ABC's pick-up bars are as short as they are. Raises BadInput for a bad file.
+    Jukedeck's and LISA's MIDI files start with the whole bar in which a pick-up stands,
+    silent up to it; ABC's pick-up bars are as short as they are. Raises BadInput for a bad
+    file.
     """
     if PurePosixPath(item.paths[0]).suffix.lower() == ".abc":
         return _song_of_abc(item, blobs[0], config, limits)
@@ -187,8 +194,11 @@ def _song_of_midi(item: Item, blobs: tuple[bytes, ...], limits: Limits) -> Song:
         source_key=item.key,
         notes=notes,
         bars=midi_bars(midi, covered_ticks(notes)),
-        # No file of jukedeck's has a tempo event; a Q: in the tune's header is the nearest thing.
-        tempi=make_tempi([0], [tempo_bpm]) if tempo_bpm and not midi.tempi else midi_tempi(midi),
+        # No file of jukedeck's has a tempo event; a Q: in the tune's header is the nearest
+        # thing.
+        tempi=make_tempi([0], [tempo_bpm])
+        if tempo_bpm and not midi.tempi
+        else midi_tempi(midi),
         meter_source="score" if midi.time_signatures else "assumed_4_4",
         title=(header.title or None) if header else None,
         artist=(header.composer or None) if header else None,
@@ -198,8 +208,8 @@ def _song_of_midi(item: Item, blobs: tuple[bytes, ...], limits: Limits) -> Song:
 
 
 def _tune_of_number(item: Item, blob: bytes) -> str:
-    """The tune with the X: number that ends the MIDI file's name; numbers skip where a tune was
-    taken out."""
+    """The tune with the X: number that ends the MIDI file's name; numbers skip where a
+    tune was taken out."""
     match = _NUMBERED.fullmatch(PurePosixPath(item.paths[0]).stem)
     tunes = {found[1]: tune for tune in split_tunes(blob) if (found := _NUMBER.match(tune))}
     return tunes.get(match[2], "") if match else ""
@@ -209,7 +219,8 @@ def _notes(midi: MidiFile) -> np.ndarray:
     """NOTE array: the first track that has notes is the melody, the others are chords."""
     tracks = midi.tracks
     track = np.repeat(
-        [PIANO if i == 0 else GUITAR for i in range(len(tracks))], [len(t.start) for t in tracks]
+        [PIANO if i == 0 else GUITAR for i in range(len(tracks))],
+        [len(t.start) for t in tracks],
     )
     start, duration, pitch, velocity = (
         np.concatenate([getattr(t, name) for t in tracks])
@@ -223,4 +234,6 @@ def _genre(item: Item, header: AbcHeader | None) -> str | None:
     if header and header.rhythm:
         return header.rhythm.lower()
     stem = PurePosixPath(item.paths[0]).stem.lower()
-    return next((genre for family, genre in _GENRES.items() if stem.startswith(family)), None)
+    return next(
+        (genre for family, genre in _GENRES.items() if stem.startswith(family)), None
+    )

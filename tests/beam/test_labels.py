@@ -1,5 +1,5 @@
-"""Labels through Beam: matches, tracks, files of MSD and tables meet, and a bad file costs its
-own row."""
+"""Labels through Beam: matches, tracks, files of MSD and tables meet, and a bad file
+costs its own row."""
 
 import hashlib
 import io
@@ -24,13 +24,15 @@ TRACKS = [f"TRAAAAA{index:011X}" for index in range(N_SONGS)]
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """24 songs filed under MSD tracks, a table of labels for 20 of them, MSD files of which one
-    is none."""
+    """24 songs filed under MSD tracks, a table of labels for 20 of them, MSD files of
+    which one is none."""
     root = tmp_path_factory.mktemp("labels")
     for song, track in zip(mock.songs(N_SONGS, n_bars=8), TRACKS, strict=True):
         path = root / "lpd" / "A" / "A" / "A" / track / f"{song.source_key}.npz"
         path.parent.mkdir(parents=True)
-        path.write_bytes(write_npz(song.notes, song.tempi, 96 * len(song.bars), song.source_key))
+        path.write_bytes(
+            write_npz(song.notes, song.tempi, 96 * len(song.bars), song.source_key)
+        )
     rows = [
         f"{track},Artist {i},Title {i},{(i + 1) / 30:.3f},{(30 - i) / 30:.3f}"
         for i, track in enumerate(TRACKS[:20])
@@ -50,7 +52,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "duration": 60.0,
             "tempo": 120.0,
         }
-        write_track(stream, values, np.arange(10.0), np.random.default_rng(index).random((10, 12)))
+        write_track(
+            stream, values, np.arange(10.0), np.random.default_rng(index).random((10, 12))
+        )
         path.write_bytes(stream.getvalue())
     broken = root / "msd" / track_path(TRACKS[2])
     broken.write_bytes(b"no HDF5")
@@ -73,8 +77,8 @@ def test_labels_by_folder_with_what_the_files_say(corpus: Path, tmp_path: Path) 
     assert main(["build", str(corpus / "build.toml"), "--out", str(out), *IN_PROCESS]) == 0
     rows = catalog_of(out)
     assert len(rows) == N_SONGS and all(row["kept"] for row in rows.values())
-    # MSD's own file goes before what the label table says of a track; the broken one leaves the
-    # table's word.
+    # MSD's own file goes before what the label table says of a track; the broken one leaves
+    # the table's word.
     assert [rows[TRACKS[i]]["msd_title"] for i in range(4)] == [
         "In the file 0",
         "In the file 1",
@@ -84,7 +88,9 @@ def test_labels_by_folder_with_what_the_files_say(corpus: Path, tmp_path: Path) 
     assert rows[TRACKS[5]]["valence"] == np.float32(0.2) and rows[TRACKS[5]][
         "arousal"
     ] == np.float32(0.833)
-    assert rows[TRACKS[3]]["valence"] is None and rows[TRACKS[21]]["unlabelled"] == "no value"
+    assert (
+        rows[TRACKS[3]]["valence"] is None and rows[TRACKS[21]]["unlabelled"] == "no value"
+    )
     assert any("chroma" in evidence for evidence in rows[TRACKS[0]]["label_evidence"])
     refused = [
         row
@@ -99,7 +105,9 @@ def test_labels_by_folder_with_what_the_files_say(corpus: Path, tmp_path: Path) 
     assert others == [(track_path(TRACKS[2]), TRACKS[2]), ("labels.csv", TRACKS[3])]
     manifest = json.loads((out / "release" / "manifest.json").read_text())
     counts = {"no file": 21, "not an HDF5 file": 1, "valence is not in [0, 1]": 1}
-    assert manifest["metadata"]["refused"] == counts and manifest["labels"]["labelled"] == 19
+    assert (
+        manifest["metadata"]["refused"] == counts and manifest["labels"]["labelled"] == 19
+    )
     assert main(["verify", str(out)]) == 0
 
 
@@ -110,15 +118,22 @@ def test_an_msd_file_that_cannot_be_read_costs_its_own_row_and_stands_once(
         (tmp_path / "msd" / track_path(TRACKS[index])).mkdir(parents=True)
     # Two songs of one track, which shards of their own ask for.
     md5s = sorted(path.stem for path in (corpus / "lpd").rglob("*.npz"))
-    (tmp_path / "matches.txt").write_text("".join(f"{md5}    {TRACKS[0]}\n" for md5 in md5s))
+    (tmp_path / "matches.txt").write_text(
+        "".join(f"{md5}    {TRACKS[0]}\n" for md5 in md5s)
+    )
     flags = [f"affect.msd={tmp_path}/msd", f"affect.matches=['{tmp_path}/matches.txt']"]
     arguments = ["build", str(corpus / "build.toml"), "--out", str(tmp_path / "out")]
     assert (
-        main([*arguments, *(word for flag in flags for word in ("--set", flag)), *IN_PROCESS]) == 0
+        main(
+            [*arguments, *(word for flag in flags for word in ("--set", flag)), *IN_PROCESS]
+        )
+        == 0
     )
     rows = {
         row["id"]: row["why"]
-        for row in pq.read_table(tmp_path / "out" / "metadata" / "msd_refused.parquet").to_pylist()
+        for row in pq.read_table(
+            tmp_path / "out" / "metadata" / "msd_refused.parquet"
+        ).to_pylist()
     }
     assert {rows[TRACKS[index]] for index in (0, 4)} == {"cannot be read: Is a directory"}
     manifest = json.loads((tmp_path / "out" / "release" / "manifest.json").read_text())
@@ -172,7 +187,9 @@ def test_a_release_edited_to_leak_or_to_mislabel_fails(
         if pq.read_metadata(path).num_rows
     )
     table = pq.read_table(path)
-    flipped = [None if value is None else 1 - value for value in table["valence_class"].to_pylist()]
+    flipped = [
+        None if value is None else 1 - value for value in table["valence_class"].to_pylist()
+    ]
     edited = table.set_column(
         table.column_names.index("valence_class"),
         table.schema.field("valence_class"),
@@ -183,7 +200,8 @@ def test_a_release_edited_to_leak_or_to_mislabel_fails(
     for shard in manifest["shards"]:
         if shard["path"].endswith(path.name):
             shard.update(
-                sha256=hashlib.sha256(path.read_bytes()).hexdigest(), bytes=path.stat().st_size
+                sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+                bytes=path.stat().st_size,
             )
     (out / "release" / "manifest.json").write_text(json.dumps(manifest))
     capsys.readouterr()
@@ -213,7 +231,9 @@ def test_a_split_takes_the_metadata_of_its_corpus(
     )
     for path in sorted((out / "release" / "data").iterdir()):
         assert path.read_bytes() == (again / "release" / "data" / path.name).read_bytes()
-    one, two = (json.loads((folder / "curate.lock.json").read_text()) for folder in (out, again))
+    one, two = (
+        json.loads((folder / "curate.lock.json").read_text()) for folder in (out, again)
+    )
     assert one["labels"] == two["labels"] and one["metadata"] == {
         **two["metadata"],
         "refused": one["metadata"]["refused"],
@@ -250,7 +270,8 @@ def test_a_split_is_not_written_over_something_else(
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     assert (
-        main([*split, str(tmp_path / "mine")]) == 2 and "holds no split" in capsys.readouterr().err
+        main([*split, str(tmp_path / "mine")]) == 2
+        and "holds no split" in capsys.readouterr().err
     )
     assert main([*split, str(tmp_path / "new"), "--set", "filters.lpd.min_bars=1"]) == 2
     assert "unknown key filters.lpd: did you mean lpd5?" in capsys.readouterr().err

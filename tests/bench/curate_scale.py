@@ -3,11 +3,11 @@
     python tests/bench/curate_scale.py --corpus out/real --data ../shared/data --work FOLDER
     [--songs 174154]
 
-The songs of an ingest are written again and again under new ids into a folder of the same form
-(some GB): in each round riffs (shingles of three songs and more) stay what they are, all other
-shingles are hashed anew, and one song in five is a version of an earlier one, so that duplicate
-search has as much to do as on new music in the old style. Their md5 are new too; matches are grown
-along, so that labels are joined for all.
+The songs of an ingest are written again and again under new ids into a folder of the same
+form (some GB): in each round riffs (shingles of three songs and more) stay what they are,
+all other shingles are hashed anew, and one song in five is a version of an earlier one, so
+that duplicate search has as much to do as on new music in the old style. Their md5 are new
+too; matches are grown along, so that labels are joined for all.
 """
 
 import argparse
@@ -36,7 +36,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--corpus", required=True, help="folder of a build of the real corpora")
+    parser.add_argument(
+        "--corpus", required=True, help="folder of a build of the real corpora"
+    )
     parser.add_argument(
         "--data",
         default="../shared/data",
@@ -49,14 +51,24 @@ def main() -> None:
     if not (grown / "ingest.lock.json").exists():
         grow(Path(arguments.corpus), grown, Path(arguments.data), arguments.songs)
     out = Path(arguments.work) / "split"
-    split = ["split", "manifests/splits/paper.toml", "--corpus", str(grown), "--out", str(out)]
+    split = [
+        "split",
+        "manifests/splits/paper.toml",
+        "--corpus",
+        str(grown),
+        "--out",
+        str(out),
+    ]
     sides = [
         f"affect.matches=['{grown}/matches.txt']",
         f"affect.labels=['{arguments.data}/msd_spotify_features.csv']",
     ]
     begin, peak = time.perf_counter(), Peak()
     with peak:
-        assert moodroll_data([*split, *(word for side in sides for word in ("--set", side))]) == 0
+        assert (
+            moodroll_data([*split, *(word for side in sides for word in ("--set", side))])
+            == 0
+        )
     print(
         f"split (curate + publish) of {arguments.songs:,} songs: {time.perf_counter() - begin:.0f} s, ",
         end="",
@@ -113,7 +125,8 @@ def grow(corpus: Path, grown: Path, data: Path, n_songs: int) -> None:
     for folder in ("songs", "signatures"):
         (grown / folder).mkdir(parents=True, exist_ok=True)
     real = [
-        pq.read_table(shard_path(str(corpus), "signatures", i, n_shards)) for i in range(n_shards)
+        pq.read_table(shard_path(str(corpus), "signatures", i, n_shards))
+        for i in range(n_shards)
     ]
     values, counts = np.unique(
         np.concatenate([t["shingles"].combine_chunks().values.to_numpy() for t in real]),
@@ -172,7 +185,8 @@ def grow_shard(
     rows = np.arange(n_songs) % songs.num_rows
     old = songs["source_key"].to_pylist()
     keys = [
-        hashlib.md5(f"{old[row]} {place}".encode()).hexdigest() for place, row in enumerate(rows)
+        hashlib.md5(f"{old[row]} {place}".encode()).hexdigest()
+        for place, row in enumerate(rows)
     ]
     order = np.argsort(keys)
     signatures: list[np.ndarray] = []
@@ -187,7 +201,9 @@ def grow_shard(
                 0x9E3779B97F4A7C15
             )
             signatures.append(
-                np.unique(np.where(np.isin(source, riffs, assume_unique=True), source, fresh))
+                np.unique(
+                    np.where(np.isin(source, riffs, assume_unique=True), source, fresh)
+                )
             )
         new.extend(f"{keys[place]}    {track}\n" for track in matched.get(old[row], ()))
     ids = pa.array([f"lpd5:{keys[place]}" for place in order])

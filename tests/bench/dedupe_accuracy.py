@@ -1,7 +1,9 @@
-"""How well duplicates are found: labelled pairs, edits of real songs, and pairs to look at by title.
+"""How well duplicates are found: labelled pairs, edits of real songs, and pairs to look at
+by title.
 
 python tests/bench/dedupe_accuracy.py --lpd lpd_5/lpd_5_full --pairs duplicate_pairs.csv \
-    [--names lmd_clean_names.tsv] [--matches lpd_matched_ids.txt --tracks msd_spotify_features.csv] [--nottingham DIR]
+[--names lmd_clean_names.tsv] [--matches lpd_matched_ids.txt --tracks
+msd_spotify_features.csv] [--nottingham DIR]
 """
 
 import argparse
@@ -25,7 +27,8 @@ from schemas.grid import quantise
 from schemas.song import Song
 
 SHINGLES, DEDUPE = ShingleConfig(), DedupeConfig()
-# Short n-grams of lines alone: what two arrangements of one tune still share, and two songs much less.
+# Short n-grams of lines alone: what two arrangements of one tune still share, and two songs
+# much less.
 TUNE = ShingleConfig(line_intervals=4, chord_events=1_000_000)
 
 
@@ -57,7 +60,9 @@ def read_songs(name: str, root: str) -> list[Song]:
     config, limits = source.config(root=root), Limits()
     begin = time.perf_counter()
     songs = [
-        source.parse(item, tuple(files.read(root, path) for path in item.paths), config, limits)
+        source.parse(
+            item, tuple(files.read(root, path) for path in item.paths), config, limits
+        )
         for item in source.items(files, config)
     ]
     print(f"{name}: {len(songs)} songs read in {time.perf_counter() - begin:.1f} s")
@@ -65,18 +70,24 @@ def read_songs(name: str, root: str) -> list[Song]:
 
 
 def read_table(path: str, delimiter: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(Path(path).read_text("utf-8").splitlines(), delimiter=delimiter))
+    return list(
+        csv.DictReader(Path(path).read_text("utf-8").splitlines(), delimiter=delimiter)
+    )
 
 
-def read_titles(names: str | None, matches: str | None, tracks: str | None) -> dict[str, list[str]]:
-    """md5 → what it is said to be: its name in clean_midi (marked =), then the MSD tracks it was matched to."""
+def read_titles(
+    names: str | None, matches: str | None, tracks: str | None
+) -> dict[str, list[str]]:
+    """md5 → what it is said to be: its name in clean_midi (marked =), then the MSD
+    tracks it was matched to."""
     titles = defaultdict(list)
     if names:
         for row in read_table(names, "\t"):
             titles[row["md5"]].append(f"={row['artist']}: {row['title']}")
     if matches and tracks:
         by_track = {
-            row["track_id"]: f"{row['artist']}: {row['title']}" for row in read_table(tracks, ",")
+            row["track_id"]: f"{row['artist']}: {row['title']}"
+            for row in read_table(tracks, ",")
         }
         for line in Path(matches).read_text("utf-8").splitlines():
             md5, track = line.split()
@@ -88,7 +99,9 @@ def sign(songs: list[Song]) -> list[np.ndarray]:
     """Signatures, and what they cost."""
     grids = [quantise(song) for song in songs]
     begin = time.perf_counter()
-    hashes = Counter(content_hash(song, grid) for song, grid in zip(songs, grids, strict=True))
+    hashes = Counter(
+        content_hash(song, grid) for song, grid in zip(songs, grids, strict=True)
+    )
     between = time.perf_counter()
     signatures = [shingles(song.notes, SHINGLES) for song in songs]
     end = time.perf_counter()
@@ -98,8 +111,12 @@ def sign(songs: list[Song]) -> list[np.ndarray]:
     print(
         f"shingles {cost:.2f} ms a song; {sizes.mean():.0f} a song, median {np.median(sizes):.0f}"
     )
-    print(f"songs of under {DEDUPE.min_shared} shingles: {(sizes < DEDUPE.min_shared).sum()}")
-    print(f"pairs of one content hash: {sum(n * (n - 1) // 2 for key, n in hashes.items() if key)}")
+    print(
+        f"songs of under {DEDUPE.min_shared} shingles: {(sizes < DEDUPE.min_shared).sum()}"
+    )
+    print(
+        f"pairs of one content hash: {sum(n * (n - 1) // 2 for key, n in hashes.items() if key)}"
+    )
     return signatures
 
 
@@ -108,8 +125,13 @@ def find(songs: list[Song], signatures: list[np.ndarray]) -> Pairs:
     begin = time.perf_counter()
     pairs, verdicts = similar_pairs(signatures, DEDUPE)
     print(f"similar pairs among {len(songs)}: {time.perf_counter() - begin:.2f} s")
-    for name, chosen in (("one group", verdicts.same_group), ("duplicates", verdicts.duplicate)):
-        sizes = np.bincount(components(len(songs), pairs.first[chosen], pairs.second[chosen]))
+    for name, chosen in (
+        ("one group", verdicts.same_group),
+        ("duplicates", verdicts.duplicate),
+    ):
+        sizes = np.bincount(
+            components(len(songs), pairs.first[chosen], pairs.second[chosen])
+        )
         sizes = np.sort(sizes[sizes > 1])[::-1]
         count = f"{chosen.sum()} pairs, {len(sizes)} clusters of {sizes.sum()} songs"
         print(f"  {name}: {count}, largest {sizes[:8].tolist()}")
@@ -119,7 +141,9 @@ def find(songs: list[Song], signatures: list[np.ndarray]) -> Pairs:
 def similarity(a: np.ndarray, b: np.ndarray) -> tuple[float, float, bool, bool]:
     """Jaccard, containment, one group, duplicates."""
     both = [a, b]
-    pair = Pairs(np.array([0]), np.array([1]), shared_shingles(np.array([0]), np.array([1]), both))
+    pair = Pairs(
+        np.array([0]), np.array([1]), shared_shingles(np.array([0]), np.array([1]), both)
+    )
     verdicts = judge(pair, np.array([len(a), len(b)]), DEDUPE)
     return (
         verdicts.jaccard[0],
@@ -154,7 +178,8 @@ def say(md5: str, titles: dict[str, list[str]]) -> str:
 
 
 def report_edits(songs: Iterable[Song]) -> None:
-    """Share of edited songs found in one group with their original, and as its duplicates."""
+    """Share of edited songs found in one group with their original, and as its
+    duplicates."""
     originals = [(song, shingles(song.notes, SHINGLES)) for song in songs]
     print(f"edits of {len(originals)} songs: asked, one group, duplicates, songs not found")
     for name, (asked, edit) in EDITS.items():
@@ -174,7 +199,9 @@ def report_edits(songs: Iterable[Song]) -> None:
 def report_news(pairs: Pairs, labels, songs, titles) -> None:
     """Accepted pairs that the reference lacks, evenly over the range of similarity."""
     known = {
-        frozenset((row["md5_a"], row["md5_b"])) for row in labels if row["in_reference"] == "1"
+        frozenset((row["md5_a"], row["md5_b"]))
+        for row in labels
+        if row["in_reference"] == "1"
     }
     ids = [song.source_key for song in songs]
     new = [
@@ -195,7 +222,8 @@ def report_news(pairs: Pairs, labels, songs, titles) -> None:
 
 
 def report_refused(labels, songs, signatures, titles) -> None:
-    """Pairs of one title that were refused, and what their tunes have in common, beside that of unlike songs."""
+    """Pairs of one title that were refused, and what their tunes have in common, beside
+    that of unlike songs."""
     at = {song.source_key: i for i, song in enumerate(songs)}
 
     def tune_in_common(row) -> float:
@@ -203,7 +231,9 @@ def report_refused(labels, songs, signatures, titles) -> None:
             *(shingles(songs[at[row[name]]].notes, TUNE) for name in ("md5_a", "md5_b"))
         )[1]
 
-    unlike = sorted(tune_in_common(row) for row in labels if row["kind"] == "random_negative")
+    unlike = sorted(
+        tune_in_common(row) for row in labels if row["kind"] == "random_negative"
+    )
     usual, high = unlike[len(unlike) // 2], unlike[len(unlike) * 95 // 100]
     pairs = [
         (row, *similarity(*(signatures[at[row[name]]] for name in ("md5_a", "md5_b"))))

@@ -19,7 +19,8 @@ def rewritten(notes: np.ndarray, **new: np.ndarray) -> np.ndarray:
 def transposed(notes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     by = int(rng.choice([-5, -3, -2, -1, 1, 2, 3, 4, 6]))
     return rewritten(
-        notes, pitch=np.clip(notes["pitch"].astype(int) + by * (notes["track"] != DRUMS), 0, 127)
+        notes,
+        pitch=np.clip(notes["pitch"].astype(int) + by * (notes["track"] != DRUMS), 0, 127),
     )
 
 
@@ -35,7 +36,9 @@ def bar_inserted(notes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def jittered(notes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return rewritten(notes, start=np.maximum(notes["start"] + rng.integers(-2, 3, len(notes)), 0))
+    return rewritten(
+        notes, start=np.maximum(notes["start"] + rng.integers(-2, 3, len(notes)), 0)
+    )
 
 
 def track_dropped(notes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -45,7 +48,9 @@ def track_dropped(notes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def tracks_swapped(notes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return rewritten(notes, track=np.append(DRUMS, 1 + rng.permutation(STRINGS))[notes["track"]])
+    return rewritten(
+        notes, track=np.append(DRUMS, 1 + rng.permutation(STRINGS))[notes["track"]]
+    )
 
 
 def excerpt(share: float, from_start: bool = False) -> Edit:
@@ -61,7 +66,9 @@ EDITS: dict[str, tuple[float, Edit]] = {
     "transposed": (1.0, transposed),
     "bar phase shifted": (
         1.0,
-        lambda notes, rng: rewritten(notes, start=notes["start"] + int(rng.integers(1, 96))),
+        lambda notes, rng: rewritten(
+            notes, start=notes["start"] + int(rng.integers(1, 96))
+        ),
     ),
     "tempo x 2": (1.0, stretched(2)),
     "tempo x 1.25": (1.0, stretched(1.25)),
@@ -70,7 +77,10 @@ EDITS: dict[str, tuple[float, Edit]] = {
     "tempo x 0.5": (0.93, stretched(0.5)),
     "jitter of 2 ticks": (0.93, jittered),
     "first fifth": (0.93, excerpt(0.2, from_start=True)),
-    "10 % of notes dropped": (0.95, lambda notes, rng: notes[rng.random(len(notes)) >= 0.1]),
+    "10 % of notes dropped": (
+        0.95,
+        lambda notes, rng: notes[rng.random(len(notes)) >= 0.1],
+    ),
     "a track dropped": (0.95, track_dropped),
     "tracks swapped": (0.95, tracks_swapped),
     "a half": (0.95, excerpt(1 / 2)),

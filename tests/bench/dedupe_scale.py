@@ -1,12 +1,13 @@
 """Time and memory of duplicate search on a corpus grown from real signatures to the size of
 LPD-5-full.
 
-python tests/bench/dedupe_scale.py --lpd lpd_5/lpd_5_full [--songs 174154] [--mode tunes|copies]
+python tests/bench/dedupe_scale.py --lpd lpd_5/lpd_5_full [--songs 174154] [--mode
+tunes|copies]
 
-tunes: riffs (shingles of three songs and more) stay what they are and all others are hashed anew in
-each round, so that a round is new songs in the old style, one in five of them a version of an
-earlier song. copies: each song is the old one with up to half its shingles changed, so that every
-piece is there dozens of times.
+tunes: riffs (shingles of three songs and more) stay what they are and all others are hashed
+anew in each round, so that a round is new songs in the old style, one in five of them a
+version of an earlier song. copies: each song is the old one with up to half its shingles
+changed, so that every piece is there dozens of times.
 """
 
 import argparse
@@ -99,11 +100,14 @@ def cluster(signatures: list[np.ndarray], n_shards: int, n_buckets: int) -> None
     likely = candidate_pairs(songs, counts, sizes, key_shares(sizes, CONFIG), CONFIG)
     begin = report(f"{len(likely) / 1e6:.2f} M candidate pairs", begin)
     pairs = Pairs(
-        likely.first, likely.second, shared_shingles(likely.first, likely.second, signatures)
+        likely.first,
+        likely.second,
+        shared_shingles(likely.first, likely.second, signatures),
     )
     verdicts = judge(pairs, sizes, CONFIG)
     begin = report(
-        f"verified: {verdicts.same_group.sum()} pairs, {verdicts.duplicate.sum()} duplicates", begin
+        f"verified: {verdicts.same_group.sum()} pairs, {verdicts.duplicate.sum()} duplicates",
+        begin,
     )
     for chosen in (verdicts.same_group, verdicts.duplicate):
         label = components(n_songs, pairs.first[chosen], pairs.second[chosen])

@@ -2,9 +2,9 @@
 
     python tests/bench/house_figures.py [CHECKOUT]
 
-nodes: nodes of the syntax tree to a code line, docstrings, comments and blank lines left out; long:
-per cent of lines over 100 columns; arrows: imports of one file by another; circles: files that
-import each other in a loop.
+nodes: nodes of the syntax tree to a code line, docstrings, comments and blank lines left
+out; long: per cent of lines over 100 columns; arrows: imports of one file by another;
+circles: files that import each other in a loop.
 """
 
 import ast
@@ -59,9 +59,13 @@ def imports(path: Path) -> Iterator[str]:
 def arrows_of(root: Path) -> dict[str, set[str]]:
     """The files that each file imports, all as dotted names."""
     names = {}
-    for path in sorted(path for package in PACKAGES for path in (root / package).rglob("*.py")):
+    for path in sorted(
+        path for package in PACKAGES for path in (root / package).rglob("*.py")
+    ):
         names[".".join(path.relative_to(root).with_suffix("").parts)] = path
-    return {name: set(imports(path)) & names.keys() - {name} for name, path in names.items()}
+    return {
+        name: set(imports(path)) & names.keys() - {name} for name, path in names.items()
+    }
 
 
 def in_circles(arrows: dict[str, set[str]]) -> set[str]:
@@ -71,7 +75,9 @@ def in_circles(arrows: dict[str, set[str]]) -> set[str]:
         while free := [name for name, below in left.items() if not below & left.keys()]:
             for name in free:
                 del left[name]
-        above = {name: {over for over, below in left.items() if name in below} for name in left}
+        above = {
+            name: {over for over, below in left.items() if name in below} for name in left
+        }
         left = above
     return set(left)
 
@@ -86,7 +92,9 @@ def main(root: Path) -> None:
         code = sum(len(code_lines(text)) for text in texts)
         nodes = sum(1 for text in texts for _ in ast.walk(ast.parse(text)))
         long = sum(len(line) > COLUMNS for line in lines) / len(lines)
-        out = sum(len(below) for name, below in arrows.items() if name.startswith(package + "."))
+        out = sum(
+            len(below) for name, below in arrows.items() if name.startswith(package + ".")
+        )
         print(
             f"{package:10}{len(texts):7}{len(lines):8}{code:8}{nodes / code:7.2f}{long:7.2%}{out:8}"
         )

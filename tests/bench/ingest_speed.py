@@ -1,9 +1,9 @@
-"""Speed of ingest on real LPD-5: songs a second with one and two workers, and the ratio to the
-plain way.
+"""Speed of ingest on real LPD-5: songs a second with one and two workers, and the ratio to
+the plain way.
 
-The plain way is what people do without us: pypianoroll loads the rolls, a loop finds the notes,
-pretty_midi holds them, music21 names the key of each bar. Both sides are measured in one run, on
-the same files; only ratios are worth quoting.
+The plain way is what people do without us: pypianoroll loads the rolls, a loop finds the
+notes, pretty_midi holds them, music21 names the key of each bar. Both sides are measured in
+one run, on the same files; only ratios are worth quoting.
 
     python tests/bench/ingest_speed.py --data ../shared/data
 """
@@ -37,7 +37,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--data", default="../shared/data", help="folder with lpd_5_full_sample.tar.xz or lpd_5/"
+        "--data",
+        default="../shared/data",
+        help="folder with lpd_5_full_sample.tar.xz or lpd_5/",
     )
     parser.add_argument("--songs", type=int, default=1500, help="songs for ingest")
     parser.add_argument(
@@ -48,7 +50,8 @@ def main() -> None:
         root = unpacked(Path(arguments.data), Path(folder))
         paths = sorted(root.rglob("*.npz"))
         chosen = [
-            paths[i] for i in np.random.default_rng(0).permutation(len(paths))[: arguments.songs]
+            paths[i]
+            for i in np.random.default_rng(0).permutation(len(paths))[: arguments.songs]
         ]
         build, few = (
             bench_build(Path(folder) / name, paths)
@@ -65,11 +68,15 @@ def main() -> None:
             f"  {name}   {len(chosen) / took:8.1f} songs/s  start included, which takes {start[workers]:.1f} s of {took:.1f}"
         )
     without = (seconds[1] - start[1]) / (seconds[2] - start[2])
-    print(f"  2 workers / 1 worker {seconds[1] / seconds[2]:.2f}, without the start {without:.2f}")
+    print(
+        f"  2 workers / 1 worker {seconds[1] / seconds[2]:.2f}, without the start {without:.2f}"
+    )
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     print(f"  peak memory of a worker {peak:.2f} GiB")
     print("\none process, file to row, no Beam")
-    print(f"  plain way   {plain:8.2f} songs/s  (pypianoroll, loop, pretty_midi, music21 per bar)")
+    print(
+        f"  plain way   {plain:8.2f} songs/s  (pypianoroll, loop, pretty_midi, music21 per bar)"
+    )
     print(f"  moodroll    {ours:8.2f} songs/s  ratio {ours / plain:.0f}")
 
 
@@ -88,7 +95,9 @@ def bench_build(folder: Path, paths: list[Path]) -> Path:
     for path in paths:
         (folder / "songs" / path.name).symlink_to(path.resolve())
     build = folder / "build.toml"
-    build.write_text(f'name = "bench"\nshards = 16\n[sources.lpd5]\nroot = "{folder / "songs"}"\n')
+    build.write_text(
+        f'name = "bench"\nshards = 16\n[sources.lpd5]\nroot = "{folder / "songs"}"\n'
+    )
     return build
 
 
@@ -96,7 +105,14 @@ def ingest_seconds(build: Path, workers: int) -> float:
     begin, out = time.perf_counter(), build.with_name(f"out{workers}")
     assert (
         moodroll_data(
-            ["ingest", str(build), "--out", str(out), "--", f"--direct_num_workers={workers}"]
+            [
+                "ingest",
+                str(build),
+                "--out",
+                str(out),
+                "--",
+                f"--direct_num_workers={workers}",
+            ]
         )
         == 0
     )
@@ -111,7 +127,11 @@ def one_process_speed(build: Path, paths: list[Path]) -> float:
     parse, root, settings = how.sources["lpd5"]
     make_row(parse, items[0], (BeamFiles().read(root, items[0].paths[0]),), settings, how)
     begin = time.perf_counter()
-    with cProfile.Profile() if "--profile" in sys.argv else warnings.catch_warnings() as profile:
+    with (
+        cProfile.Profile()
+        if "--profile" in sys.argv
+        else warnings.catch_warnings() as profile
+    ):
         for item in items:
             make_row(parse, item, (BeamFiles().read(root, item.paths[0]),), settings, how)
     if isinstance(profile, cProfile.Profile):
@@ -154,7 +174,9 @@ def add_notes(instrument: object, pitch: int, column: np.ndarray) -> None:
         if step == len(cells) or cells[step] != cells[start]:
             if cells[start]:
                 # Steps stand for seconds: what is timed is the work, not the tempo.
-                instrument.notes.append(pretty_midi.Note(int(cells[start]), pitch, start, step))
+                instrument.notes.append(
+                    pretty_midi.Note(int(cells[start]), pitch, start, step)
+                )
             start = step
 
 

@@ -1,12 +1,13 @@
 """How often the key is right: python tests/bench/key_accuracy.py --nottingham DIR [--choose
 GENERATIONS]
 
-Every corpus is halved by sha256 of the piece's name. Settings are chosen on the even half alone
-(--choose 30 sets out from START, takes about ten minutes and prints them: KeyConfig's defaults, to
-three figures), together with medleys of its tunes, as it has only 25 that modulate. The table is of
-the odd half (--half even for the other). The corpora are described in key_corpora.py; `song` and
-`bar` are shares of songs and bars with the right key; a change of key counts as found within one
-bar, each once (F1; `and key`: the new key must be right as well).
+Every corpus is halved by sha256 of the piece's name. Settings are chosen on the even half
+alone (--choose 30 sets out from START, takes about ten minutes and prints them: KeyConfig's
+defaults, to three figures), together with medleys of its tunes, as it has only 25 that
+modulate. The table is of the odd half (--half even for the other). The corpora are
+described in key_corpora.py; `song` and `bar` are shares of songs and bars with the right
+key; a change of key counts as found within one bar, each once (F1; `and key`: the new key
+must be right as well).
 """
 
 import argparse
@@ -56,7 +57,9 @@ def windowed(weights: np.ndarray, half: int) -> np.ndarray:
     """Sums over each bar and `half` bars on either side."""
     total = np.concatenate([np.zeros((1, 12)), np.cumsum(weights, axis=0)])
     bar = np.arange(len(weights))
-    return total[np.minimum(bar + half + 1, len(weights))] - total[np.maximum(bar - half, 0)]
+    return (
+        total[np.minimum(bar + half + 1, len(weights))] - total[np.maximum(bar - half, 0)]
+    )
 
 
 def methods(config: KeyConfig) -> dict[str, Callable[[Case], tuple[np.ndarray, int]]]:
@@ -73,12 +76,18 @@ def methods(config: KeyConfig) -> dict[str, Callable[[Case], tuple[np.ndarray, i
         return int(song_evidence(case.weights, case.bass, config).argmax())
 
     return {
-        "ks_bar (music21)": lambda case: (krumhansl_schmuckler(case.weights)[0], whole(case)),
+        "ks_bar (music21)": lambda case: (
+            krumhansl_schmuckler(case.weights)[0],
+            whole(case),
+        ),
         "ks, 4 bars either side": lambda case: (
             krumhansl_schmuckler(windowed(case.weights, 4))[0],
             whole(case),
         ),
-        "ks of the song": lambda case: (np.full(len(case.phrase_start), whole(case)), whole(case)),
+        "ks of the song": lambda case: (
+            np.full(len(case.phrase_start), whole(case)),
+            whole(case),
+        ),
         "our song key in every bar": lambda case: (
             np.full(len(case.phrase_start), own(case, config)),
             own(case, config),
@@ -89,8 +98,8 @@ def methods(config: KeyConfig) -> dict[str, Callable[[Case], tuple[np.ndarray, i
 
 
 def change_f1(pairs: Iterable[tuple[np.ndarray, np.ndarray]], same_key: bool) -> float:
-    """F1 of key changes found within one bar, over all pieces; each true change is found at most
-    once."""
+    """F1 of key changes found within one bar, over all pieces; each true change is found
+    at most once."""
     hits = n_found = n_true = 0
     for found, truth in pairs:
         left = set((np.flatnonzero(np.diff(truth)) + 1).tolist())
@@ -124,7 +133,9 @@ def measures(
     ]
     result = {"song": float(np.mean(songs))} if songs else {}
     if known:
-        result["bar"] = float(np.mean(np.concatenate([found == truth for found, truth in known])))
+        result["bar"] = float(
+            np.mean(np.concatenate([found == truth for found, truth in known]))
+        )
     if known and not songs:
         result |= {"change F1": change_f1(known, False), "and key": change_f1(known, True)}
     return result
@@ -166,8 +177,8 @@ def calibration(corpora: dict[str, list[Case]], config: KeyConfig) -> None:
 
 
 def score(corpora: dict[str, list[Case]], config: KeyConfig) -> float:
-    """What the choice maximises: accuracies and mean log-probabilities of the truth, weighted
-    over the corpora."""
+    """What the choice maximises: accuracies and mean log-probabilities of the truth,
+    weighted over the corpora."""
     total = 0.0
     log_moves, moves = np.log(transitions(config)), transitions(config)
     for name, cases in corpora.items():
@@ -178,17 +189,22 @@ def score(corpora: dict[str, list[Case]], config: KeyConfig) -> float:
                 paths.append((viterbi(evidence, log_moves, case.table), case.bars))
                 right.append(paths[-1][0] == case.bars)
                 belief.append(
-                    posterior(evidence, moves, case.table)[np.arange(len(case.bars)), case.bars]
+                    posterior(evidence, moves, case.table)[
+                        np.arange(len(case.bars)), case.bars
+                    ]
                 )
             if case.song is not None:
                 says = song_evidence(case.weights, case.bass, config)
                 chance = np.exp(says - says.max())
                 songs.append(says.argmax() == case.song)
                 song_belief.append(chance[case.song] / chance.sum())
-        for hits, chances in ((right, belief), ([np.array(songs)], [np.array(song_belief)])):
+        for hits, chances in (
+            (right, belief),
+            ([np.array(songs)], [np.array(song_belief)]),
+        ):
             if hits and len(hits[0]):
-                # A share of doubt in the truth: many labels are a convention, and no single one may
-                # decide.
+                # A share of doubt in the truth: many labels are a convention, and no single
+                # one may decide.
                 log_chance = np.log(0.95 * np.concatenate(chances) + 0.05 / 24).mean()
                 total += WEIGHTS[name] * (np.concatenate(hits).mean() + 0.8 * log_chance)
         if "modulating" in name or "medleys" in name:
@@ -197,12 +213,14 @@ def score(corpora: dict[str, list[Case]], config: KeyConfig) -> float:
 
 
 def choose(corpora: dict[str, list[Case]], generations: int, seed: int) -> KeyConfig:
-    """Cross-entropy search: settings times a lognormal factor, refitted to the best eight of 24
-    in every generation."""
+    """Cross-entropy search: settings times a lognormal factor, refitted to the best
+    eight of 24 in every generation."""
     rng = np.random.default_rng(seed)
     corpora = corpora | {
         "medleys": medleys(corpora["nottingham"], corpora["modulating"], 120, seed=1),
-        "melody medleys": medleys(corpora["melody"], corpora["melody modulating"], 120, seed=2),
+        "melody medleys": medleys(
+            corpora["melody"], corpora["melody modulating"], 120, seed=2
+        ),
     }
     start = np.array([getattr(START, name) for name in CHOSEN])
     mean, spread = np.zeros(len(start)), np.full(len(start), 0.3)
@@ -215,7 +233,9 @@ def choose(corpora: dict[str, list[Case]], generations: int, seed: int) -> KeyCo
         mean, spread = elite.mean(axis=0), 0.3 * spread + 0.7 * elite.std(axis=0)
         if scores.max() > best_score:
             best_score, best = float(scores.max()), configs[int(scores.argmax())]
-        print(f"  generation {generation + 1}: {best_score:.4f}", file=sys.stderr, flush=True)
+        print(
+            f"  generation {generation + 1}: {best_score:.4f}", file=sys.stderr, flush=True
+        )
     return best
 
 
@@ -224,7 +244,10 @@ def config_of(values: np.ndarray) -> KeyConfig:
     settings = dict(zip(CHOSEN, values.tolist(), strict=True))
     return KeyConfig(
         **settings
-        | {name: min(settings[name], 0.5) for name in ("uniform", "change", "phrase_change")}
+        | {
+            name: min(settings[name], 0.5)
+            for name in ("uniform", "change", "phrase_change")
+        }
     )
 
 
@@ -233,7 +256,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--nottingham", type=Path, required=True, help="unpacked folder with MIDI and ABC_cleaned"
+        "--nottingham",
+        type=Path,
+        required=True,
+        help="unpacked folder with MIDI and ABC_cleaned",
     )
     parser.add_argument("--half", choices=("odd", "even"), default="odd")
     parser.add_argument(
@@ -253,11 +279,15 @@ def main() -> None:
     }
     print(f"read in {time.perf_counter() - began:.0f} s", file=sys.stderr)
     halves = {
-        even: {name: [c for c in cases if c.even == even] for name, cases in corpora.items()}
+        even: {
+            name: [c for c in cases if c.even == even] for name, cases in corpora.items()
+        }
         for even in (True, False)
     }
     config = (
-        choose(halves[True], arguments.choose, arguments.seed) if arguments.choose else KeyConfig()
+        choose(halves[True], arguments.choose, arguments.seed)
+        if arguments.choose
+        else KeyConfig()
     )
     for name in CHOSEN:
         print(f"{name:18}{getattr(config, name):.4f}")

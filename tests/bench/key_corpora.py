@@ -30,15 +30,22 @@ from pipelines.sources.sample.scores import read_score
 from schemas.contracts import Limits
 from schemas.grid import quantise
 from schemas.keys import KEY_NAMES_ASCII
-from schemas.song import PIANO, TICKS_PER_QUARTER, Song, covered_ticks, make_notes, make_tempi
+from schemas.song import (
+    PIANO,
+    TICKS_PER_QUARTER,
+    Song,
+    covered_ticks,
+    make_notes,
+    make_tempi,
+)
 
 CLASSICAL = Path(__file__).parents[1] / "features" / "classical_keys.csv"
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One piece with the truth about it: keys of its bars (None where unknown) and its own (None
-    where it modulates)."""
+    """One piece with the truth about it: keys of its bars (None where unknown) and its
+    own (None where it modulates)."""
 
     name: str
     weights: np.ndarray
@@ -58,12 +65,18 @@ class Case:
 
 
 def make_case(
-    name: str, notes: np.ndarray, bars: np.ndarray, truth: np.ndarray | None, song_key: int | None
+    name: str,
+    notes: np.ndarray,
+    bars: np.ndarray,
+    truth: np.ndarray | None,
+    song_key: int | None,
 ) -> Case:
     song = Song("bench", name, notes.copy(), bars.copy(), make_tempi([0], [120.0]), "score")
     grid = quantise(song)
     bass = bass_notes(song, grid)
-    return Case(name, pitch_class_weights(song, grid), bass, phrase_starts(bass), truth, song_key)
+    return Case(
+        name, pitch_class_weights(song, grid), bass, phrase_starts(bass), truth, song_key
+    )
 
 
 def nottingham(root: Path) -> dict[str, list[Case]]:
@@ -90,8 +103,8 @@ def nottingham(root: Path) -> dict[str, list[Case]]:
         ]
         notes = make_notes(*np.array(columns).T)
         bars = midi_bars(midi, covered_ticks(notes))
-        # A bar's key is the one that holds in its middle: changes stand a beat or so early, with
-        # the pick-up.
+        # A bar's key is the one that holds in its middle: changes stand a beat or so early,
+        # with the pick-up.
         at = np.searchsorted(changes, bars["start"] + bars["length"] / 2, side="right") - 1
         truth, song_key = np.array(keys)[np.maximum(at, 0)], None if modulates else keys[0]
         corpus_name = "modulating" if modulates else "nottingham"
@@ -105,8 +118,8 @@ def nottingham(root: Path) -> dict[str, list[Case]]:
 
 
 def midi_keys(data: bytes) -> dict[int, int]:
-    """The key from each tick on, as a MIDI file's key events say; of several at one tick the
-    last."""
+    """The key from each tick on, as a MIDI file's key events say; of several at one tick
+    the last."""
     score = Score.from_midi(data)
     found = {}
     for event in sorted(score.key_signatures, key=lambda event: event.time):
@@ -134,13 +147,17 @@ def classical() -> Iterator[Case]:
         for row in csv.DictReader(file):
             score = read_score(Path(corpus.getWork(row["corpus_path"])), 100.0)
             yield make_case(
-                row["corpus_path"], score.notes, score.bars, None, KEY_NAMES_ASCII.index(row["key"])
+                row["corpus_path"],
+                score.notes,
+                score.bars,
+                None,
+                KEY_NAMES_ASCII.index(row["key"]),
             )
 
 
 def analysed() -> Iterator[Case]:
-    """Riemenschneider's first twenty; measures are matched by number, one without an analysis
-    keeps the key before it."""
+    """Riemenschneider's first twenty; measures are matched by number, one without an
+    analysis keeps the key before it."""
     files = list(corpus.chorales.Iterator(1, 20, returnType="filename"))
     for number, name in enumerate(files, start=1):
         keys: dict[int, Counter[int]] = {}
@@ -148,20 +165,28 @@ def analysed() -> Iterator[Case]:
             "RomanNumeral"
         ]:
             key = numeral.key.tonic.pitchClass + 12 * (numeral.key.mode == "minor")
-            keys.setdefault(numeral.measureNumber, Counter())[key] += float(numeral.quarterLength)
+            keys.setdefault(numeral.measureNumber, Counter())[key] += float(
+                numeral.quarterLength
+            )
         score = read_score(Path(corpus.getWork(f"{name}.mxl")), 100.0)
         measures = corpus.parse(f"{name}.mxl").parts[0].getElementsByClass("Measure")
-        numbers = {round(float(measure.offset) * 24): measure.number for measure in measures}
+        numbers = {
+            round(float(measure.offset) * 24): measure.number for measure in measures
+        }
         truth, key = [], next(iter(keys.values())).most_common(1)[0][0]
         for start in score.bars["start"]:
-            key = keys.get(numbers.get(int(start), -1), Counter({key: 1})).most_common(1)[0][0]
+            key = keys.get(numbers.get(int(start), -1), Counter({key: 1})).most_common(1)[
+                0
+            ][0]
             truth.append(key)
         yield make_case(name, score.notes, score.bars, np.array(truth), None)
 
 
-def medleys(tunes: list[Case], modulating: list[Case], n_medleys: int, seed: int) -> list[Case]:
-    """Tunes strung together, 16 or 32 bars of each, the second moved to a key as far away as a
-    modulating tune goes.
+def medleys(
+    tunes: list[Case], modulating: list[Case], n_medleys: int, seed: int
+) -> list[Case]:
+    """Tunes strung together, 16 or 32 bars of each, the second moved to a key as far away
+    as a modulating tune goes.
 
     The collection has too few tunes that modulate to choose settings by them alone.
     """
@@ -189,16 +214,20 @@ def medleys(tunes: list[Case], modulating: list[Case], n_medleys: int, seed: int
         weights, opening, closing, bars = (
             np.concatenate(columns) for columns in zip(*pieces, strict=True)
         )
-        bass = Bass(opening, closing, int(opening[0]), int(closing[-1]), first.bass.polyphonic, 0)
-        made.append(Case(f"medley {number}", weights, bass, phrase_starts(bass), bars, None))
+        bass = Bass(
+            opening, closing, int(opening[0]), int(closing[-1]), first.bass.polyphonic, 0
+        )
+        made.append(
+            Case(f"medley {number}", weights, bass, phrase_starts(bass), bars, None)
+        )
     return made
 
 
 def excerpt(
     tune: Case, n_bars: int, up: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Weights, opening and closing bass and key of a tune's first whole bars, `up` semitones
-    higher."""
+    """Weights, opening and closing bass and key of a tune's first whole bars, `up`
+    semitones higher."""
     inside = slice(
         tune.bass.first_bar,
         tune.bass.first_bar + min(n_bars, (len(tune.bars) - tune.bass.first_bar) // 8 * 8),

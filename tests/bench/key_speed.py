@@ -1,9 +1,10 @@
 """Bars a second of the key and rhythm features on one core, and of music21: python
 tests/bench/key_speed.py --data DIR
 
-DIR holds lpd_5/ (LPD-5-full, unpacked) or its archive lpd_5_full_sample.tar.xz; 200 songs, spread
-over it. Reading them and putting them on the grid is not in the figures. music21 runs
-`analyze('key.krumhansl')` on measures made beforehand, so it is spared the parsing it would need.
+DIR holds lpd_5/ (LPD-5-full, unpacked) or its archive lpd_5_full_sample.tar.xz; 200 songs,
+spread over it. Reading them and putting them on the grid is not in the figures. music21
+runs `analyze('key.krumhansl')` on measures made beforehand, so it is spared the parsing it
+would need.
 """
 
 import argparse
@@ -32,7 +33,9 @@ def load(folder: Path, n_songs: int) -> list[tuple[Song, Grid]]:
     for path in paths[:: max(1, len(paths) // n_songs)][:n_songs]:
         notes = read_npz(path.read_bytes(), Limits()).notes
         bars = regular_bars(covered_ticks(notes))
-        songs.append(Song("lpd5", path.stem, notes, bars, make_tempi([0], [120.0]), "assumed_4_4"))
+        songs.append(
+            Song("lpd5", path.stem, notes, bars, make_tempi([0], [120.0]), "assumed_4_4")
+        )
     return [(song, quantise(song)) for song in songs]
 
 
@@ -59,7 +62,8 @@ def measures(song: Song, n_bars: int) -> list[stream.Measure]:
         measure = stream.Measure()
         for at, duration, pitch, _, _ in song.notes[inside].tolist():
             measure.insert(
-                Fraction(at - start, 24), note.Note(pitch, quarterLength=Fraction(duration, 24))
+                Fraction(at - start, 24),
+                note.Note(pitch, quarterLength=Fraction(duration, 24)),
             )
         if inside.any():
             made.append(measure)
@@ -94,14 +98,17 @@ def main() -> None:
     print(f"music21, one key a bar   {music21_rate:10,.0f} bars/s   ({len(made)} bars)")
     for name, run in {
         "key, hmm": lambda song, grid: key.compute(song, grid, key.KeyConfig()),
-        "key, ks_bar": lambda song, grid: key.compute(song, grid, key.KeyConfig(method="ks_bar")),
+        "key, ks_bar": lambda song, grid: key.compute(
+            song, grid, key.KeyConfig(method="ks_bar")
+        ),
         "pitch classes alone": key.pitch_class_weights,
         "rhythm": rhythm.compute,
     }.items():
         found = rate(songs, run)
         print(f"{name:25}{found:10,.0f} bars/s   {found / music21_rate:8,.0f} x music21")
     changed = [
-        np.diff(key.compute(song, grid, key.KeyConfig())["key"]) != 0 for song, grid in songs
+        np.diff(key.compute(song, grid, key.KeyConfig())["key"]) != 0
+        for song, grid in songs
     ]
     print(f"key changes a hundred bars: {100 * np.concatenate(changed).mean():.2f}")
 

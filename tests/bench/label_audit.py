@@ -1,24 +1,24 @@
-"""What label_trust is worth: matches against true names and against strangers' audio, and labels
-against the music.
+"""What label_trust is worth: matches against true names and against strangers' audio, and
+labels against the music.
 
     python tests/bench/label_audit.py --corpus out/real --data ../shared/data --msd FOLDER
 
 --corpus: a build of the real LPD-5; --data: folder with lpd_matched_ids.txt,
-msd_spotify_features.csv and lmd_clean_names.tsv; --msd: MSD's HDF5 files, for tempo, duration, key
-and chroma of the tracks that have one.
+msd_spotify_features.csv and lmd_clean_names.tsv; --msd: MSD's HDF5 files, for tempo,
+duration, key and chroma of the tracks that have one.
 
-1. Songs whose true name is known. Matches are chosen and trusted without the names, which then
-   judge them. The weights of agreement were fitted on the md5s whose last digit is even
-   (pipelines/labels/trust.py); the odd ones are unseen.
-2. Songs whose matched track has an HDF5 file: each with its own track, and with the tracks of the
-   others, which are wrong for sure where they bear another title. All matches count alone (no
-   further match agrees or rivals), so that the file's own evidence shows. Its weights were set on
-   these very songs. The own matches are not all right either.
-3. How well the class of a label (above the median or not) is foretold from simple features of the
-   notes, by trust: a logistic regression, cross-validated by the groups of the splits, so that no
-   version of a song stands on both sides. The folds are shuffled anew in each round, and a song's
-   foretelling is the mean of the rounds. The intervals hold 95 % of the balanced accuracies of as
-   many groups drawn with replacement.
+1. Songs whose true name is known. Matches are chosen and trusted without the names, which
+   then judge them. The weights of agreement were fitted on the md5s whose last digit is
+   even (pipelines/labels/trust.py); the odd ones are unseen.
+2. Songs whose matched track has an HDF5 file: each with its own track, and with the tracks
+   of the others, which are wrong for sure where they bear another title. All matches count
+   alone (no further match agrees or rivals), so that the file's own evidence shows. Its
+   weights were set on these very songs. The own matches are not all right either.
+3. How well the class of a label (above the median or not) is foretold from simple features
+   of the notes, by trust: a logistic regression, cross-validated by the groups of the
+   splits, so that no version of a song stands on both sides. The folds are shuffled anew in
+   each round, and a song's foretelling is the mean of the rounds. The intervals hold 95 %
+   of the balanced accuracies of as many groups drawn with replacement.
 """
 
 import argparse
@@ -74,8 +74,8 @@ FROM, BANDS, FOLDS, ROUNDS, DRAWS = (
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """songs: STATISTICS, md5 and group of each LPD song; features: (n, len(FEATURES)); inputs:
-    without chroma and names."""
+    """songs: STATISTICS, md5 and group of each LPD song; features: (n, len(FEATURES));
+    inputs: without chroma and names."""
 
     songs: pa.Table
     features: np.ndarray
@@ -103,9 +103,13 @@ def main() -> None:
         for track in tracks_of
     ]
     pairs = [(md5, track) for md5, tracks_of in heard.items() for track in tracks_of]
-    chroma = pa.table([[md5 for md5, _ in pairs], [track for _, track in pairs], fits], CHROMA)
+    chroma = pa.table(
+        [[md5 for md5, _ in pairs], [track for _, track in pairs], fits], CHROMA
+    )
     known = Inputs(
-        corpus.inputs.matches, merge_tracks([tracks, corpus.inputs.tracks]), corpus.inputs.labels
+        corpus.inputs.matches,
+        merge_tracks([tracks, corpus.inputs.tracks]),
+        corpus.inputs.labels,
     )
     ways = {
         "matches alone": corpus.inputs,
@@ -115,7 +119,10 @@ def main() -> None:
     report_names(corpus, ways, set(heard))
     report_strangers(corpus, tracks, heard, notes, audio)
     best = ways["+ chroma"]
-    for said, names in (("names left out", NAMES.empty_table()), ("names used", corpus.names)):
+    for said, names in (
+        ("names left out", NAMES.empty_table()),
+        ("names used", corpus.names),
+    ):
         labelled = join_all(
             corpus.songs.select(SONG_COLUMNS),
             Inputs(best.matches, best.tracks, best.labels, names, best.chroma),
@@ -129,7 +136,8 @@ def read_corpus(corpus: Path, data: Path) -> Corpus:
     columns = [*STATISTICS, "key", "note_pitch", "note_duration"]
     paths = sorted((corpus / "songs").glob("*.parquet"))
     songs = pa.concat_tables(
-        pq.read_table(path, columns=columns, filters=[("source", "=", "lpd5")]) for path in paths
+        pq.read_table(path, columns=columns, filters=[("source", "=", "lpd5")])
+        for path in paths
     )
     catalog = pa.concat_tables(
         pq.read_table(path, columns=["song_id", "group_id"])
@@ -148,15 +156,18 @@ def read_corpus(corpus: Path, data: Path) -> Corpus:
         (data / "msd_spotify_features.csv").read_bytes(), "msd_spotify_features.csv"
     )
     matches = merge_matches(
-        [read_matches((data / "lpd_matched_ids.txt").read_bytes(), "lpd_matched_ids.txt")], 0.0
+        [read_matches((data / "lpd_matched_ids.txt").read_bytes(), "lpd_matched_ids.txt")],
+        0.0,
     )
-    names = read_names((data / "lmd_clean_names.tsv").read_bytes(), "lmd_clean_names.tsv").cast(
-        NAMES
-    )
+    names = read_names(
+        (data / "lmd_clean_names.tsv").read_bytes(), "lmd_clean_names.tsv"
+    ).cast(NAMES)
     inputs = Inputs(matches.cast(MATCHES), merge_tracks([table.tracks]), prefer([table]))
     n_matched = pc.sum(pc.is_in(songs["md5"], matches["md5"].combine_chunks())).as_py()
     n_named = pc.sum(pc.is_in(songs["md5"], names["md5"].combine_chunks())).as_py()
-    print(f"{songs.num_rows:,} songs, {n_matched:,} with a match, {n_named:,} with a known name")
+    print(
+        f"{songs.num_rows:,} songs, {n_matched:,} with a match, {n_named:,} with a known name"
+    )
     return Corpus(songs, features, inputs, names)
 
 
@@ -176,7 +187,8 @@ def features_of(row: dict) -> list[float]:
 def read_audio(
     folder: Path, matches: pa.Table
 ) -> tuple[dict[str, list[str]], dict[str, np.ndarray]]:
-    """The matched tracks that have a file, by md5; and the chroma of their audio, by track."""
+    """The matched tracks that have a file, by md5; and the chroma of their audio, by
+    track."""
     paths = {path.stem: path for path in sorted(folder.rglob("*.h5"))}
     heard: dict[str, list[str]] = {}
     for row in matches.to_pylist():
@@ -196,7 +208,9 @@ def read_notes(corpus: Path, md5s: set[str]) -> dict[str, np.ndarray]:
     for path in sorted((corpus / "songs").glob("*.parquet")):
         columns = [name for name in pq.read_schema(path).names if name.startswith(NOTES)]
         for row in rows_of(
-            pq.read_table(path, columns=columns, filters=[("source_key", "in", sorted(md5s))])
+            pq.read_table(
+                path, columns=columns, filters=[("source_key", "in", sorted(md5s))]
+            )
         ):
             notes[row["source_key"]] = note_chroma(from_row(row))
     return notes
@@ -226,7 +240,9 @@ def report_names(corpus: Corpus, ways: dict[str, Inputs], heard: set[str]) -> No
             print(
                 f"   {rows.sum()} songs, title right {title[rows].sum()}, artist too {both[rows].sum()}"
             )
-            print(f"   {'taken':22s} songs  precision  recall   artist too: precision  recall")
+            print(
+                f"   {'taken':22s} songs  precision  recall   artist too: precision  recall"
+            )
             print_taken("trusted (and labelled)", trusted[rows], title[rows], both[rows])
             for low in FROM:
                 print_taken(
@@ -242,19 +258,29 @@ def is_right(
     labelled: pa.Table, md5: pa.ChunkedArray, tracks: pa.Table, names: pa.Table
 ) -> tuple[np.ndarray, np.ndarray]:
     """Whether each song's matched track bears its true title, and its artist too."""
-    track = tracks.take(pc.index_in(labelled["msd_track_id"], tracks["track_id"].combine_chunks()))
+    track = tracks.take(
+        pc.index_in(labelled["msd_track_id"], tracks["track_id"].combine_chunks())
+    )
     true = names.take(pc.index_in(md5, names["md5"].combine_chunks()))
     same = []
     for part in (TITLE, ARTIST):
         likeness = similarities(
-            normalise(track[part], part).to_pylist(), normalise(true[part], part).to_pylist()
+            normalise(track[part], part).to_pylist(),
+            normalise(true[part], part).to_pylist(),
         )
-        same.append(np.array([value is not None and value >= SAME_NAME for value in likeness]))
+        same.append(
+            np.array([value is not None and value >= SAME_NAME for value in likeness])
+        )
     return same[0], same[0] & same[1]
 
 
 def print_taken(said: str, taken: np.ndarray, title: np.ndarray, both: np.ndarray) -> None:
-    cells = [share(title, taken), share(taken, title), share(both, taken), share(taken, both)]
+    cells = [
+        share(title, taken),
+        share(taken, title),
+        share(both, taken),
+        share(taken, both),
+    ]
     print(
         f"   {said:22s} {taken.sum():5d}  {cells[0]:>9s}  {cells[1]:>6s}  {cells[2]:>21s}  {cells[3]:>6s}"
     )
@@ -271,8 +297,8 @@ def report_strangers(
     notes: dict[str, np.ndarray],
     audio: dict[str, np.ndarray],
 ) -> None:
-    """Trust of own matches and of strangers' tracks, with and without the evidence of the HDF5
-    files."""
+    """Trust of own matches and of strangers' tracks, with and without the evidence of
+    the HDF5 files."""
     own = [(md5, track) for md5, found in heard.items() for track in found]
     titles = dict(
         zip(
@@ -349,11 +375,13 @@ def pair_trust(
     # Each pair is a song of its own, so that no match sees another.
     alone = [f"{number:032x}" for number in range(len(pairs))]
     songs = corpus.songs.take([at[md5] for md5, _ in pairs])
-    songs = songs.set_column(songs.column_names.index("md5"), "md5", pa.array(alone)).select(
-        SONG_COLUMNS
-    )
+    songs = songs.set_column(
+        songs.column_names.index("md5"), "md5", pa.array(alone)
+    ).select(SONG_COLUMNS)
     ids = [track for _, track in pairs]
-    matches = pa.table([alone, ids, pa.nulls(len(pairs), MATCHES.field("score").type)], MATCHES)
+    matches = pa.table(
+        [alone, ids, pa.nulls(len(pairs), MATCHES.field("score").type)], MATCHES
+    )
     chroma = CHROMA.empty_table()
     if fits:
         chroma = pa.table([alone, ids, [fits[pair] for pair in pairs]], CHROMA)
@@ -390,7 +418,9 @@ def report_foretelling(said: str, labelled: pa.Table, corpus: Corpus) -> None:
                 accuracy(above(labelled[axis], has), foretold[axis], groups, band)
                 for axis in ("valence", "arousal")
             ]
-            name = "all" if (low, high) == (0.0, 1.01) else f"{low:.1f}-{min(high, 1.0):.1f}"
+            name = (
+                "all" if (low, high) == (0.0, 1.01) else f"{low:.1f}-{min(high, 1.0):.1f}"
+            )
             print(f"   {name:10s} {band.sum():5d}  {cells[0]}  {cells[1]}")
 
 
@@ -400,21 +430,27 @@ def above(values: pa.ChunkedArray, has: np.ndarray) -> np.ndarray:
     return known > np.median(known)
 
 
-def foretell(x: np.ndarray, y: np.ndarray, groups: np.ndarray, teaching: np.ndarray) -> np.ndarray:
-    """Out-of-fold probabilities that a label is above the median, the mean of the rounds; taught
-    by the rows `teaching`."""
+def foretell(
+    x: np.ndarray, y: np.ndarray, groups: np.ndarray, teaching: np.ndarray
+) -> np.ndarray:
+    """Out-of-fold probabilities that a label is above the median, the mean of the
+    rounds; taught by the rows `teaching`."""
     model = make_pipeline(
         StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000)
     )
     total = np.zeros(len(y))
     for seed in range(ROUNDS):
-        for train, held in GroupKFold(FOLDS, shuffle=True, random_state=seed).split(x, y, groups):
+        for train, held in GroupKFold(FOLDS, shuffle=True, random_state=seed).split(
+            x, y, groups
+        ):
             rows = train[teaching[train]]
             total[held] += model.fit(x[rows], y[rows]).predict_proba(x[held])[:, 1]
     return total / ROUNDS
 
 
-def accuracy(y: np.ndarray, foretold: np.ndarray, groups: np.ndarray, band: np.ndarray) -> str:
+def accuracy(
+    y: np.ndarray, foretold: np.ndarray, groups: np.ndarray, band: np.ndarray
+) -> str:
     """Balanced accuracy in a band, with the interval of groups drawn again."""
     y, taken, groups = (
         y[band],
@@ -424,7 +460,9 @@ def accuracy(y: np.ndarray, foretold: np.ndarray, groups: np.ndarray, band: np.n
     rng, n_groups = np.random.default_rng(0), groups.max() + 1
     # Hits and songs of each class by group: a draw is a sum over groups.
     hits, songs = (
-        np.stack([np.bincount(groups, weights=count, minlength=n_groups) for count in counts])
+        np.stack(
+            [np.bincount(groups, weights=count, minlength=n_groups) for count in counts]
+        )
         for counts in ([(taken & y), (~taken & ~y)], [y, ~y])
     )
     draws = []

@@ -3,8 +3,8 @@ Transformer-XL's loop over bars.
 
     python tests/bench/training_speed.py RUN.toml RELEASE [a.b=v ...]
 
-On a GPU the step is bfloat16 and compiled, as `moodroll-model train` runs it. Prints tokens/s,
-TFLOP/s and ratios.
+On a GPU the step is bfloat16 and compiled, as `moodroll-model train` runs it. Prints
+tokens/s, TFLOP/s and ratios.
 """
 
 import sys
@@ -37,16 +37,23 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def loop_layer(block: Block, before: Tensor, now: Tensor, sees: Tensor) -> Tensor:
-    """One layer of one bar, the bar before as memory whose gradient is stopped: all heads and
-    places at once."""
+    """One layer of one bar, the bar before as memory whose gradient is stopped: all
+    heads and places at once."""
     batch, length, _ = now.shape
     both = torch.cat([before.detach(), now], 1)
     _, key, value = (
-        block.qkv(block.norm1(both)).view(batch, 2 * length, 3, block.heads, block.size).unbind(2)
+        block.qkv(block.norm1(both))
+        .view(batch, 2 * length, 3, block.heads, block.size)
+        .unbind(2)
     )
-    query = block.qkv(block.norm1(now)).view(batch, length, 3, block.heads, block.size)[:, :, 0]
+    query = block.qkv(block.norm1(now)).view(batch, length, 3, block.heads, block.size)[
+        :, :, 0
+    ]
     place = torch.arange(2 * length, device=now.device)
-    query, key = rotate(query, place[length:]).transpose(1, 2), rotate(key, place).transpose(1, 2)
+    query, key = (
+        rotate(query, place[length:]).transpose(1, 2),
+        rotate(key, place).transpose(1, 2),
+    )
     heard = torch.nn.functional.scaled_dot_product_attention(
         query, key, value.transpose(1, 2), attn_mask=sees
     )
@@ -65,7 +72,10 @@ def loop(stack: AttentionStack, hidden: Tensor, mask: Tensor) -> Tensor:
     memory = [torch.zeros_like(hidden[:, 0]) for _ in stack.blocks]
     out = []
     for bar in range(mask.shape[1]):
-        now, valid = hidden[:, bar], mask[:, bar - 1] if bar else torch.zeros_like(mask[:, 0])
+        now, valid = (
+            hidden[:, bar],
+            mask[:, bar - 1] if bar else torch.zeros_like(mask[:, 0]),
+        )
         sees = torch.cat([valid, mask[:, bar]], 1)[:, None, None] & own
         for layer, block in enumerate(stack.blocks):
             before, memory[layer] = memory[layer], now
@@ -92,10 +102,14 @@ def main() -> None:
         print(
             f"loader {tokens / loading:,.0f} tokens/s, {learning / loading:,.0f} times as fast as the step"
         )
-        print(f"step {tokens / learning:,.0f} tokens/s, {flops / learning / 1e12:.3f} TFLOP/s")
+        print(
+            f"step {tokens / learning:,.0f} tokens/s, {flops / learning / 1e12:.3f} TFLOP/s"
+        )
         device = trainer.ranks.device
         mask = torch.from_numpy(batch.tokens != 0).to(device)
-        hidden = torch.randn(*mask.shape, config.model.width, device=device, requires_grad=True)
+        hidden = torch.randn(
+            *mask.shape, config.model.width, device=device, requires_grad=True
+        )
         layout = Layout.of(mask, False)
         stack = trainer.model.decoder.stack
         with trainer._precision():

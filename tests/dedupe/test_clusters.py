@@ -31,9 +31,11 @@ def random_signature(rng: np.random.Generator, size: int) -> np.ndarray:
     return np.unique(rng.integers(0, 2**64, size, dtype=np.uint64))
 
 
-def corpus(seed: int, n_pieces: int, n_versions: int, size: int, kept: float) -> list[np.ndarray]:
-    """Signatures of pieces, each in versions which hold `kept` of the first one's shingles and
-    as many of their own."""
+def corpus(
+    seed: int, n_pieces: int, n_versions: int, size: int, kept: float
+) -> list[np.ndarray]:
+    """Signatures of pieces, each in versions which hold `kept` of the first one's
+    shingles and as many of their own."""
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(n_pieces):
@@ -45,13 +47,17 @@ def corpus(seed: int, n_pieces: int, n_versions: int, size: int, kept: float) ->
 
 
 def as_set(pairs: Pairs) -> set[tuple[int, int, int]]:
-    return set(zip(pairs.first.tolist(), pairs.second.tolist(), pairs.shared.tolist(), strict=True))
+    return set(
+        zip(pairs.first.tolist(), pairs.second.tolist(), pairs.shared.tolist(), strict=True)
+    )
 
 
 def meet(signatures, config, max_meetings=4_000_000, order=None):
     """Candidate pairs, the keys handed over in any order and in two buckets."""
     sizes = np.array([len(signature) for signature in signatures])
-    keys, songs = join_keys(np.concatenate(signatures), np.append(0, np.cumsum(sizes)), config)
+    keys, songs = join_keys(
+        np.concatenate(signatures), np.append(0, np.cumsum(sizes)), config
+    )
     if order is not None:
         shuffle = order.permutation(len(keys))
         keys, songs = keys[shuffle], songs[shuffle]
@@ -79,7 +85,9 @@ class TestJoinKeys:
 
 
 class TestCandidates:
-    @given(st.lists(st.sets(st.integers(0, 30)), min_size=1, max_size=12), st.integers(1, 50))
+    @given(
+        st.lists(st.sets(st.integers(0, 30)), min_size=1, max_size=12), st.integers(1, 50)
+    )
     @settings(max_examples=100, deadline=None)
     def test_against_all_pairs(self, sets, max_meetings):
         signatures = [np.array(sorted(one), np.uint64) for one in sets]
@@ -89,7 +97,8 @@ class TestCandidates:
             if sets[a] & sets[b]
         }
         assert (
-            as_set(meet(signatures, EVERY_KEY, max_meetings, np.random.default_rng(0))) == expected
+            as_set(meet(signatures, EVERY_KEY, max_meetings, np.random.default_rng(0)))
+            == expected
         )
 
     def test_sorted_and_the_same_in_any_order_and_portion(self):
@@ -129,9 +138,15 @@ class TestCandidates:
     def test_riffs_join_neighbours_alone(self):
         signatures = [np.array([7, 100 + song], np.uint64) for song in range(6)]
         capped = DedupeConfig(
-            key_share=1.0, min_shared=1, min_shared_keys=1, key_slack=100.0, max_songs_per_key=5
+            key_share=1.0,
+            min_shared=1,
+            min_shared_keys=1,
+            key_slack=100.0,
+            max_songs_per_key=5,
         )
-        assert as_set(meet(signatures, capped)) == {(song, song + 1, 1) for song in range(5)}
+        assert as_set(meet(signatures, capped)) == {
+            (song, song + 1, 1) for song in range(5)
+        }
         assert len(meet(signatures[:5], capped)) == 10
 
     def test_a_piece_with_more_copies_than_the_cap_stays_one_cluster(self):
@@ -159,7 +174,10 @@ def brute_force(signatures, config):
         jaccard, containment = shared / (small + large - shared), shared / small
         if jaccard >= config.group_jaccard or containment >= config.group_containment:
             groups.append((a, b, shared))
-        if jaccard >= config.duplicate_jaccard or containment >= config.duplicate_containment:
+        if (
+            jaccard >= config.duplicate_jaccard
+            or containment >= config.duplicate_containment
+        ):
             duplicates.append((a, b, shared))
     return tuple(
         Pairs(*np.array(found, np.int32).reshape(-1, 3).T) for found in (groups, duplicates)
@@ -178,7 +196,9 @@ class TestSimilarity:
             Pairs(np.array([0]), np.array([1]), shared), np.array([len(a), len(b)]), config
         )
         assert verdicts.jaccard[0] == pytest.approx(len(a & b) / max(1, len(a | b)))
-        assert verdicts.containment[0] == pytest.approx(len(a & b) / max(1, min(len(a), len(b))))
+        assert verdicts.containment[0] == pytest.approx(
+            len(a & b) / max(1, min(len(a), len(b)))
+        )
         groups, duplicates = brute_force(signatures, config)
         assert verdicts.same_group[0] == bool(len(groups)) or not a & b
         assert verdicts.duplicate[0] == bool(len(duplicates)) or not a & b
@@ -195,7 +215,10 @@ class TestSimilarity:
     def test_tiny_songs_are_not_contained_in_everything(self):
         rng = np.random.default_rng(7)
         scale = random_signature(rng, 15)
-        signatures = [scale, *(np.union1d(scale, random_signature(rng, 500)) for _ in range(10))]
+        signatures = [
+            scale,
+            *(np.union1d(scale, random_signature(rng, 500)) for _ in range(10)),
+        ]
         assert len(similar_pairs(signatures, DedupeConfig())[0]) == 0
 
     def test_an_excerpt_is_found_by_containment(self):
@@ -253,7 +276,9 @@ def test_by_block_hands_over_every_pair_once(edges, block):
         } == {(low, high)}
         seen.append((low, high))
         edges = [
-            edge for edge in edges if tuple(sorted((block[edge[0]], block[edge[1]]))) != (low, high)
+            edge
+            for edge in edges
+            if tuple(sorted((block[edge[0]], block[edge[1]]))) != (low, high)
         ]
     assert not edges
     assert seen == sorted(set(seen))
@@ -302,7 +327,9 @@ def test_clusters_do_not_depend_on_the_order_of_songs():
     clusters = None
     for seed in range(4):
         order = np.random.default_rng(seed).permutation(len(signatures))
-        pairs, verdicts = similar_pairs([signatures[song] for song in order], DedupeConfig())
+        pairs, verdicts = similar_pairs(
+            [signatures[song] for song in order], DedupeConfig()
+        )
         for chosen in (verdicts.same_group, verdicts.duplicate):
             label = components(len(order), pairs.first[chosen], pairs.second[chosen])
         found = {frozenset(order[label == one].tolist()) for one in label}
@@ -312,7 +339,8 @@ def test_clusters_do_not_depend_on_the_order_of_songs():
 
 
 @pytest.mark.parametrize(
-    "settings_", [{"group_jaccard": 0.5}, {"duplicate_containment": 0.4}, {"key_share": 0.0}]
+    "settings_",
+    [{"group_jaccard": 0.5}, {"duplicate_containment": 0.4}, {"key_share": 0.0}],
 )
 def test_senseless_thresholds_are_refused(settings_):
     with pytest.raises(ValueError, match=r"must be over 0|at least as similar"):

@@ -1,5 +1,5 @@
-"""The content hash must forgive key, loudness and small jitter, and nothing that changes the
-tune."""
+"""The content hash must forgive key, loudness and small jitter, and nothing that changes
+the tune."""
 
 import numpy as np
 import pytest
@@ -59,13 +59,15 @@ class TestSameMusic:
         notes = tune(n_notes, 2, drums)
         rng = np.random.default_rng(0)
         start = np.maximum(notes["start"] + rng.integers(-2, 3, n_notes), 0)
-        assert hash_of(changed(notes, start=start, duration=notes["duration"] + 1)) == hash_of(
-            notes
-        )
+        assert hash_of(
+            changed(notes, start=start, duration=notes["duration"] + 1)
+        ) == hash_of(notes)
 
     def test_leading_silence_and_tempo(self, n_notes, drums):
         notes = tune(n_notes, 3, drums)
-        assert hash_of(changed(notes, start=notes["start"] + 6 * 21), bpm=77.0) == hash_of(notes)
+        assert hash_of(changed(notes, start=notes["start"] + 6 * 21), bpm=77.0) == hash_of(
+            notes
+        )
 
     def test_transposition_spares_drums(self, n_notes, drums):
         notes = tune(n_notes, 4, drums)
@@ -113,7 +115,9 @@ def test_track_and_doubling_do_not_count():
     notes = make_notes([0, 24, 48], [9, 9, 9], [60, 64, 67], [90, 90, 90], [PIANO] * 3)
     doubled = np.concatenate([notes, changed(notes, track=[STRINGS] * 3)])
     assert hash_of(changed(notes, track=[STRINGS] * 3)) == hash_of(notes)
-    assert hash_of(make_notes(*[doubled[name] for name in notes.dtype.names])) == hash_of(notes)
+    assert hash_of(make_notes(*[doubled[name] for name in notes.dtype.names])) == hash_of(
+        notes
+    )
 
 
 def test_empty_songs_match_nothing():

@@ -1,4 +1,5 @@
-"""The signature must survive what files of one piece differ in, and keep different pieces apart."""
+"""The signature must survive what files of one piece differ in, and keep different
+pieces apart."""
 
 import numpy as np
 import pytest
@@ -43,7 +44,9 @@ def band(seed: int, n_beats: int = N_BEATS) -> np.ndarray:
 def similarity(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     first, second = set(shingles(a, CONFIG).tolist()), set(shingles(b, CONFIG).tolist())
     shared = len(first & second)
-    return shared / max(1, len(first | second)), shared / max(1, min(len(first), len(second)))
+    return shared / max(1, len(first | second)), shared / max(
+        1, min(len(first), len(second))
+    )
 
 
 def transposed(notes, rng):
@@ -65,7 +68,9 @@ def bar_inserted(notes, rng):
 
 def other_velocity_and_duration(notes, rng):
     size = len(notes)
-    return changed(notes, velocity=rng.integers(1, 128, size), duration=rng.integers(1, 90, size))
+    return changed(
+        notes, velocity=rng.integers(1, 128, size), duration=rng.integers(1, 90, size)
+    )
 
 
 def tracks_renamed(notes, rng):
@@ -79,7 +84,8 @@ def without_drums(notes, rng):
 
 def jittered(notes, rng):
     return changed(
-        notes, start=np.maximum(columns(notes)["start"] + rng.integers(-2, 3, len(notes)), 0)
+        notes,
+        start=np.maximum(columns(notes)["start"] + rng.integers(-2, 3, len(notes)), 0),
     )
 
 
@@ -92,7 +98,9 @@ def track_dropped(notes, rng):
 
 
 def excerpt(begin, end):
-    return lambda notes, rng: notes[(notes["start"] >= 24 * begin) & (notes["start"] < 24 * end)]
+    return lambda notes, rng: notes[
+        (notes["start"] >= 24 * begin) & (notes["start"] < 24 * end)
+    ]
 
 
 SAME = [
@@ -104,7 +112,14 @@ SAME = [
     other_velocity_and_duration,
     without_drums,
 ]
-ALIKE = [stretched(1.25), stretched(0.9), jittered, notes_dropped, track_dropped, tracks_renamed]
+ALIKE = [
+    stretched(1.25),
+    stretched(0.9),
+    jittered,
+    notes_dropped,
+    track_dropped,
+    tracks_renamed,
+]
 
 
 @pytest.mark.parametrize("edit", SAME)
@@ -136,7 +151,9 @@ def test_different_tunes_share_nothing():
 
 def test_sorted_distinct_uint64():
     found = shingles(
-        np.concatenate([band(0), changed(band(0), start=columns(band(0))["start"] + 24 * N_BEATS)]),
+        np.concatenate(
+            [band(0), changed(band(0), start=columns(band(0))["start"] + 24 * N_BEATS)]
+        ),
         CONFIG,
     )
     assert found.dtype == np.uint64
@@ -153,8 +170,8 @@ def test_hashes_fill_the_hash_space_evenly():
 
 
 def test_line_ngrams_against_the_plain_way():
-    """One voice: the sets of 7 successive intervals with 3 different ones, each a hash, no two
-    the same."""
+    """One voice: the sets of 7 successive intervals with 3 different ones, each a hash,
+    no two the same."""
     rng = np.random.default_rng(2)
     pitch = 60 + rng.integers(0, 3, 300)
     notes = make_notes(
@@ -174,18 +191,25 @@ def test_the_top_line_counts_and_of_the_bass_the_bottom_line():
     rng = np.random.default_rng(3)
     lines = [rng.integers(low, low + 12, 200) for low in (70, 40)]
     start = 24 * np.arange(200)
-    both = {"start": np.tile(start, 2), "duration": 6 * np.ones(400), "velocity": 90 * np.ones(400)}
+    both = {
+        "start": np.tile(start, 2),
+        "duration": 6 * np.ones(400),
+        "velocity": 90 * np.ones(400),
+    }
     config = ShingleConfig(chord_events=10_000)
 
     def of(pitch, track):
         return shingles(
-            make_notes(start, 6 * np.ones(200), pitch, 90 * np.ones(200), track * np.ones(200)),
+            make_notes(
+                start, 6 * np.ones(200), pitch, 90 * np.ones(200), track * np.ones(200)
+            ),
             config,
         )
 
     for track, heard in ((PIANO, lines[0]), (BASS, lines[1])):
         together = shingles(
-            make_notes(**both, pitch=np.concatenate(lines), track=track * np.ones(400)), config
+            make_notes(**both, pitch=np.concatenate(lines), track=track * np.ones(400)),
+            config,
         )
         assert np.array_equal(together, of(heard, track))
         assert len(together) > 100
@@ -196,10 +220,14 @@ def test_chords_are_pitch_classes_over_the_lowest_note():
     lowest = np.repeat(chords["pitch"][::3], 3)
     config = ShingleConfig(line_intervals=10_000)
     found = shingles(chords, config)
-    opened = changed(chords, pitch=columns(chords)["pitch"] + 12 * (chords["pitch"] != lowest))
+    opened = changed(
+        chords, pitch=columns(chords)["pitch"] + 12 * (chords["pitch"] != lowest)
+    )
     assert len(found) > 300
     assert np.array_equal(shingles(opened, config), found)
-    sharpened = changed(chords, pitch=columns(chords)["pitch"] + (chords["pitch"] != lowest))
+    sharpened = changed(
+        chords, pitch=columns(chords)["pitch"] + (chords["pitch"] != lowest)
+    )
     assert not len(np.intersect1d(shingles(sharpened, config), found))
 
 
@@ -214,7 +242,9 @@ def test_notes_of_a_chord_need_not_begin_together():
 
 def one_voice(pitches: list[int]) -> np.ndarray:
     size = len(pitches)
-    return make_notes(12 * np.arange(size), [6] * size, pitches, [90] * size, [PIANO] * size)
+    return make_notes(
+        12 * np.arange(size), [6] * size, pitches, [90] * size, [PIANO] * size
+    )
 
 
 PLAIN = [[60] * 64, [60, 62] * 32, [60] * 20 + [65] * 20]
@@ -222,7 +252,8 @@ PLAIN = [[60] * 64, [60, 62] * 32, [60] * 20 + [65] * 20]
 
 @pytest.mark.parametrize("pitches", PLAIN)
 @pytest.mark.parametrize(
-    "edit", [transposed, shifted, stretched(2), stretched(1.25), stretched(0.5), bar_inserted]
+    "edit",
+    [transposed, shifted, stretched(2), stretched(1.25), stretched(0.5), bar_inserted],
 )
 def test_a_plain_song_is_like_its_equal(pitches, edit):
     notes = one_voice(pitches)
@@ -265,7 +296,11 @@ def drums(seed: int, n_beats: int = 400) -> np.ndarray:
     start = 12 * np.flatnonzero(rng.random(2 * n_beats) < 0.7)
     size = len(start)
     return make_notes(
-        start, [1] * size, rng.choice([36, 38, 42, 46, 49], size), [90] * size, [DRUMS] * size
+        start,
+        [1] * size,
+        rng.choice([36, 38, 42, 46, 49], size),
+        [90] * size,
+        [DRUMS] * size,
     )
 
 
@@ -281,11 +316,15 @@ def test_drum_loops_are_not_like_one_another():
         pitch = np.resize([36, 42, 38, 42], size)
         sets.append(
             shingles(
-                make_notes(12 * np.arange(size), [1] * size, pitch, [90] * size, [DRUMS] * size),
+                make_notes(
+                    12 * np.arange(size), [1] * size, pitch, [90] * size, [DRUMS] * size
+                ),
                 CONFIG,
             )
         )
-    assert not len(np.intersect1d(sets[0], sets[1])) and not len(np.intersect1d(sets[0], sets[2]))
+    assert not len(np.intersect1d(sets[0], sets[1])) and not len(
+        np.intersect1d(sets[0], sets[2])
+    )
 
 
 def test_hashes_are_fixed():

@@ -25,8 +25,8 @@ def loop_counts(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
 
 
 def make_song(notes: list[tuple[int, ...]], lengths: list[int]) -> Song:
-    """A Song of (start, duration, pitch, velocity, track) notes on bars of these lengths, the
-    last repeated as needed."""
+    """A Song of (start, duration, pitch, velocity, track) notes on bars of these
+    lengths, the last repeated as needed."""
     columns = np.array(notes, int).reshape(-1, 5).T
     array = make_notes(*columns)
     while sum(lengths) < covered_ticks(array):
@@ -47,7 +47,9 @@ NOTES = st.lists(
     ),
     max_size=40,
 )
-LENGTHS = st.lists(st.sampled_from([96, 72, 48, 120, 144, 6, 14, 90]), min_size=1, max_size=8)
+LENGTHS = st.lists(
+    st.sampled_from([96, 72, 48, 120, 144, 6, 14, 90]), min_size=1, max_size=8
+)
 
 
 @given(NOTES, LENGTHS)
@@ -65,7 +67,8 @@ def test_equals_the_loop(notes, lengths):
 def test_counts_by_hand():
     # Two notes at once, one of them over the bar line; a drum; a bar of 12 sixteenths.
     song = make_song(
-        [(0, 6, 60, 80, 1), (66, 18, 64, 80, 3), (66, 6, 67, 80, 1), (12, 1, 36, 90, 0)], [72, 96]
+        [(0, 6, 60, 80, 1), (66, 18, 64, 80, 3), (66, 6, 67, 80, 1), (12, 1, 36, 90, 0)],
+        [72, 96],
     )
     columns = compute(song, quantise(song))
     onsets, sounding = (columns[name].reshape(-1, 16) for name in COLUMNS)

@@ -27,11 +27,11 @@ SLOW_SECONDS = 0.6
 class Host:
     """A server that knows Range, If-Range and ETag (RFC 9110), and what it has been asked.
 
-    tricks: how the next requests are answered, one each, None for the truth; always: how the ones
-    after them are. A trick is a status, a pair (status, headers), or a word: `cut` closes after
-    `cut_bytes`, `deaf` ignores Range, `slow` waits, `page` answers with a web page, `elsewhere`
-    goes on at another byte, `chunked` does not say the length, `blind` does not say it either and
-    closes after `cut_bytes`.
+    tricks: how the next requests are answered, one each, None for the truth; always: how
+    the ones after them are. A trick is a status, a pair (status, headers), or a word: `cut`
+    closes after `cut_bytes`, `deaf` ignores Range, `slow` waits, `page` answers with a web
+    page, `elsewhere` goes on at another byte, `chunked` does not say the length, `blind`
+    does not say it either and closes after `cut_bytes`.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,9 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
                 time.sleep(SLOW_SECONDS)
             if trick == "page":
                 return self.send(
-                    200, {"Content-Type": "text/html; charset=utf-8"}, b"<html>Sign in</html>"
+                    200,
+                    {"Content-Type": "text/html; charset=utf-8"},
+                    b"<html>Sign in</html>",
                 )
             if isinstance(trick, int | tuple):
                 status, headers = trick if isinstance(trick, tuple) else (trick, {})
@@ -123,7 +125,8 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
 
 
 class Desk:
-    """A folder to fetch `to`, manifests of a source called tunes, and archives that it may have."""
+    """A folder to fetch `to`, manifests of a source called tunes, and archives that it
+    may have."""
 
     TUNES: ClassVar = {
         "set/a.mid": b"MThd tune a" * 999,
@@ -141,7 +144,9 @@ class Desk:
             "kind": "tar.gz", "path": "tunes", "inside": "set",
         } | fields  # fmt: skip
         path = self.folder / "tunes.toml"
-        path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in whole.items()))
+        path.write_text(
+            "".join(f"{key} = {json.dumps(value)}\n" for key, value in whole.items())
+        )
         return str(path)
 
     def fetch(
@@ -188,7 +193,10 @@ class Desk:
         """An archive of noise."""
         return self.packed(
             "tar.gz",
-            {"set/noise": self.noise(100_000, seed), "set/more": self.noise(50_000, seed + 1)},
+            {
+                "set/noise": self.noise(100_000, seed),
+                "set/more": self.noise(50_000, seed + 1),
+            },
         )
 
     @staticmethod

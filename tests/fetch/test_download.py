@@ -43,7 +43,9 @@ def test_a_fetch_killed_three_times_goes_on_to_the_right_hash(host: Any, desk: A
     part = desk.to / "tunes.part"
     for kill in (1, 2, 3):
         running = subprocess.Popen(
-            [*command, "--to", str(desk.to)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*command, "--to", str(desk.to)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         while not part.exists() or part.stat().st_size < kill * len(data) // 4:
             assert running.poll() is None
@@ -85,7 +87,9 @@ def test_without_a_validator_only_a_pinned_file_is_gone_on_with(
     assert bool(host.asked[1][1]) == pinned
 
 
-def test_a_line_that_ends_early_and_says_nothing_is_gone_on_from(host: Any, desk: Any) -> None:
+def test_a_line_that_ends_early_and_says_nothing_is_gone_on_from(
+    host: Any, desk: Any
+) -> None:
     data = host.files["/x"] = desk.noisy()
     host.tricks = ["blind"]
     desk.fetch(desk.manifest(urls=[f"{host.url}/x"], size=len(data)))
@@ -99,7 +103,9 @@ def test_a_server_that_sends_no_byte_leaves_nothing(host: Any, desk: Any) -> Non
 
 
 @pytest.mark.parametrize("trick", ["deaf", "elsewhere"])
-def test_a_server_that_goes_on_wrongly_begins_again(host: Any, desk: Any, trick: str) -> None:
+def test_a_server_that_goes_on_wrongly_begins_again(
+    host: Any, desk: Any, trick: str
+) -> None:
     data = host.files["/x"] = desk.noisy()
     host.tricks = ["cut", trick]
     _, fetched, _ = desk.fetch(desk.manifest(urls=[f"{host.url}/x"]))
@@ -153,7 +159,9 @@ def test_each_answer_that_does_not_help_has_its_sentence(
     assert os.listdir(desk.to) == []
 
 
-def test_a_server_that_always_drops_leaves_what_can_be_gone_on_from(host: Any, desk: Any) -> None:
+def test_a_server_that_always_drops_leaves_what_can_be_gone_on_from(
+    host: Any, desk: Any
+) -> None:
     host.files["/x"], host.cut_bytes = (
         desk.packed("tar.gz", {"set/noise": desk.noise(1_000_000)}),
         20_000,
@@ -185,7 +193,11 @@ def test_a_host_that_is_not_there_has_its_sentence(host: Any, desk: Any) -> None
             "where " + "0" * 64 + " is pinned: it is not the file that was published",
         ),
         ({"kind": "zip"}, None, "is not a zip archive"),
-        ({"inside": "lpd_5"}, None, "holds set and no files in lpd_5: it is another archive"),
+        (
+            {"inside": "lpd_5"},
+            None,
+            "holds set and no files in lpd_5: it is another archive",
+        ),
     ],
 )
 def test_a_file_that_is_not_the_one_is_refused_and_leaves_nothing(
@@ -214,9 +226,14 @@ def test_a_source_without_a_pin_is_held_to_what_was_seen_first(
     os.rename(desk.to / "tunes", tmp_path / "away")
     host.files["/x"] = desk.noisy(seed=7)
     sentence = desk.refused(manifest)
-    assert f"on first use it had {hashlib.sha256(first).hexdigest()}: it has changed" in sentence
+    assert (
+        f"on first use it had {hashlib.sha256(first).hexdigest()}: it has changed"
+        in sentence
+    )
     assert desk.tree(desk.to) == {"tunes.lock.json": noted}
     host.files["/x"] = first
     desk.fetch(manifest)
     assert desk.tree(desk.to / "tunes") == desk.tree(tmp_path / "away")
-    assert "is pinned now" in desk.refused(desk.manifest(urls=[f"{host.url}/x"], sha256="0" * 64))
+    assert "is pinned now" in desk.refused(
+        desk.manifest(urls=[f"{host.url}/x"], sha256="0" * 64)
+    )

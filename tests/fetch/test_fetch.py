@@ -1,5 +1,5 @@
-"""fetch as a user runs it: what goes well, what is there already, browsers, and what stands in
-its way."""
+"""fetch as a user runs it: what goes well, what is there already, browsers, and what
+stands in its way."""
 
 import hashlib
 import json
@@ -22,7 +22,9 @@ def test_an_archive_is_fetched_verified_and_unpacked(
     data = desk.packed(kind, {**desk.TUNES, "readme": b"left out"})
     host.files["/x"] = data
     sha256 = hashlib.sha256(data).hexdigest()
-    manifest = desk.manifest(kind=kind, urls=[f"{host.url}/x"], size=len(data), sha256=sha256)
+    manifest = desk.manifest(
+        kind=kind, urls=[f"{host.url}/x"], size=len(data), sha256=sha256
+    )
     source, fetched, was_there = desk.fetch(manifest)
     assert not was_there and source.name == "tunes"
     assert desk.tree(desk.to / "tunes") == {
@@ -66,7 +68,9 @@ def test_redirects_are_followed_and_mirrors_are_tried_in_turn(host: Any, desk: A
     assert len(desk.tree(desk.to / "tunes")) == 3
 
 
-def test_an_address_given_by_hand_takes_the_place_of_the_manifests(host: Any, desk: Any) -> None:
+def test_an_address_given_by_hand_takes_the_place_of_the_manifests(
+    host: Any, desk: Any
+) -> None:
     host.files["/mine"] = desk.packed("tar.gz", desk.TUNES)
     desk.fetch(desk.manifest(urls=[f"{host.url}/theirs"]), url=f"{host.url}/mine")
     assert [path for path, _, _ in host.asked] == ["/mine"]
@@ -79,10 +83,14 @@ def test_a_source_for_browsers_says_where_to_click_and_takes_the_file(
     assert main(["fetch", manifest, "--to", str(desk.to)]) == 2
     said = capsys.readouterr().err
     assert (
-        "open https://example.org/get, take the second link, then pass --archive FILE" in said
+        "open https://example.org/get, take the second link, then pass --archive FILE"
+        in said
         and said.count("\n") == 1
     )
-    assert main(["fetch", manifest, "--to", str(desk.to), "--archive", str(tmp_path / "none")]) == 2
+    assert (
+        main(["fetch", manifest, "--to", str(desk.to), "--archive", str(tmp_path / "none")])
+        == 2
+    )
     assert "no file at" in capsys.readouterr().err and not desk.to.exists()
     archive = tmp_path / "set.tar.gz"
     archive.write_bytes(desk.packed("tar.gz", desk.TUNES))
@@ -106,7 +114,9 @@ def test_a_plain_file_given_as_archive_is_copied(tmp_path: Path, desk: Any) -> N
         "has 2 bytes where 3 are expected" in desk.refused(manifest, str(given))
         and os.listdir(desk.to) == []
     )
-    desk.fetch(desk.manifest(kind="file", inside="", urls=["http://a/b"]), archive=str(given))
+    desk.fetch(
+        desk.manifest(kind="file", inside="", urls=["http://a/b"]), archive=str(given)
+    )
     assert given.exists() and (desk.to / "tunes").read_text() == "{}"
 
 
@@ -127,7 +137,9 @@ def test_what_fetch_did_not_put_there_is_not_written_over(desk: Any) -> None:
         desk.fetch(desk.manifest(urls=["http://a/b"]))
 
 
-def test_a_folder_that_cannot_be_written_has_its_sentence(tmp_path: Path, desk: Any) -> None:
+def test_a_folder_that_cannot_be_written_has_its_sentence(
+    tmp_path: Path, desk: Any
+) -> None:
     desk.to.write_text("")
     archive = tmp_path / "x.tar.gz"
     archive.write_bytes(desk.packed("tar.gz", desk.TUNES))
@@ -135,7 +147,9 @@ def test_a_folder_that_cannot_be_written_has_its_sentence(tmp_path: Path, desk: 
     assert "cannot write to" in desk.refused(manifest, archive=str(archive))
 
 
-def test_a_full_disk_keeps_the_part(host: Any, desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_keeps_the_part(
+    host: Any, desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     host.files["/x"] = desk.noisy()
     manifest = desk.manifest(urls=[f"{host.url}/x"])
 

@@ -59,6 +59,8 @@ def test_the_manifests_of_an_installed_package_are_found(
     installed = tmp_path / "share" / "moodroll" / "manifests" / "sources"
     installed.mkdir(parents=True)
     Path(desk.manifest(urls=["http://a/b"])).rename(installed / "tunes.toml")
-    monkeypatch.setattr(pins, "__file__", str(tmp_path / "lib" / "pipelines" / "fetch" / "pins.py"))
+    monkeypatch.setattr(
+        pins, "__file__", str(tmp_path / "lib" / "pipelines" / "fetch" / "pins.py")
+    )
     monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
     assert known() == ["tunes"] and load_source("tunes").title == "some tunes"

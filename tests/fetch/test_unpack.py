@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 
-def tar_of(*members: tuple[tarfile.TarInfo, bytes], mode: str = "w:gz", **options: Any) -> bytes:
+def tar_of(
+    *members: tuple[tarfile.TarInfo, bytes], mode: str = "w:gz", **options: Any
+) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode=mode, **options) as tar:
         for info, data in members:
@@ -32,7 +34,9 @@ def sized(name: str, size: int, **fields: Any) -> tarfile.TarInfo:
 
 def tar_noisy(mode: str = "w:gz") -> bytes:
     """A sound archive that no packer makes smaller."""
-    return tar_of((sized("set/noise", 150_000), np.random.default_rng(0).bytes(150_000)), mode=mode)
+    return tar_of(
+        (sized("set/noise", 150_000), np.random.default_rng(0).bytes(150_000)), mode=mode
+    )
 
 
 def tar_named(name: str) -> bytes:
@@ -42,7 +46,8 @@ def tar_named(name: str) -> bytes:
 def tar_typed(kind: bytes, linkname: str = "") -> bytes:
     good = (sized("set/good", 4), b"good")
     return tar_of(
-        good, (sized("set/link", 0, type=kind, linkname=linkname, devmajor=1, devminor=3), b"")
+        good,
+        (sized("set/link", 0, type=kind, linkname=linkname, devmajor=1, devminor=3), b""),
     )
 
 
@@ -66,7 +71,9 @@ def tar_sparse() -> bytes:
         "GNU.sparse.size": "1000000000",
         "GNU.sparse.numblocks": "1",
     }
-    return tar_of((sized("set/hole", 4, pax_headers=headers), b"good"), format=tarfile.PAX_FORMAT)
+    return tar_of(
+        (sized("set/hole", 4, pax_headers=headers), b"good"), format=tarfile.PAX_FORMAT
+    )
 
 
 def tar_with_tail() -> bytes:
@@ -119,7 +126,11 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "tar drive": ("tar.gz", lambda: tar_named("C:evil"), OUTSIDE),
     "tar backslash": ("tar.gz", lambda: tar_named("..\\evil"), OUTSIDE),
     "tar twice": ("tar.gz", lambda: tar_named("set/./good"), "names 'set/./good' twice"),
-    "tar file as folder": ("tar.gz", lambda: tar_named("set/good/x"), "names 'set/good/x' twice"),
+    "tar file as folder": (
+        "tar.gz",
+        lambda: tar_named("set/good/x"),
+        "names 'set/good/x' twice",
+    ),
     "tar symlink": (
         "tar.gz",
         lambda: tar_typed(tarfile.SYMTYPE, "/etc"),
@@ -157,7 +168,11 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes], str]] = {
         lambda: tar_of(*((sized(f"set/{n}", 0), b"") for n in range(51))),
         "holds more than 50 files",
     ),
-    "tar long header": ("tar.gz", tar_long_header, "has a header of more than 1,048,576 bytes"),
+    "tar long header": (
+        "tar.gz",
+        tar_long_header,
+        "has a header of more than 1,048,576 bytes",
+    ),
     "tar header chain": ("tar.gz", tar_header_chain, "is damaged"),
     "tar negative size": ("tar.gz", tar_negative, "is damaged (a size below 0)"),
     "tar with a tail": ("tar.gz", tar_with_tail, "unpacks to more than 8,597,504 bytes"),
@@ -177,7 +192,11 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes], str]] = {
         lambda: zip_of("set/link", b"/etc/passwd", stat.S_IFLNK | 0o777),
         "holds a symbolic link",
     ),
-    "zip device": ("zip", lambda: zip_of("set/link", b"", stat.S_IFCHR), "holds a special file"),
+    "zip device": (
+        "zip",
+        lambda: zip_of("set/link", b"", stat.S_IFCHR),
+        "holds a special file",
+    ),
     "zip locked": ("zip", lambda: zip_of("set/x", flags=1), "is locked with a password"),
     "zip packed oddly": (
         "zip",
@@ -190,8 +209,16 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes], str]] = {
         "unpacks to more than 8,388,608 bytes",
     ),
     "zip that says less": ("zip", lambda: zip_lying(10, 1_000_000), "is damaged"),
-    "zip that says more": ("zip", lambda: zip_lying(1_000_000, 10), "has not the size it says"),
-    "zip cut name": ("zip", lambda: zip_of("set/x~evil").replace(b"x~evil", b"x\0evil"), OUTSIDE),
+    "zip that says more": (
+        "zip",
+        lambda: zip_lying(1_000_000, 10),
+        "has not the size it says",
+    ),
+    "zip cut name": (
+        "zip",
+        lambda: zip_of("set/x~evil").replace(b"x~evil", b"x\0evil"),
+        OUTSIDE,
+    ),
     "zip cut off": ("zip", lambda: zip_of("set/x")[:-30], "is damaged"),
 }
 
@@ -203,7 +230,9 @@ def test_a_hostile_archive_is_refused_and_leaves_nothing(
     kind, make, says = HOSTILE[which]
     archive = tmp_path / "archive"
     archive.write_bytes(make())
-    manifest = desk.manifest(kind=kind, urls=["http://a/b"], max_gib=1 / 128, max_members=50)
+    manifest = desk.manifest(
+        kind=kind, urls=["http://a/b"], max_gib=1 / 128, max_members=50
+    )
     before = sorted(os.listdir(tmp_path))
     sentence = desk.refused(manifest, str(archive))
     assert (
@@ -226,9 +255,13 @@ def test_modes_and_owners_of_an_archive_are_not_taken(tmp_path: Path, desk: Any)
     archive = tmp_path / "x.tar.gz"
     archive.write_bytes(
         tar_of(
-            (sized("set/run", 2, mode=0o6777, uid=0), b"#!"), (sized("set/shut", 1, mode=0), b"x")
+            (sized("set/run", 2, mode=0o6777, uid=0), b"#!"),
+            (sized("set/shut", 1, mode=0), b"x"),
         )
     )
     desk.fetch(desk.manifest(urls=["http://a/b"]), archive=str(archive))
-    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (desk.to / "tunes").iterdir()}
+    modes = {
+        path.name: stat.S_IMODE(path.stat().st_mode)
+        for path in (desk.to / "tunes").iterdir()
+    }
     assert modes["run"] == modes["shut"] and not modes["run"] & 0o7111

@@ -1,5 +1,5 @@
-"""ABC tunes: what is written, against what sounds; music21's own streams are the oracle for the
-notes."""
+"""ABC tunes: what is written, against what sounds; music21's own streams are the oracle
+for the notes."""
 
 import math
 from collections import Counter
@@ -54,9 +54,7 @@ def reason(text: str, limits: Limits = LIMITS) -> Reason:
 
 class TestSplit:
     def test_tunes_and_the_files_own_fields(self) -> None:
-        blob = (
-            b"% a book\nM:6/8\nL:1/8\n\nX:1\nT:One\nK:G\nABc|\n\n\nX: 2\nT:Two\nM:3/4\nK:D\ndef|\n"
-        )
+        blob = b"% a book\nM:6/8\nL:1/8\n\nX:1\nT:One\nK:G\nABc|\n\n\nX: 2\nT:Two\nM:3/4\nK:D\ndef|\n"
         first, second = split_tunes(blob)
         assert read_header(first).meter == (6, 8) and read_header(first).title == "One"
         assert read_header(second).meter == (3, 4) and read_header(second).number == 2
@@ -132,12 +130,19 @@ class TestNotes:
     def test_an_accidental_holds_to_the_end_of_its_bar(self) -> None:
         text = "X:1\nM:4/4\nL:1/4\nK:C\n^FFfF|F4|\n"
         carried, single = (
-            read_tune(text, LIMITS, carry).notes["pitch"].tolist() for carry in (True, False)
+            read_tune(text, LIMITS, carry).notes["pitch"].tolist()
+            for carry in (True, False)
         )
         assert carried == [66, 66, 78, 66, 65] and single == [66, 65, 77, 65, 65]
 
     def test_broken_rhythm_also_across_slurs_and_grace_notes(self) -> None:
-        for music in ("A>B c<d|", "(A>B) c<d|", "A>(B c)<d|", "A>{c}B c<.d|", "!trill!A>~B uc<d|"):
+        for music in (
+            "A>B c<d|",
+            "(A>B) c<d|",
+            "A>(B c)<d|",
+            "A>{c}B c<.d|",
+            "!trill!A>~B uc<d|",
+        ):
             assert [row[1] for row in melody(tune(music))] == [36, 12, 12, 36], music
 
     def test_tuplets(self) -> None:
@@ -160,7 +165,10 @@ class TestNotes:
             assert melody(tune(music)) == [(0, 72, 60), (0, 72, 64)], music
 
     def test_grace_notes_remarks_and_lyrics_are_silent(self) -> None:
-        assert letters('{gf}C "^Fine"D !fermat!E F % AAA\nw:A-A-A B\nN:A A\n|\\\nG|') == "CDEFG"
+        assert (
+            letters('{gf}C "^Fine"D !fermat!E F % AAA\nw:A-A-A B\nN:A A\n|\\\nG|')
+            == "CDEFG"
+        )
 
     def test_inline_fields(self) -> None:
         assert pitches("F [K:D] F | [M:2/4][L:1/8] F2 F2|") == [65, 66, 66, 66]
@@ -225,7 +233,8 @@ class TestRepeats:
         self, signs: list[tuple[bool, bool, bool, frozenset[int]]]
     ) -> None:
         measures = [
-            Measure((4, 4), opens=a, closes=b, section_end=c, endings=d) for a, b, c, d in signs
+            Measure((4, 4), opens=a, closes=b, section_end=c, endings=d)
+            for a, b, c, d in signs
         ]
         order = play_order(measures)
         assert len(order) <= 9 * len(measures)
@@ -240,7 +249,9 @@ class TestRepeats:
     @given(st.lists(st.integers(1, 4), min_size=1, max_size=6))
     def test_parts_with_end_signs_alone_sound_twice_each(self, lengths: list[int]) -> None:
         measures = [
-            Measure((4, 4), closes=i == length - 1) for length in lengths for i in range(length)
+            Measure((4, 4), closes=i == length - 1)
+            for length in lengths
+            for i in range(length)
         ]
         wanted, at = [], 0
         for length in lengths:
@@ -335,7 +346,10 @@ class TestHostile:
     def test_too_large(self) -> None:
         assert reason("X:1\nM:4/4\nL:1/1\nK:C\nA999999|\n") == Reason.TOO_LARGE
         assert reason("X:1\nM:4/4\nL:1/1\nK:C\nA99999999999|\n") == Reason.TOO_LARGE
-        assert reason("X:1\nM:4/4\nL:1/4\nK:C\nABcd|\n", Limits(max_notes=3)) == Reason.TOO_LARGE
+        assert (
+            reason("X:1\nM:4/4\nL:1/4\nK:C\nABcd|\n", Limits(max_notes=3))
+            == Reason.TOO_LARGE
+        )
 
     @settings(max_examples=200, deadline=None)
     @given(st.text(alphabet="ABcdz|:[]12(3)/-<>\"^_=,'GmK: \n{}!%&xyZ~\\", max_size=60))
@@ -348,8 +362,8 @@ class TestHostile:
 
 
 def music21_notes(text: str) -> list[tuple[int, int]]:
-    """(start, pitch) of every note as written, by music21's own streams: chord symbols, graces,
-    tied ends left out."""
+    """(start, pitch) of every note as written, by music21's own streams: chord symbols,
+    graces, tied ends left out."""
     handler = abcFormat.ABCHandler()
     handler.process(text)
     part = translate.abcToStreamScore(handler).parts[0]
@@ -363,8 +377,8 @@ def music21_notes(text: str) -> list[tuple[int, int]]:
 
 
 def without_repeats(text: str) -> str:
-    """A tune whose repeat signs and endings are plain bar lines: what is written once sounds
-    once."""
+    """A tune whose repeat signs and endings are plain bar lines: what is written once
+    sounds once."""
     head, key, music = text.partition("\nK:")
     lines = [
         line if line[1:2] == ":" else line.replace("::", "|").replace(":", "")
@@ -374,8 +388,8 @@ def without_repeats(text: str) -> str:
 
 
 def test_notes_are_those_of_music21s_streams(nottingham_root: Path) -> None:
-    """But for what its streams get wrong: ties of chords, ties of two pitches, bars lost about
-    some double bars."""
+    """But for what its streams get wrong: ties of chords, ties of two pitches, bars lost
+    about some double bars."""
     paths = sorted((nottingham_root / "ABC_cleaned").glob("*.abc"))
     tunes = [text for path in paths for text in split_tunes(path.read_bytes())]
     assert len(tunes) == 1034
@@ -383,13 +397,16 @@ def test_notes_are_those_of_music21s_streams(nottingham_root: Path) -> None:
     equal = 0
     for text in sample:
         notes = read_tune(text, LIMITS, carry_accidentals=False).notes
-        ours = [(start, pitch) for start, _, pitch, _, track in notes.tolist() if track == PIANO]
+        ours = [
+            (start, pitch) for start, _, pitch, _, track in notes.tolist() if track == PIANO
+        ]
         equal += sorted(ours) == music21_notes(text)
     assert equal >= 0.93 * len(sample)
 
 
 def test_bundled_collections() -> None:
-    """Every twentieth tune of music21's three ABC collections is read; what is refused is known."""
+    """Every twentieth tune of music21's three ABC collections is read; what is refused
+    is known."""
     refused: Counter[str] = Counter()
     n_tunes = 0
     for folder in ("ryansMammoth", "oneills1850", "airdsAirs"):

@@ -43,7 +43,9 @@ def smf(*tracks: list[Event], ticks_per_quarter: int = 96) -> bytes:
     )
 
 
-def note(start: int, end: int, pitch: int, velocity: int = 90, channel: int = 0) -> list[Event]:
+def note(
+    start: int, end: int, pitch: int, velocity: int = 90, channel: int = 0
+) -> list[Event]:
     return [
         (start, bytes([0x90 | channel, pitch, velocity])),
         (end, bytes([0x80 | channel, pitch, 0])),
@@ -59,9 +61,13 @@ def tempo(tick: int, microseconds: int) -> Event:
 
 
 def rows(midi: MidiFile) -> list[tuple[int, ...]]:
-    columns = [(track.start, track.duration, track.pitch, track.velocity) for track in midi.tracks]
+    columns = [
+        (track.start, track.duration, track.pitch, track.velocity) for track in midi.tracks
+    ]
     return [
-        row for track in columns for row in zip(*(column.tolist() for column in track), strict=True)
+        row
+        for track in columns
+        for row in zip(*(column.tolist() for column in track), strict=True)
     ]
 
 
@@ -76,8 +82,8 @@ def nearest(times: int, ticks_per_quarter: int) -> int:
 
 
 def pretty_rows(path: Path) -> list[tuple[int, ...]]:
-    """(start, duration, pitch, velocity, program, is_drum) of every note that pretty_midi sees,
-    in our ticks."""
+    """(start, duration, pitch, velocity, program, is_drum) of every note that
+    pretty_midi sees, in our ticks."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import pretty_midi
@@ -105,7 +111,9 @@ def pretty_rows(path: Path) -> list[tuple[int, ...]]:
 def our_rows(path: Path) -> list[tuple[int, ...]]:
     midi = read_midi(path.read_bytes(), LIMITS)
     return [
-        (*row, t.program, t.is_drum) for t in midi.tracks for row in rows(MidiFile((t,), (), ()))
+        (*row, t.program, t.is_drum)
+        for t in midi.tracks
+        for row in rows(MidiFile((t,), (), ()))
     ]
 
 
@@ -115,21 +123,21 @@ class TestOracle:
             assert Counter(our_rows(path)) == Counter(pretty_rows(path)), path.name
 
     def test_lakh_is_pretty_midis_but_for_stray_notes(self, lmd_root: Path) -> None:
-        """Program changes amid a note and notes of no length are read in other ways: under one
-        note in a hundred."""
+        """Program changes amid a note and notes of no length are read in other ways:
+        under one note in a hundred."""
         equal = 0
         paths = sorted(lmd_root.glob("0/*.mid"))[:14]
         for path in paths:
             ours, pretty = Counter(our_rows(path)), Counter(pretty_rows(path))
             equal += ours == pretty
-            assert (ours - pretty).total() + (pretty - ours).total() < 0.01 * pretty.total(), (
-                path.name
-            )
+            assert (ours - pretty).total() + (
+                pretty - ours
+            ).total() < 0.01 * pretty.total(), path.name
         assert equal > len(paths) // 2
 
     def test_the_three_broken_files(self, lmd_root: Path) -> None:
-        """pretty_midi refuses all three: two for a key signature that is none, which does not
-        concern the notes."""
+        """pretty_midi refuses all three: two for a key signature that is none, which
+        does not concern the notes."""
         names = {path.stem[:8]: path for path in lmd_root.glob("*/*.mid")}
         assert reason(names["42213043"].read_bytes()) == Reason.MALFORMED
         for stem in ("6cf97f67", "b4468b49"):
@@ -143,7 +151,10 @@ class TestNotes:
         st.integers(1, 960),
         st.lists(
             st.tuples(
-                st.integers(0, 3000), st.integers(1, 500), st.integers(0, 127), st.integers(1, 127)
+                st.integers(0, 3000),
+                st.integers(1, 500),
+                st.integers(0, 127),
+                st.integers(1, 127),
             ),
             min_size=1,
             max_size=30,
@@ -172,7 +183,11 @@ class TestNotes:
         name = (0, b"\xff\x03\x04Bass")
         program = (0, bytes([0xC0, 33]))
         midi = read_midi(
-            smf([meter(0, 3, 2)], [name, program, *note(0, 96, 40)], note(0, 96, 36, channel=9)),
+            smf(
+                [meter(0, 3, 2)],
+                [name, program, *note(0, 96, 40)],
+                note(0, 96, 36, channel=9),
+            ),
             LIMITS,
         )
         assert [(t.name, t.program, t.is_drum) for t in midi.tracks] == [
@@ -190,12 +205,14 @@ class TestBars:
         bars = midi_bars(midi, midi.end)
         assert bars["start"].tolist() == [0, 24, 96, 168, 240]
         assert bars["length"].tolist() == [24, 72, 72, 72, 72]
-        assert list(zip(bars["numerator"].tolist(), bars["denominator"].tolist(), strict=True))[
-            2:4
-        ] == [(3, 4), (6, 8)]
+        assert list(
+            zip(bars["numerator"].tolist(), bars["denominator"].tolist(), strict=True)
+        )[2:4] == [(3, 4), (6, 8)]
 
     def test_a_change_amid_a_bar_cuts_it_short(self) -> None:
-        midi = read_midi(smf([meter(0, 4, 2), meter(96 * 6, 2, 2)], note(0, 96 * 9, 60)), LIMITS)
+        midi = read_midi(
+            smf([meter(0, 4, 2), meter(96 * 6, 2, 2)], note(0, 96 * 9, 60)), LIMITS
+        )
         assert midi_bars(midi, midi.end)["length"].tolist() == [96, 48, 48, 48]
 
     def test_four_four_where_none_is_stated(self) -> None:
@@ -206,7 +223,8 @@ class TestBars:
     @settings(max_examples=60, deadline=None)
     @given(
         st.lists(
-            st.tuples(st.integers(0, 2000), st.integers(1, 15), st.integers(0, 5)), max_size=6
+            st.tuples(st.integers(0, 2000), st.integers(1, 15), st.integers(0, 5)),
+            max_size=6,
         ),
         st.integers(1, 3000),
     )
@@ -225,12 +243,16 @@ class TestBars:
         assert {tick for tick, _, _ in midi.time_signatures if tick < end} <= set(
             bars["start"].tolist()
         )
-        assert (bars["length"] <= 96 * bars["numerator"].astype(int) // bars["denominator"]).all()
+        assert (
+            bars["length"] <= 96 * bars["numerator"].astype(int) // bars["denominator"]
+        ).all()
 
 
 def test_a_tempo_beyond_any_song_says_nothing() -> None:
     midi = read_midi(
-        smf([*note(0, 1, 60), tempo(1, 400_000), tempo(2**27, 500_000)], ticks_per_quarter=1),
+        smf(
+            [*note(0, 1, 60), tempo(1, 400_000), tempo(2**27, 500_000)], ticks_per_quarter=1
+        ),
         LIMITS,
     )
     assert midi_tempi(midi).tolist() == [(0, 120.0), (24, 150.0)]
@@ -238,7 +260,8 @@ def test_a_tempo_beyond_any_song_says_nothing() -> None:
 
 def test_tempi() -> None:
     midi = read_midi(
-        smf([tempo(0, 600_000), tempo(192, 300_000), tempo(192, 400_000)], note(0, 96, 60)), LIMITS
+        smf([tempo(0, 600_000), tempo(192, 300_000), tempo(192, 400_000)], note(0, 96, 60)),
+        LIMITS,
     )
     assert midi.tempi == ((0, 100.0), (48, 150.0))
     late = read_midi(smf([tempo(192, 400_000)], note(0, 960, 60)), LIMITS)
@@ -273,14 +296,18 @@ class TestHostile:
             )
 
     def test_absurd_length_and_too_many_notes(self) -> None:
-        assert reason(smf(note(0, (1 << 28) - 1, 60), ticks_per_quarter=1)) == Reason.TOO_LARGE
+        assert (
+            reason(smf(note(0, (1 << 28) - 1, 60), ticks_per_quarter=1)) == Reason.TOO_LARGE
+        )
         assert reason(smf(note(0, 96, 60)), Limits(max_ticks=23)) == Reason.TOO_LARGE
         assert reason(self.whole, Limits(max_notes=1)) == Reason.TOO_LARGE
         assert reason(self.whole, Limits(max_file_bytes=10)) == Reason.TOO_LARGE
 
     def test_times_that_overflow(self) -> None:
         events = [
-            (k * ((1 << 28) - 1), message) for k in range(12) for _, message in note(0, 0, 60)
+            (k * ((1 << 28) - 1), message)
+            for k in range(12)
+            for _, message in note(0, 0, 60)
         ]
         assert reason(smf(events)) == Reason.TOO_LARGE
 

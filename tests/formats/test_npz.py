@@ -42,7 +42,9 @@ def notes_of_rolls(path: Path) -> list[tuple[int, ...]]:
 
 def plain(notes: np.ndarray) -> list[tuple[int, ...]]:
     return [
-        tuple(int(note[name]) for name in ("start", "track", "pitch", "duration", "velocity"))
+        tuple(
+            int(note[name]) for name in ("start", "track", "pitch", "duration", "velocity")
+        )
         for note in notes
     ]
 
@@ -81,7 +83,8 @@ def test_what_is_written_is_read_back_and_by_pypianoroll_too(tmp_path: Path) -> 
 def test_any_rolls_come_back(seed: int) -> None:
     random = np.random.default_rng(seed)
     n_notes = int(random.integers(0, 60))
-    # One note a pitch and track: touching or overlapping ones are not told apart by the format.
+    # One note a pitch and track: touching or overlapping ones are not told apart by the
+    # format.
     cells = random.permutation(5 * 128)[:n_notes]
     notes = make_notes(
         random.integers(0, 90, n_notes),
@@ -91,7 +94,9 @@ def test_any_rolls_come_back(seed: int) -> None:
         cells // 128,
     )
     tempi = make_tempi([0, 40], random.uniform(30, 250, 2).astype(np.float32))
-    roll = read_npz(write_npz(notes, tempi, 100, "any", downbeats=np.array([0, 50])), Limits())
+    roll = read_npz(
+        write_npz(notes, tempi, 100, "any", downbeats=np.array([0, 50])), Limits()
+    )
     assert np.array_equal(roll.notes, notes)
     assert np.array_equal(roll.tempi, tempi)
     assert roll.downbeats.tolist() == [0, 50]
@@ -138,7 +143,9 @@ def header_text(text: str, content: bytes = b"") -> bytes:
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode() + content
 
 
-def claiming(descr: str, shape: str, content: bytes = b"") -> dict[str, bytes | np.ndarray | None]:
+def claiming(
+    descr: str, shape: str, content: bytes = b""
+) -> dict[str, bytes | np.ndarray | None]:
     """Tempo of a dtype and shape."""
     return {
         "tempo.npy": header_text(
@@ -178,7 +185,10 @@ BAD: dict[str, tuple[Callable[[], bytes], Reason]] = {
     "nothing": (lambda: b"", Reason.TRUNCATED),
     "half": (lambda: archive({})[:900], Reason.TRUNCATED),
     "a zip bomb": (bomb, Reason.TOO_LARGE),
-    "a pickled object": (lambda: archive({"tempo.npy": np.array([{}], object)}), Reason.PICKLED),
+    "a pickled object": (
+        lambda: archive({"tempo.npy": np.array([{}], object)}),
+        Reason.PICKLED,
+    ),
     "10^9 steps of tempo": (
         lambda: archive({"tempo.npy": header_alone((10**9,))}),
         Reason.MALFORMED,
@@ -190,12 +200,18 @@ BAD: dict[str, tuple[Callable[[], bytes], Reason]] = {
     ),
     "NaN tempo": (lambda: archive({"tempo.npy": nan_tempo()}), Reason.BAD_TEMPO),
     "zero tempo": (lambda: archive({"tempo.npy": np.zeros(96)}), Reason.BAD_TEMPO),
-    "text tempo": (lambda: archive({"tempo.npy": np.array(["fast"] * 96)}), Reason.MALFORMED),
+    "text tempo": (
+        lambda: archive({"tempo.npy": np.array(["fast"] * 96)}),
+        Reason.MALFORMED,
+    ),
     "info that is not JSON": (lambda: archive({"info.json": b"<html>"}), Reason.BAD_INFO),
     "info that is a list": (lambda: archive({"info.json": b"[1]"}), Reason.BAD_INFO),
     "no resolution": (lambda: archive({"info.json": b"{}"}), Reason.BAD_INFO),
     "no info": (lambda: archive({"info.json": None}), Reason.MALFORMED),
-    "no third track": (lambda: archive({"pianoroll_3_csc_data.npy": None}), Reason.MALFORMED),
+    "no third track": (
+        lambda: archive({"pianoroll_3_csc_data.npy": None}),
+        Reason.MALFORMED,
+    ),
     "a step outside": (
         lambda: archive({"pianoroll_1_csc_indices.npy": np.full(96, 96)}),
         Reason.MALFORMED,
@@ -208,8 +224,14 @@ BAD: dict[str, tuple[Callable[[], bytes], Reason]] = {
         lambda: archive({"tempo.npy": header_text("{'shape': (((")}),
         Reason.MALFORMED,
     ),
-    "numbers of no bytes": (lambda: archive(claiming("'|V0'", "(1000000000,)")), Reason.MALFORMED),
-    "negative sides": (lambda: archive(claiming("'<f8'", "(-1, -1)", bytes(8))), Reason.MALFORMED),
+    "numbers of no bytes": (
+        lambda: archive(claiming("'|V0'", "(1000000000,)")),
+        Reason.MALFORMED,
+    ),
+    "negative sides": (
+        lambda: archive(claiming("'<f8'", "(-1, -1)", bytes(8))),
+        Reason.MALFORMED,
+    ),
     "nothing by far too much": (
         lambda: archive(claiming("'<f8'", f"(0, {10**40})")),
         Reason.MALFORMED,

@@ -1,4 +1,5 @@
-"""A server that speaks Spotify's form on this machine, and misbehaves where it is told to."""
+"""A server that speaks Spotify's form on this machine, and misbehaves where it is told
+to."""
 
 import json
 import threading
@@ -17,9 +18,10 @@ SLOW_SECONDS = 0.6
 class FakeSpotify:
     """tracks: (title, artists, release, seconds) by id; values: (valence, energy) by id.
 
-    tricks: how the next requests are answered, one each, None for the truth; always: how the ones
-    after them are. A trick is a status with headers, bytes or JSON for a body, or one of the words
-    half, cut, slow and stale. tokens: what the next requests for a token get instead of one.
+    tricks: how the next requests are answered, one each, None for the truth; always: how
+    the ones after them are. A trick is a status with headers, bytes or JSON for a body, or
+    one of the words half, cut, slow and stale. tokens: what the next requests for a token
+    get instead of one.
     """
 
     secret, token = "secret-of-the-app", "token-made-from-it"
@@ -105,8 +107,14 @@ def fake_spotify(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSpotify]:
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            token = {"access_token": FakeSpotify.token, "token_type": "Bearer", "expires_in": 3600}
-            self.send(200, {}, fake.tokens.pop(0) if fake.tokens else json.dumps(token).encode())
+            token = {
+                "access_token": FakeSpotify.token,
+                "token_type": "Bearer",
+                "expires_in": 3600,
+            }
+            self.send(
+                200, {}, fake.tokens.pop(0) if fake.tokens else json.dumps(token).encode()
+            )
 
         def send(self, status: int, headers: dict[str, str], data: bytes) -> None:
             self.send_response(status)

@@ -1,5 +1,5 @@
-"""Chroma of notes and segments against slow sums, the alignment against the textbook recursion,
-and what it tells."""
+"""Chroma of notes and segments against slow sums, the alignment against the textbook
+recursion, and what it tells."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,12 @@ def song_of(starts, durations, pitches, bpm=120.0, track=PIANO) -> Song:
     n = len(starts)
     notes = make_notes(starts, durations, pitches, np.full(n, 64), np.full(n, track))
     return Song(
-        "x", "y", notes, regular_bars(covered_ticks(notes)), make_tempi([0], [bpm]), "assumed_4_4"
+        "x",
+        "y",
+        notes,
+        regular_bars(covered_ticks(notes)),
+        make_tempi([0], [bpm]),
+        "assumed_4_4",
     )
 
 
@@ -36,9 +41,14 @@ def test_note_chroma_sums_seconds_times_velocity():
     step = 60 / (120 * 24)
     width = (starts + durations).max() * step / FRAMES
     expected = np.zeros((FRAMES, 12))
-    for start, duration, pitch in zip(starts * step, durations * step, pitches, strict=True):
+    for start, duration, pitch in zip(
+        starts * step, durations * step, pitches, strict=True
+    ):
         for frame in range(FRAMES):
-            low, high = max(start, frame * width), min(start + duration, (frame + 1) * width)
+            low, high = (
+                max(start, frame * width),
+                min(start + duration, (frame + 1) * width),
+            )
             expected[frame, pitch % 12] += 64 * max(0.0, high - low)
     np.testing.assert_allclose(note_chroma(song), expected, atol=1e-6)
 
@@ -66,7 +76,9 @@ def slow_alignment(likeness: np.ndarray) -> float:
             if abs(i - j) <= round(n * BAND):
                 here = 1 - likeness[i - 1, j - 1]
                 cost[i, j] = min(
-                    cost[i - 1, j - 1] + 2 * here, cost[i - 1, j] + here, cost[i, j - 1] + here
+                    cost[i - 1, j - 1] + 2 * here,
+                    cost[i - 1, j] + here,
+                    cost[i, j - 1] + here,
                 )
     return 1 - cost[n, n] / (2 * n)
 
@@ -74,7 +86,9 @@ def slow_alignment(likeness: np.ndarray) -> float:
 @pytest.mark.parametrize("n", [1, 2, 9, 40])
 def test_alignment_equals_the_recursion(n):
     likeness = np.random.default_rng(n).uniform(-1, 1, (3, n, n))
-    np.testing.assert_allclose(chroma._aligned(likeness), [slow_alignment(one) for one in likeness])
+    np.testing.assert_allclose(
+        chroma._aligned(likeness), [slow_alignment(one) for one in likeness]
+    )
 
 
 def as_audio(song: Song, stretch: float, noise: float) -> np.ndarray:

@@ -11,7 +11,12 @@ IDS = ["s1", "s2", "s3", "s4"]
 def songs(**columns) -> pa.Table:
     nothing = pa.nulls(4, pa.string())
     return pa.table(
-        {"song_id": IDS, "md5": ["m1", "m2", "m3", None], "artist": nothing, "title": nothing}
+        {
+            "song_id": IDS,
+            "md5": ["m1", "m2", "m3", None],
+            "artist": nothing,
+            "title": nothing,
+        }
         | columns
     )
 

@@ -1,5 +1,5 @@
-"""The join: real labels recomputed by hand, buckets, own labels, names, trust, and what must be
-refused."""
+"""The join: real labels recomputed by hand, buckets, own labels, names, trust, and what
+must be refused."""
 
 import csv
 import itertools
@@ -72,21 +72,28 @@ def title_by_hand(title: str) -> str:
         "",
         plain,
     )
-    words = re.sub(r"[^\w]|_", " ", re.sub(r"['.`’´]", "", plain).replace("&", " and ")).split()
-    return " ".join(words[1:] if words[0] in ("the", "a", "an") and len(words) > 1 else words)
+    words = re.sub(
+        r"[^\w]|_", " ", re.sub(r"['.`’´]", "", plain).replace("&", " and ")
+    ).split()
+    return " ".join(
+        words[1:] if words[0] in ("the", "a", "an") and len(words) > 1 else words
+    )
 
 
 def test_100_random_labels_by_hand_from_the_files(real, real_data):
-    """The label of each song from the two CSVs alone: largest title, medoid, none where titles
-    differ by over .2."""
+    """The label of each song from the two CSVs alone: largest title, medoid, none where
+    titles differ by over .2."""
     told = {
         row["song_id"][5:]: row
-        for row in join_all(all_songs(real), without_names(real), AffectConfig()).to_pylist()
+        for row in join_all(
+            all_songs(real), without_names(real), AffectConfig()
+        ).to_pylist()
     }
     lines = (real_data / "msd_spotify_features.csv").read_text("utf-8").splitlines()
     rows = {row["track_id"]: row for row in csv.DictReader(lines)}
     pairs = sorted(
-        line.split() for line in (real_data / "lpd_matched_ids.txt").read_text().splitlines()
+        line.split()
+        for line in (real_data / "lpd_matched_ids.txt").read_text().splitlines()
     )
     matched = {
         md5: [rows[track] for _, track in group]
@@ -99,20 +106,28 @@ def test_100_random_labels_by_hand_from_the_files(real, real_data):
         *rng.choice(several, 50, replace=False),
     ]:
         found = [
-            (title_by_hand(row["title"]), float(row["valence"] or 0), float(row["energy"] or 0))
+            (
+                title_by_hand(row["title"]),
+                float(row["valence"] or 0),
+                float(row["energy"] or 0),
+            )
             for row in matched[md5]
         ]
         valued = [one for one in found if one[1]]
         titles = [title for title, *_ in found]
         lead = max(
-            titles, key=lambda t: (titles.count(t), [title for title, *_ in valued].count(t))
+            titles,
+            key=lambda t: (titles.count(t), [title for title, *_ in valued].count(t)),
         )
         members = [one[1:] for one in valued if one[0] == lead]
         spread = max(
-            (max(axis) - min(axis) for axis in list(zip(*valued, strict=True))[1:]), default=0.0
+            (max(axis) - min(axis) for axis in list(zip(*valued, strict=True))[1:]),
+            default=0.0,
         )
         unsure = len({title for title, *_ in valued}) > 1 and round(spread, 9) > 0.2
-        cost = [round(sum(abs(v - w) + abs(a - b) for w, b in members), 9) for v, a in members]
+        cost = [
+            round(sum(abs(v - w) + abs(a - b) for w, b in members), 9) for v, a in members
+        ]
         label = members[cost.index(min(cost))] if members and not unsure else (None, None)
         assert (told[md5]["valence"], told[md5]["arousal"]) == label, md5
 
@@ -120,15 +135,24 @@ def test_100_random_labels_by_hand_from_the_files(real, real_data):
 def test_every_song_has_one_row_and_a_reason_where_it_has_no_label(real):
     songs = all_songs(real)
     told = join_all(songs, real, AffectConfig())
-    assert told.schema == LABELLED and told["song_id"].to_pylist() == songs["song_id"].to_pylist()
-    assert pc.all(pc.equal(pc.is_null(told["valence"]), pc.is_valid(told["unlabelled"]))).as_py()
-    assert pc.all(pc.equal(pc.is_null(told["valence"]), pc.is_null(told["label_source"]))).as_py()
+    assert (
+        told.schema == LABELLED
+        and told["song_id"].to_pylist() == songs["song_id"].to_pylist()
+    )
+    assert pc.all(
+        pc.equal(pc.is_null(told["valence"]), pc.is_valid(told["unlabelled"]))
+    ).as_py()
+    assert pc.all(
+        pc.equal(pc.is_null(told["valence"]), pc.is_null(told["label_source"]))
+    ).as_py()
     assert not pc.any(pc.and_(told["trusted"], pc.is_null(told["valence"]))).as_py()
     trusts = told["label_trust"].to_numpy()
     assert ((trusts > 0) & (trusts < 1)).all()
 
 
-@pytest.mark.parametrize("config", [AffectConfig(), AffectConfig(rule="mean", min_label_trust=0.5)])
+@pytest.mark.parametrize(
+    "config", [AffectConfig(), AffectConfig(rule="mean", min_label_trust=0.5)]
+)
 def test_cut_into_buckets_gives_the_same(real, config):
     songs = all_songs(real)
     whole = join_all(songs, real, config)
@@ -141,7 +165,10 @@ def test_cut_into_buckets_gives_the_same(real, config):
     }
     joined = pa.concat_tables(
         join_tracks(
-            **{name: table.filter(pa.array(ends[name] == one)) for name, table in tables.items()}
+            **{
+                name: table.filter(pa.array(ends[name] == one))
+                for name, table in tables.items()
+            }
         )
         for one in "0123456789ABCDEF"
     )
@@ -154,7 +181,12 @@ def test_cut_into_buckets_gives_the_same(real, config):
 
         parts.append(
             label_songs(
-                mine(songs), mine(joined), none, mine(real.names), CHROMA.empty_table(), config
+                mine(songs),
+                mine(joined),
+                none,
+                mine(real.names),
+                CHROMA.empty_table(),
+                config,
             )
         )
     assert pa.concat_tables(parts).sort_by("song_id").equals(whole)
@@ -190,27 +222,38 @@ def named(inputs: Inputs, artist: str, title: str) -> Inputs:
 
 
 def label(inputs: Inputs, config: AffectConfig | None = None, **columns) -> dict:
-    (row,) = join_all(songs_of(["a" * 32], **columns), inputs, config or AffectConfig()).to_pylist()
+    (row,) = join_all(
+        songs_of(["a" * 32], **columns), inputs, config or AffectConfig()
+    ).to_pylist()
     return row
 
 
 def test_a_true_name_settles_which_match_it_is():
     inputs = one_song(
-        ("Soul II Soul", "Keep On Movin'", 0.9), ("Matthew Wilder", "Break My Stride (Live)", 0.1)
+        ("Soul II Soul", "Keep On Movin'", 0.9),
+        ("Matthew Wilder", "Break My Stride (Live)", 0.1),
     )
     assert label(inputs)["unlabelled"] == "titles differ"
     row = label(named(inputs, "Wilder, Matthew", "Break My Stride"))
-    assert (row["valence"], row["msd_track_id"], row["unlabelled"]) == (0.1, TRACKS[1], None)
+    assert (row["valence"], row["msd_track_id"], row["unlabelled"]) == (
+        0.1,
+        TRACKS[1],
+        None,
+    )
     assert row["evidence"][1].startswith("name=title")
 
 
 def test_of_the_true_title_the_true_artist_is_taken_and_a_cover_is_not_trusted():
-    inputs = one_song(("Cover Band", "One", 0.9), ("Covers Inc", "One", 0.8), ("The X", "One", 0.1))
+    inputs = one_song(
+        ("Cover Band", "One", 0.9), ("Covers Inc", "One", 0.8), ("The X", "One", 0.1)
+    )
     row = label(named(inputs, "X", "One"))
     assert (row["valence"], row["msd_track_id"], row["trusted"]) == (0.1, TRACKS[2], True)
     assert row["evidence"][0] == "matches=+2-0 (+3.72)"
     cover = label(named(one_song(("Cover Band", "One", 0.9)), "X", "One"))
-    assert cover["valence"] == 0.9 and cover["trusted"] is False and cover["label_trust"] > 0.5
+    assert (
+        cover["valence"] == 0.9 and cover["trusted"] is False and cover["label_trust"] > 0.5
+    )
 
 
 def test_a_contradicted_name_takes_the_trust():
@@ -219,7 +262,11 @@ def test_a_contradicted_name_takes_the_trust():
     refused = label(
         named(one_song(("A", "One", 0.5)), "B", "Two"), AffectConfig(min_label_trust=0.5)
     )
-    assert (refused["valence"], refused["unlabelled"], refused["trusted"]) == (None, "trust", False)
+    assert (refused["valence"], refused["unlabelled"], refused["trusted"]) == (
+        None,
+        "trust",
+        False,
+    )
     assert refused["label_trust"] == row["label_trust"]
 
 
@@ -238,7 +285,10 @@ def test_duration_tempo_key_and_chroma_of_the_chosen_track():
 
 def test_margin_is_over_other_titles():
     inputs = one_song(
-        ("A", "One", 0.5), ("A", "One (Live)", 0.5), ("B", "Two", 0.5), score=[0.8, 0.7, 0.6]
+        ("A", "One", 0.5),
+        ("A", "One (Live)", 0.5),
+        ("B", "Two", 0.5),
+        score=[0.8, 0.7, 0.6],
     )
     row = label(inputs, AffectConfig(min_margin=0.2))
     assert (row["match_margin"], row["match_score"], row["valence"]) == (
@@ -252,7 +302,9 @@ def test_margin_is_over_other_titles():
 def test_a_label_by_md5_needs_no_match_and_goes_first():
     inputs = one_song(("A", "One", 0.5))
     own = pa.table([["md5"], ["a" * 32], [0.25], [0.75], ["mine"]], LABELS)
-    row = label(Inputs(inputs.matches, inputs.tracks, pa.concat_tables([own, inputs.labels])))
+    row = label(
+        Inputs(inputs.matches, inputs.tracks, pa.concat_tables([own, inputs.labels]))
+    )
     assert (row["valence"], row["arousal"], row["label_source"], row["label_trust"]) == (
         0.25,
         0.75,
@@ -275,9 +327,9 @@ def test_songs_without_md5_or_match_stay_unlabelled():
     assert told["unlabelled"].to_pylist() == ["no match"] * 3 + [None]
     assert told["label_trust"].null_count == 3
     assert join_all(songs_of([]), inputs, AffectConfig()).equals(LABELLED.empty_table())
-    assert join_all(songs_of(["a" * 32]), Inputs(), AffectConfig())["unlabelled"].to_pylist() == [
-        "no match"
-    ]
+    assert join_all(songs_of(["a" * 32]), Inputs(), AffectConfig())[
+        "unlabelled"
+    ].to_pylist() == ["no match"]
 
 
 def test_an_md5_on_two_songs_is_refused():
@@ -287,7 +339,9 @@ def test_an_md5_on_two_songs_is_refused():
 
 def test_labels_of_tracks_that_no_song_matches_change_nothing(real):
     more = pa.table([["track_id"], [TRACKS[0]], [0.5], [0.5], ["x"]], LABELS)
-    inputs = Inputs(real.matches, real.tracks, pa.concat_tables([real.labels, more]), real.names)
+    inputs = Inputs(
+        real.matches, real.tracks, pa.concat_tables([real.labels, more]), real.names
+    )
     assert join_all(all_songs(real), inputs, AffectConfig()).equals(
         join_all(all_songs(real), real, AffectConfig())
     )

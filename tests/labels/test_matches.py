@@ -1,4 +1,5 @@
-"""Match files in their three forms, their merge, and the margin to the runner-up against a loop."""
+"""Match files in their three forms, their merge, and the margin to the runner-up against
+a loop."""
 
 import json
 import math
@@ -43,7 +44,10 @@ def test_matched_ids_of_lpd(real_data):
     data = (real_data / "lpd_matched_ids.txt").read_bytes()
     table = read_matches(data, "lpd_matched_ids.txt")
     words = data.decode().split()
-    assert (table["md5"].to_pylist(), table["track_id"].to_pylist()) == (words[::2], words[1::2])
+    assert (table["md5"].to_pylist(), table["track_id"].to_pylist()) == (
+        words[::2],
+        words[1::2],
+    )
 
 
 def test_folders_of_the_cleansed_layout():
@@ -71,7 +75,8 @@ def test_what_is_no_match_scores_json_is_one_sentence(data):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\n\n", b"abc TRAAAAA00000000000", MD5S[0].encode(), b"\xff\xfe a", b"<html>\n"]
+    "data",
+    [b"", b"\n\n", b"abc TRAAAAA00000000000", MD5S[0].encode(), b"\xff\xfe a", b"<html>\n"],
 )
 def test_what_is_no_id_list_is_one_sentence(data):
     with pytest.raises(ValueError, match=r"^ids\.txt"):
@@ -86,7 +91,8 @@ def test_an_md5_in_the_wrong_column_is_named():
 def test_merge_keeps_the_best_score_and_every_pair_once():
     one = pa.table([[MD5S[1], MD5S[0]], [TRACKS[0], TRACKS[0]], [0.4, 0.6]], MATCHES)
     two = pa.table(
-        [[MD5S[0], MD5S[0], MD5S[2]], [TRACKS[0], TRACKS[1], TRACKS[2]], [0.7, None, 0.1]], MATCHES
+        [[MD5S[0], MD5S[0], MD5S[2]], [TRACKS[0], TRACKS[1], TRACKS[2]], [0.7, None, 0.1]],
+        MATCHES,
     )
     merged = merge_matches([one, two], 0.2)
     assert merged.to_pylist() == [
@@ -117,7 +123,9 @@ def test_margin_equals_the_loop(seed):
     rng = np.random.default_rng(seed)
     md5, work = rng.integers(0, 8, 60), rng.integers(0, 5, 60)
     score = np.where(rng.random(60) < 0.3, np.nan, rng.random(60).round(1))
-    expected = [runner_up(md5.tolist(), work.tolist(), score.tolist(), row) for row in range(60)]
+    expected = [
+        runner_up(md5.tolist(), work.tolist(), score.tolist(), row) for row in range(60)
+    ]
     np.testing.assert_allclose(margin_to_runner_up(md5, work, score), expected)
 
 

@@ -33,7 +33,11 @@ def test_what_is_written_is_read():
     table = read_tracks(written())
     assert table.schema == TRACKS and table.to_pylist() == [TRACK]
     starts, pitches, seconds = read_segments(written())
-    assert (starts.tolist(), pitches.tolist(), seconds) == ([0.0, 0.5], [[0.5] * 12] * 2, 148.0)
+    assert (starts.tolist(), pitches.tolist(), seconds) == (
+        [0.0, 0.5],
+        [[0.5] * 12] * 2,
+        148.0,
+    )
 
 
 def test_what_msd_does_not_know_is_null(tmp_path):
@@ -84,7 +88,10 @@ def test_the_summary_file_has_a_row_a_track(tmp_path, monkeypatch):
         table = read_tracks(file)
     assert table["track_id"].to_pylist() == [f"TR{index}" for index in range(10)]
     assert table["title"].to_pylist() == ["Soul Deep"] * 10
-    with path.open("rb") as file, pytest.raises(BadInput, match="segments_start is not there"):
+    with (
+        path.open("rb") as file,
+        pytest.raises(BadInput, match="segments_start is not there"),
+    ):
         read_segments(file)
 
 
@@ -141,7 +148,9 @@ def test_tables_of_unlike_length_are_bad_input():
 def test_a_claim_of_a_billion_segments_takes_no_memory():
     def change(file):
         del file["analysis/segments_start"], file["analysis/segments_pitches"]
-        file.create_dataset("analysis/segments_start", shape=(10**9,), dtype="<f8", chunks=(1024,))
+        file.create_dataset(
+            "analysis/segments_start", shape=(10**9,), dtype="<f8", chunks=(1024,)
+        )
         file.create_dataset(
             "analysis/segments_pitches", shape=(10**9, 12), dtype="<f8", chunks=(1024, 12)
         )

@@ -1,9 +1,17 @@
-"""Names: pairs that are one name and pairs that are two, likeness, and the list of true names."""
+"""Names: pairs that are one name and pairs that are two, likeness, and the list of true
+names."""
 
 import pyarrow as pa
 import pytest
 
-from pipelines.labels.names import ARTIST, TITLE, normalise, normalise_one, read_names, similarity
+from pipelines.labels.names import (
+    ARTIST,
+    TITLE,
+    normalise,
+    normalise_one,
+    read_names,
+    similarity,
+)
 
 SAME = [
     (ARTIST, "Beatles, The", "The Beatles"),
@@ -48,7 +56,9 @@ def test_normal_form_is_stable_and_keeps_nulls():
     for part in (ARTIST, TITLE):
         once = normalise(pa.array(names), part)
         assert normalise(once, part).to_pylist() == once.to_pylist()
-        assert [name is None for name in once.to_pylist()] == [name is None for name in names]
+        assert [name is None for name in once.to_pylist()] == [
+            name is None for name in names
+        ]
     assert normalise_one("夜に駆ける", TITLE) != "" != normalise_one("Ленинград", ARTIST)
 
 
@@ -60,7 +70,9 @@ def test_one_at_a_time_equals_the_column():
 
 
 def test_similarity_is_symmetric_and_bounded():
-    names = [normalise_one(name, TITLE) for _, *pair in SAME + OTHER for name in pair] + [""]
+    names = [normalise_one(name, TITLE) for _, *pair in SAME + OTHER for name in pair] + [
+        ""
+    ]
     for one in names:
         for other in names:
             assert 0 <= similarity(one, other) <= 1
@@ -76,10 +88,14 @@ def test_similarity_knows_slips_and_shortenings():
 
 
 def test_read_names(real_data):
-    table = read_names((real_data / "lmd_clean_names.tsv").read_bytes(), "lmd_clean_names.tsv")
+    table = read_names(
+        (real_data / "lmd_clean_names.tsv").read_bytes(), "lmd_clean_names.tsv"
+    )
     assert table.column_names == ["md5", "artist", "title"] and len(table) == 621
     lines = (real_data / "lmd_clean_names.tsv").read_text("utf-8").splitlines()[1:]
-    assert [list(row.values()) for row in table.to_pylist()] == [line.split("\t") for line in lines]
+    assert [list(row.values()) for row in table.to_pylist()] == [
+        line.split("\t") for line in lines
+    ]
 
 
 @pytest.mark.parametrize(

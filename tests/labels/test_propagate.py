@@ -33,7 +33,9 @@ def propagate(rows: pa.Table, cluster: np.ndarray, kept: np.ndarray) -> pa.Table
 def test_the_most_trusted_of_the_cluster_lends():
     best = {"valence": 0.9, "label_trust": 0.7, "trusted": True}
     rows = labelled({}, {"valence": 0.1, "label_trust": 0.6}, best, {"valence": 0.5})
-    told = propagate(rows, np.array([0, 0, 0, 3]), np.array([True, False, False, True])).to_pylist()
+    told = propagate(
+        rows, np.array([0, 0, 0, 3]), np.array([True, False, False, True])
+    ).to_pylist()
     assert told[0] == rows.to_pylist()[2] | {
         "song_id": "s00",
         "label_source": "t:agree lent by s02",
@@ -49,7 +51,9 @@ def test_only_borrowers_borrow_and_only_within_their_cluster():
         {},
         {"unlabelled": "trust"},
     )
-    told = propagate(rows, np.array([0, 0, 0, 0, 4]), np.array([False, False, True, False, True]))
+    told = propagate(
+        rows, np.array([0, 0, 0, 0, 4]), np.array([False, False, True, False, True])
+    )
     assert told["valence"].to_pylist() == [0.2, 0.1, 0.2, None, None]
     assert told["unlabelled"].to_pylist() == [None, None, None, "no match", "trust"]
     assert told.schema == LABELLED

@@ -55,7 +55,9 @@ def random_table(seed: int, n_rows: int = 60) -> pa.Table:
 
 
 def distance(one, other):
-    return round(abs(one["valence"] - other["valence"]) + abs(one["arousal"] - other["arousal"]), 9)
+    return round(
+        abs(one["valence"] - other["valence"]) + abs(one["arousal"] - other["arousal"]), 9
+    )
 
 
 def one_by_hand(rows, config):
@@ -65,7 +67,8 @@ def one_by_hand(rows, config):
         row["high"] = -math.inf if row["score"] is None else row["score"]
     labelled = [row for row in rows if row["valence"] is not None]
     groups = {
-        row["group"]: [other for other in rows if other["group"] == row["group"]] for row in rows
+        row["group"]: [other for other in rows if other["group"] == row["group"]]
+        for row in rows
     }
 
     def best_group(group):
@@ -95,7 +98,9 @@ def one_by_hand(rows, config):
                 axis: sum(row[axis] for row in labelled) / len(labelled)
                 for axis in ("valence", "arousal")
             }
-        by_score = config.rule == "best_score" and any(row["score"] is not None for row in labelled)
+        by_score = config.rule == "best_score" and any(
+            row["score"] is not None for row in labelled
+        )
         chosen = min(
             some, key=lambda row: ((-row["high"],) if by_score else ()) + ((distance(row, mean),) if mean else ())
         )  # fmt: skip
@@ -109,11 +114,17 @@ def one_by_hand(rows, config):
     why = None
     if spread is not None and round(spread, 9) > config.max_label_spread:
         why = "spread"
-    if config.min_margin and chosen["margin"] is not None and chosen["margin"] < config.min_margin:
+    if (
+        config.min_margin
+        and chosen["margin"] is not None
+        and chosen["margin"] < config.min_margin
+    ):
         why = "margin"
     titles = {row["group"] for row in labelled}
     differ = (
-        len(titles) > 1 and round(spread or 0, 9) > config.max_title_spread and not chosen["named"]
+        len(titles) > 1
+        and round(spread or 0, 9) > config.max_title_spread
+        and not chosen["named"]
     )
     if config.rule == "agree" and differ:
         why = "titles differ"
@@ -147,7 +158,10 @@ def test_cut_between_md5s_and_shuffled_gives_the_same(config):
     candidates = random_table(5, 200)
     whole = resolve(candidates, config)
     md5s = np.array(candidates["md5"].to_pylist())
-    parts = [resolve(candidates.filter(pa.array(md5s == md5)), config) for md5 in sorted(set(md5s))]
+    parts = [
+        resolve(candidates.filter(pa.array(md5s == md5)), config)
+        for md5 in sorted(set(md5s))
+    ]
     assert pa.concat_tables(parts).equals(whole)
     assert resolve(
         candidates.take(np.random.default_rng(0).permutation(len(candidates))), config
@@ -159,7 +173,11 @@ def test_agree_takes_the_medoid_of_the_largest_title():
         {"title": "b", "value": (0.4, 0.5)}
     ]
     (row,) = resolve(table(*rows), AffectConfig()).to_pylist()
-    assert (row["msd_track_id"], row["valence"], row["label_source"]) == ("TR1", 0.35, "t:agree")
+    assert (row["msd_track_id"], row["valence"], row["label_source"]) == (
+        "TR1",
+        0.35,
+        "t:agree",
+    )
     assert (row["n_agreeing"], row["n_rivals"], row["label_spread"]) == (2, 1, 0.15)
 
 
@@ -194,7 +212,11 @@ def test_best_score_and_its_fall_back_to_the_mean():
     ]
     config = AffectConfig(rule="best_score")
     (row,) = resolve(table(*scored), config).to_pylist()
-    assert (row["valence"], row["label_source"], row["match_score"]) == (0.9, "t:best_score", 0.6)
+    assert (row["valence"], row["label_source"], row["match_score"]) == (
+        0.9,
+        "t:best_score",
+        0.6,
+    )
     (row,) = resolve(
         table({"value": (0.1, 0.2), "source": "u"}, {"value": (0.4, 0.4)}), config
     ).to_pylist()

@@ -1,5 +1,5 @@
-"""Side files of [affect] that are none, through `split`: one sentence, and nothing is written or
-touched."""
+"""Side files of [affect] that are none, through `split`: one sentence, and nothing is
+written or touched."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f'name = "t"\nshards = 2\n[sources.lpd5]\nroot = "{root}/lpd"\n'
     )
     (root / "split.toml").write_text('name = "t"\n[affect]\nthreshold = 0.5\n')
-    assert main(["build", str(root / "build.toml"), "--out", str(root / "out"), *IN_PROCESS]) == 0
+    assert (
+        main(["build", str(root / "build.toml"), "--out", str(root / "out"), *IN_PROCESS])
+        == 0
+    )
     return root
 
 
@@ -72,21 +75,31 @@ def test_a_file_that_is_none_is_one_sentence_and_nothing_is_written(
     says: str,
 ) -> None:
     (tmp_path / name).write_bytes(data)
-    value = f"['{tmp_path / name}']" if setting in ("labels", "matches") else str(tmp_path / name)
+    value = (
+        f"['{tmp_path / name}']"
+        if setting in ("labels", "matches")
+        else str(tmp_path / name)
+    )
     assert split(corpus, tmp_path / "out", f"affect.{setting}={value}") == 2
     error = capsys.readouterr().err.strip()
     assert says in error and len(error.splitlines()) == 1, error
     assert not (tmp_path / "out").exists()
 
 
-def test_a_finished_split_is_not_touched_by_a_bad_file(corpus: Path, tmp_path: Path) -> None:
+def test_a_finished_split_is_not_touched_by_a_bad_file(
+    corpus: Path, tmp_path: Path
+) -> None:
     assert split(corpus, tmp_path / "out") == 0
     before = {
-        path: path.read_bytes() for path in sorted((tmp_path / "out").rglob("*")) if path.is_file()
+        path: path.read_bytes()
+        for path in sorted((tmp_path / "out").rglob("*"))
+        if path.is_file()
     }
     assert split(corpus, tmp_path / "out", f"affect.labels=['{tmp_path}/none.csv']") == 2
     assert {
-        path: path.read_bytes() for path in sorted((tmp_path / "out").rglob("*")) if path.is_file()
+        path: path.read_bytes()
+        for path in sorted((tmp_path / "out").rglob("*"))
+        if path.is_file()
     } == before
 
 
@@ -100,7 +113,11 @@ def test_a_finished_split_is_not_touched_by_a_bad_file(corpus: Path, tmp_path: P
     ],
 )
 def test_labels_of_which_none_is_left_are_told_and_make_no_release(
-    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: list[str], refused: int
+    corpus: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    rows: list[str],
+    refused: int,
 ) -> None:
     (tmp_path / "x.csv").write_text("\n".join(["track_id,valence,energy", *rows]) + "\n")
     assert split(corpus, tmp_path / "out", f"affect.labels=['{tmp_path}/x.csv']") == 1

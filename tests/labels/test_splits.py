@@ -26,7 +26,8 @@ def test_a_new_seed_moves_groups_and_the_old_one_does_not():
     first = [split_of(name, 0, Shares()) for name in IDS]
     assert first == [split_of(name, 0, Shares()) for name in IDS]
     moved = sum(
-        a != b for a, b in zip(first, (split_of(name, 1, Shares()) for name in IDS), strict=True)
+        a != b
+        for a, b in zip(first, (split_of(name, 1, Shares()) for name in IDS), strict=True)
     )
     assert abs(moved / len(IDS) - (1 - 0.64 - 0.01 - 0.01)) < 0.02
 
@@ -48,7 +49,9 @@ def test_wrong_shares_are_refused(shares):
 def test_label_ranks_nest_and_keep_their_share():
     ranks = {name: label_rank(name, 0) for name in IDS}
     assert all(0 <= rank < 1 for rank in ranks.values())
-    subsets = [{name for name in IDS if ranks[name] < rate} for rate in (0.01, 0.1, 0.5, 1.0)]
+    subsets = [
+        {name for name in IDS if ranks[name] < rate} for rate in (0.01, 0.1, 0.5, 1.0)
+    ]
     assert subsets[0] < subsets[1] < subsets[2] < subsets[3] == set(IDS)
     assert abs(len(subsets[1]) / len(IDS) - 0.1) < 0.01
 

@@ -1,4 +1,5 @@
-"""Label tables: real and hostile ones, refusals by row, preference, and labels by Spotify id."""
+"""Label tables: real and hostile ones, refusals by row, preference, and labels by
+Spotify id."""
 
 import csv
 import io
@@ -14,7 +15,10 @@ SPOTIFY = [f"{index:022d}" for index in range(4)]
 
 
 def table(
-    *rows: str, header: str = "track_id,valence,energy", name: str = "tables/mine.csv", **options
+    *rows: str,
+    header: str = "track_id,valence,energy",
+    name: str = "tables/mine.csv",
+    **options,
 ):
     return read_labels("\n".join([header, *rows]).encode(), name, **options)
 
@@ -23,7 +27,9 @@ def test_the_real_table_row_by_row(real_data):
     read = read_labels(
         (real_data / "msd_spotify_features.csv").read_bytes(), "msd_spotify_features.csv"
     )
-    with (real_data / "msd_spotify_features.csv").open(newline="", encoding="utf-8") as file:
+    with (real_data / "msd_spotify_features.csv").open(
+        newline="", encoding="utf-8"
+    ) as file:
         rows = list(csv.DictReader(file))
     expected = [
         {"key": "track_id", "id": row["track_id"], "valence": float(row["valence"]), "arousal": float(row["energy"]),
@@ -92,7 +98,10 @@ def test_missing_values_are_counted_not_refused():
     [
         (b"", "cannot be read"),
         (b"track_id,valence\nx,0.5\n", "lacks a column energy"),
-        (b"name,valence,energy\nx,0.5,0.5\n", "lacks a column one of md5, track_id, spotify_id"),
+        (
+            b"name,valence,energy\nx,0.5,0.5\n",
+            "lacks a column one of md5, track_id, spotify_id",
+        ),
         (b"track_id,valence,energy\n", "has no rows"),
         (b"track_id,valence,energy\nx,0.5\n", "cannot be read"),
         (b"track_id,valence,valence,energy\nx,1,1,1\n", "twice"),
@@ -135,7 +144,9 @@ def test_parquet_of_any_numeric_type():
 def test_parquet_of_another_type_is_refused_or_missing():
     with pytest.raises(ValueError, match="cannot be read"):
         read_labels(b"PAR1nonsense", "x.parquet")
-    read = read_labels(parquet(track_id=TRACKS[:1], valence=[[0.5]], energy=[0.5]), "x.parquet")
+    read = read_labels(
+        parquet(track_id=TRACKS[:1], valence=[[0.5]], energy=[0.5]), "x.parquet"
+    )
     assert len(read.labels) == 0
 
 
@@ -169,7 +180,10 @@ def test_blanks_around_an_id_are_no_part_of_it():
 
 def test_labels_by_md5():
     labels = prefer(
-        [table(f"{'a' * 32},0.1,0.1", header="md5,valence,energy"), table(f"{TRACKS[0]},0.9,0.9")]
+        [
+            table(f"{'a' * 32},0.1,0.1", header="md5,valence,energy"),
+            table(f"{TRACKS[0]},0.9,0.9"),
+        ]
     )
     assert labels["key"].to_pylist() == ["md5", "track_id"]
 

@@ -15,12 +15,15 @@ def one_class(value: float | None, threshold: float, margin: float) -> int | Non
     if value is None or math.isnan(value):
         return None
     # Decimal places of the tables, in integers: the way without rounding.
-    value, threshold, margin = (round(number * 1000) for number in (value, threshold, margin))
+    value, threshold, margin = (
+        round(number * 1000) for number in (value, threshold, margin)
+    )
     return None if abs(value - threshold) < margin else int(value > threshold)
 
 
 @pytest.mark.parametrize(
-    ("threshold", "margin"), list(itertools.product([0.5, 0.496, 0.0, 1.0], [0.0, 0.05, 0.1]))
+    ("threshold", "margin"),
+    list(itertools.product([0.5, 0.496, 0.0, 1.0], [0.0, 0.05, 0.1])),
 )
 def test_classes_equal_the_rule_row_by_row(threshold, margin):
     values = np.array([*np.arange(0, 1001) / 1000, math.nan])
@@ -38,12 +41,17 @@ def test_values_stored_as_float32_fall_on_the_same_side():
     values = np.arange(0, 1001) / 1000
     for threshold, margin in ((0.5, 0.05), (0.496, 0.0), (0.4, 0.1)):
         stored = values.astype(np.float32).astype(np.float64)
-        assert classify(stored, threshold, margin).equals(classify(values, threshold, margin))
+        assert classify(stored, threshold, margin).equals(
+            classify(values, threshold, margin)
+        )
 
 
 def test_quadrants_by_name():
     songs = pa.table(
-        {"valence": [0.9, 0.1, 0.1, 0.9, None, 0.9], "arousal": [0.9, 0.9, 0.1, 0.1, 0.9, None]}
+        {
+            "valence": [0.9, 0.1, 0.1, 0.9, None, 0.9],
+            "arousal": [0.9, 0.9, 0.1, 0.1, 0.9, None],
+        }
     )
     told = apply_rule(songs, Thresholds(0.5, 0.5, 0.0, "fixed", 0))
     assert told["quadrant"].to_pylist() == ["happy", "tense", "sad", "calm", None, None]
@@ -80,6 +88,11 @@ def test_no_labelled_training_row_is_one_sentence():
 def test_affect_refuses_what_is_no_label():
     assert Affect(0.7, 0.2, V1, A0).quadrant == "calm" == QUADRANTS[A0, V1]
     assert Affect(0.7, None, V1, None).quadrant is None
-    for wrong in ({"valence": 7.0}, {"arousal": -0.1}, {"valence": math.nan}, {"valence_class": 2}):
+    for wrong in (
+        {"valence": 7.0},
+        {"arousal": -0.1},
+        {"valence": math.nan},
+        {"valence_class": 2},
+    ):
         with pytest.raises(ValueError, match="must"):
             Affect(**wrong)

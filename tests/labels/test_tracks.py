@@ -3,7 +3,13 @@
 import pyarrow as pa
 import pytest
 
-from pipelines.labels.tracks import TRACKS, conform, first_of_each, merge_tracks, read_unique_tracks
+from pipelines.labels.tracks import (
+    TRACKS,
+    conform,
+    first_of_each,
+    merge_tracks,
+    read_unique_tracks,
+)
 
 
 def test_unique_tracks():
@@ -23,7 +29,10 @@ def test_unique_tracks():
 
 
 def test_a_line_separator_within_a_title_ends_no_line():
-    assert len(read_unique_tracks("TR1<SEP>SO1<SEP>A<SEP>B\u2028C\x0bD\n".encode(), "u.txt")) == 1
+    assert (
+        len(read_unique_tracks("TR1<SEP>SO1<SEP>A<SEP>B\u2028C\x0bD\n".encode(), "u.txt"))
+        == 1
+    )
 
 
 @pytest.mark.parametrize(

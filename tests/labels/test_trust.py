@@ -1,5 +1,5 @@
-"""label_trust: each piece of evidence by itself, their sum by hand, and the fit of the weight of
-agreement."""
+"""label_trust: each piece of evidence by itself, their sum by hand, and the fit of the
+weight of agreement."""
 
 import math
 
@@ -119,7 +119,9 @@ def test_tempo_allows_an_octave_and_no_more(song, track, gap):
 
 
 def test_tempo_of_nothing_is_unknown():
-    assert np.isnan(tempo_gap(np.array([0.0, np.nan, 60.0]), np.array([60.0, 60.0, 0.0]))).all()
+    assert np.isnan(
+        tempo_gap(np.array([0.0, np.nan, 60.0]), np.array([60.0, 60.0, 0.0]))
+    ).all()
 
 
 def near(song: int, track: int) -> bool:
@@ -143,7 +145,9 @@ def test_fit_finds_the_weights_that_made_the_data():
     rng = np.random.default_rng(0)
     agreeing, rivals = rng.integers(0, 4, 40_000), rng.integers(0, 4, 40_000)
     right = rng.random(40_000) < 1 / (1 + np.exp(-(0.3 + 1.5 * agreeing - 1.2 * rivals)))
-    assert fit_agreement(agreeing, rivals, right) == pytest.approx((0.3, 1.5, -1.2), abs=0.1)
+    assert fit_agreement(agreeing, rivals, right) == pytest.approx(
+        (0.3, 1.5, -1.2), abs=0.1
+    )
 
 
 def test_fit_stays_finite_where_counts_tell_all():

@@ -22,9 +22,11 @@ from schemas.contracts import Item, Limits
 
 @pytest.fixture(scope="module")
 def judged(real_data):
-    """Of each song with a known name: further matches that agree, rivals, whether the matched
-    title is right, md5."""
-    table = read_labels((real_data / "msd_spotify_features.csv").read_bytes(), "features.csv")
+    """Of each song with a known name: further matches that agree, rivals, whether the
+    matched title is right, md5."""
+    table = read_labels(
+        (real_data / "msd_spotify_features.csv").read_bytes(), "features.csv"
+    )
     matches = merge_matches(
         [read_matches((real_data / "lpd_matched_ids.txt").read_bytes(), "ids.txt")], 0.0
     )
@@ -32,11 +34,18 @@ def judged(real_data):
     joined = join_tracks(matches, merge_tracks([table.tracks]), prefer([table]))
     joined = joined.filter(pc.is_in(joined["md5"], names["md5"].combine_chunks()))
     # Chosen without the names, which are to judge the choice.
-    choices = resolve(_candidates(joined, pa.nulls(len(joined), pa.bool_())), AffectConfig())
-    track = joined.take(pc.index_in(choices["msd_track_id"], joined["track_id"].combine_chunks()))
-    true = names.take(pc.index_in(choices["md5"], names["md5"].combine_chunks())).cast(NAMES)
+    choices = resolve(
+        _candidates(joined, pa.nulls(len(joined), pa.bool_())), AffectConfig()
+    )
+    track = joined.take(
+        pc.index_in(choices["msd_track_id"], joined["track_id"].combine_chunks())
+    )
+    true = names.take(pc.index_in(choices["md5"], names["md5"].combine_chunks())).cast(
+        NAMES
+    )
     likeness = similarities(
-        normalise(track["title"], TITLE).to_pylist(), normalise(true["title"], TITLE).to_pylist()
+        normalise(track["title"], TITLE).to_pylist(),
+        normalise(true["title"], TITLE).to_pylist(),
     )
     counts = (choices[name].to_numpy().astype(float) for name in ("n_agreeing", "n_rivals"))
     return (
@@ -48,9 +57,9 @@ def judged(real_data):
 
 def test_the_weights_of_agreement_are_those_of_the_even_half(judged):
     agreeing, rivals, right, half = judged
-    assert fit_agreement(agreeing[half == 0], rivals[half == 0], right[half == 0]) == pytest.approx(
-        WEIGHTS.agreement, abs=0.01
-    )
+    assert fit_agreement(
+        agreeing[half == 0], rivals[half == 0], right[half == 0]
+    ) == pytest.approx(WEIGHTS.agreement, abs=0.01)
 
 
 def test_trust_is_a_probability_on_the_odd_half(judged):
@@ -68,8 +77,8 @@ def test_trust_is_a_probability_on_the_odd_half(judged):
         )
     )
     trusted, right, trust = trust[held] >= 0.8, right[held], trust[held]
-    # Measured: 45 of 336 trusted, 43 of them right; mean squared error .205 against .239 of the
-    # bare share.
+    # Measured: 45 of 336 trusted, 43 of them right; mean squared error .205 against .239 of
+    # the bare share.
     assert right[trusted].mean() > 0.9 and trusted.sum() > 35
     assert right[trust < 0.5].mean() < 0.3
     assert abs(trust.mean() - right.mean()) < 0.05
@@ -83,7 +92,8 @@ def test_chroma_tells_wrong_matches_from_right_ones(real_data, lpd_root, msd_roo
     paths = {path.stem: path for path in sorted(msd_root.rglob("*.h5"))}
     pairs = {row["md5"]: row["track_id"] for row in matches if row["track_id"] in paths}
     audio = {
-        track: segment_chroma(*read_segments(path.read_bytes())) for track, path in paths.items()
+        track: segment_chroma(*read_segments(path.read_bytes()))
+        for track, path in paths.items()
     }
     notes = {}
     for md5 in sorted(pairs):
@@ -98,7 +108,9 @@ def test_chroma_tells_wrong_matches_from_right_ones(real_data, lpd_root, msd_roo
         for md5 in notes
     }
     strangers = [
-        chroma_fit(notes[md5], audio[track]) for md5, tracks in others.items() for track in tracks
+        chroma_fit(notes[md5], audio[track])
+        for md5, tracks in others.items()
+        for track in tracks
     ]
     assert len(fits) == 43
     # All but four matches fit better than nine in ten strangers do; the two that the names

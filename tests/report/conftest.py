@@ -12,8 +12,8 @@ from schemas import mock
 
 
 def build(folder: Path, labels: bool) -> Path:
-    """The folder of a build of 36 made-up songs, four of them too short for its filter and one
-    that cannot be read."""
+    """The folder of a build of 36 made-up songs, four of them too short for its filter
+    and one that cannot be read."""
     (folder / "lpd").mkdir()
     for number, song in enumerate(mock.songs(36, n_bars=4 if labels else 3)):
         (folder / "lpd" / f"{song.source_key}.npz").write_bytes(

@@ -1,5 +1,5 @@
-"""card: everything that is on it comes from the manifest, and its header is what Hugging Face
-reads."""
+"""card: everything that is on it comes from the manifest, and its header is what Hugging
+Face reads."""
 
 from fnmatch import fnmatch
 from pathlib import Path
@@ -23,7 +23,10 @@ def header(text: str) -> dict[str, Any]:
 def with_labels_of(manifest: dict[str, Any], source: str) -> dict[str, Any]:
     return {
         **manifest,
-        "labels": {**manifest["labels"], "sources": {source: manifest["labels"]["labelled"]}},
+        "labels": {
+            **manifest["labels"],
+            "sources": {source: manifest["labels"]["labelled"]},
+        },
     }
 
 
@@ -32,14 +35,20 @@ def test_each_split_s_glob_takes_its_shards_and_no_other(manifest: dict[str, Any
     assert [files["split"] for files in config["data_files"]] == list(manifest["splits"])
     for files in config["data_files"]:
         taken = {
-            shard["split"] for shard in manifest["shards"] if fnmatch(shard["path"], files["path"])
+            shard["split"]
+            for shard in manifest["shards"]
+            if fnmatch(shard["path"], files["path"])
         }
         assert taken == {files["split"]}
 
 
 def test_header_says_licence_size_and_tags(manifest: dict[str, Any]) -> None:
-    head = header(card({**manifest, "splits": {"train": 90_000, "validation": 9_999, "test": 1}}))
-    assert head["license"] == ["cc-by-4.0", "other"] and head["size_categories"] == ["100K<n<1M"]
+    head = header(
+        card({**manifest, "splits": {"train": 90_000, "validation": 9_999, "test": 1}})
+    )
+    assert head["license"] == ["cc-by-4.0", "other"] and head["size_categories"] == [
+        "100K<n<1M"
+    ]
     assert head["license_link"] == "README.md" and "Spotify" in head["license_name"]
     assert "emotion" in head["tags"] and "language" not in head
     bare = {**manifest["labels"], "labelled": 0, "sources": {}}
@@ -54,7 +63,10 @@ def test_header_says_licence_size_and_tags(manifest: dict[str, Any]) -> None:
 def test_every_column_stands_with_its_type_and_meaning(manifest: dict[str, Any]) -> None:
     text = card(manifest)
     for field in RELEASE:
-        assert f"| `{field.name}` | `" in text and field.metadata[b"description"].decode() in text
+        assert (
+            f"| `{field.name}` | `" in text
+            and field.metadata[b"description"].decode() in text
+        )
     assert "`list<int32>` | onset of each note" in text
     assert "1 D♭ major" in text and "20 G♯ minor" in text
 
@@ -64,9 +76,13 @@ def test_numbers_are_the_manifest_s(manifest: dict[str, Any]) -> None:
     assert fall["failed"]["too_few_bars"] == 4
     text = card(manifest)
     assert (
-        "| too_few_bars (min_bars 3) | 4 |" in text and f"| **kept** | {fall['kept']:,} |" in text
+        "| too_few_bars (min_bars 3) | 4 |" in text
+        and f"| **kept** | {fall['kept']:,} |" in text
     )
-    assert f"valence {manifest['thresholds']['valence']:.4f}" in text and "| truncated 1 |" in text
+    assert (
+        f"valence {manifest['thresholds']['valence']:.4f}" in text
+        and "| truncated 1 |" in text
+    )
     for split, by in labels["quadrants"].items():
         assert f"| {split} | {' | '.join(map(str, by.values()))} |" in text
     fall["failed"]["too_few_bars"] = 1_234_567
@@ -117,7 +133,9 @@ def test_a_mean_of_two_tables_names_both(manifest: dict[str, Any]) -> None:
     )
 
 
-def test_what_is_said_of_keys_and_labels_is_what_was_asked(manifest: dict[str, Any]) -> None:
+def test_what_is_said_of_keys_and_labels_is_what_was_asked(
+    manifest: dict[str, Any],
+) -> None:
     config = manifest["config"]
     text = card(manifest)
     assert (

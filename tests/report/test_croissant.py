@@ -1,5 +1,5 @@
-"""croissant: the checker of the specification's own tool is content, and what it describes is
-what is there."""
+"""croissant: the checker of the specification's own tool is content, and what it
+describes is what is there."""
 
 import hashlib
 import json
@@ -60,13 +60,18 @@ def test_fields_are_the_schema(manifest: dict[str, Any]) -> None:
 
 def test_hashes_are_those_of_the_files(labelled: Path, manifest: dict[str, Any]) -> None:
     release = labelled / "release"
-    shards = [one for one in croissant(manifest)["distribution"] if one["@type"] == "cr:FileObject"]
+    shards = [
+        one
+        for one in croissant(manifest)["distribution"]
+        if one["@type"] == "cr:FileObject"
+    ]
     assert {one["contentUrl"] for one in shards} == {
         f"data/{path.name}" for path in (release / "data").iterdir()
     }
     for one in shards:
         assert (
-            one["sha256"] == hashlib.sha256((release / one["contentUrl"]).read_bytes()).hexdigest()
+            one["sha256"]
+            == hashlib.sha256((release / one["contentUrl"]).read_bytes()).hexdigest()
         )
 
 
@@ -108,10 +113,13 @@ def test_lineage_has_the_shape_of_a_run_event(manifest: dict[str, Any]) -> None:
         "inputs",
         "outputs",
     }
-    assert datetime.fromisoformat(event["eventTime"]).tzinfo and uuid.UUID(event["run"]["runId"])
+    assert datetime.fromisoformat(event["eventTime"]).tzinfo and uuid.UUID(
+        event["run"]["runId"]
+    )
     assert manifest["lineage"] == event
     rows = {
-        one["name"]: one["outputFacets"]["outputStatistics"]["rowCount"] for one in event["outputs"]
+        one["name"]: one["outputFacets"]["outputStatistics"]["rowCount"]
+        for one in event["outputs"]
     }
     assert rows == {f"tiny/{split}": n for split, n in manifest["splits"].items()}
     pins = [*manifest["ingest"]["pins"], *manifest["metadata"]["pins"]]
@@ -134,7 +142,8 @@ def test_a_release_is_dated_by_the_environment_or_by_the_version_never_by_the_cl
     assert dated() == "2023-11-14T22:13:20Z"
     moved = {**manifest, "dated": dated()}
     assert (
-        lineage(moved)["eventTime"] == dated() and croissant(moved)["datePublished"] == "2023-11-14"
+        lineage(moved)["eventTime"] == dated()
+        and croissant(moved)["datePublished"] == "2023-11-14"
     )
     for wrong in ("soon", "1e9", "9" * 30):
         monkeypatch.setenv("SOURCE_DATE_EPOCH", wrong)

@@ -25,8 +25,8 @@ from schemas.grid import quantise
 from schemas.settings import public
 
 SECTIONS = ["waterfall", "labels", "songs", "premise", "keys", "rolls", "rejects"]
-# Of one source: a waterfall, four of labels, four of sizes, four of the premise, three more and six
-# songs.
+# Of one source: a waterfall, four of labels, four of sizes, four of the premise, three more
+# and six songs.
 N_FIGURES = 22
 
 
@@ -58,13 +58,16 @@ def figures(report: str) -> dict[str, str]:
 
 def test_it_loads_nothing(report: str) -> None:
     asked = re.findall(
-        r"(?:src|href|data|action|poster)\s*=\s*[\"']([^\"']*)|url\(\s*[\"']?([^)\"']*)", report
+        r"(?:src|href|data|action|poster)\s*=\s*[\"']([^\"']*)|url\(\s*[\"']?([^)\"']*)",
+        report,
     )
     addresses = [one or other for one, other in asked]
     assert addresses and all(
         address.startswith(("#", "data:image/png;base64,")) for address in addresses
     )
-    assert not re.search(r"<(script|link|iframe|object|embed|img)\b|@import|@font-face", report)
+    assert not re.search(
+        r"<(script|link|iframe|object|embed|img)\b|@import|@font-face", report
+    )
     assert 'name="viewport"' in report
 
 
@@ -115,7 +118,9 @@ def test_sentences_have_the_data_s_numbers(labelled: Path, report: str) -> None:
     pairs = [(one > other) + 0.5 * (one == other) for one in high for other in low]
     assert f"denser in {np.mean(pairs):.0%} of cases" in says["Notes a bar, by arousal"]
     minor = [
-        row["song_key"] >= 12 for row in rows if row["valence_class"] == 0 and row["song_key"] < 24
+        row["song_key"] >= 12
+        for row in rows
+        if row["valence_class"] == 0 and row["song_key"] < 24
     ]
     assert says["Minor keys, by valence"].startswith(
         f"{np.mean(minor):.1%} of the songs of low valence"
@@ -166,7 +171,9 @@ def test_bars_are_counted_as_a_loop_counts_them(labelled: Path) -> None:
         rows_of(labelled),
     )
     tokens = Counter(
-        min(int(n), facts.MOST_TOKENS) for row in rows for n in np.diff(row["remi_bar_offset"])
+        min(int(n), facts.MOST_TOKENS)
+        for row in rows
+        for n in np.diff(row["remi_bar_offset"])
     )
     assert {n: int(count) for n, count in enumerate(bars.tokens) if count} == dict(tokens)
     meters = Counter(
@@ -187,7 +194,9 @@ def test_separation_is_what_all_pairs_say() -> None:
 
 
 def test_six_songs_are_chosen_whatever_their_order(labelled: Path) -> None:
-    songs = facts.read_songs(str(labelled / "release"), read(labelled / "release")["shards"])
+    songs = facts.read_songs(
+        str(labelled / "release"), read(labelled / "release")["shards"]
+    )
     chosen = [songs["song_id"][row].as_py() for row in choose(songs)]
     shuffled = songs.take(np.random.default_rng(0).permutation(songs.num_rows))
     assert [shuffled["song_id"][row].as_py() for row in choose(shuffled)] == chosen and len(
@@ -221,8 +230,16 @@ def test_a_damaged_release_is_one_sentence(
     for spoil, code, says in (
         (lambda: shard.write_bytes(b"no Parquet"), 1, "verify says where"),
         (shard.unlink, 1, "verify says where"),
-        (lambda: (release / "manifest.json").write_text("{}"), 2, "publish the release again"),
-        (lambda: (release / "manifest.json").write_text("{"), 2, "publish the release again"),
+        (
+            lambda: (release / "manifest.json").write_text("{}"),
+            2,
+            "publish the release again",
+        ),
+        (
+            lambda: (release / "manifest.json").write_text("{"),
+            2,
+            "publish the release again",
+        ),
     ):
         spoil()
         assert main(["report", str(release)]) == code
@@ -232,7 +249,8 @@ def test_a_damaged_release_is_one_sentence(
 
 
 def test_the_key_track_is_the_posterior_of_the_row_s_keys() -> None:
-    """The shade of each bar adds up to one and is darkest, as a rule, where the row's key is."""
+    """The shade of each bar adds up to one and is darkest, as a rule, where the row's
+    key is."""
     song = mock.song("Piano: C4 E4 G4 C5 | F4 A4 C5 F4 | G4 B4 D5 G4 | C4 E4 G4 C4")
     settings = public(KeyConfig())
     row = key.compute(song, quantise(song), KeyConfig())

@@ -20,7 +20,13 @@ def test_names():
 
 def test_tonic_and_mode():
     assert [tonic(key) for key in (0, 11, 12, 23)] == [0, 11, 0, 11]
-    assert [is_minor(key) for key in (0, 11, 12, 23, NO_KEY)] == [False, False, True, True, False]
+    assert [is_minor(key) for key in (0, 11, 12, 23, NO_KEY)] == [
+        False,
+        False,
+        True,
+        True,
+        False,
+    ]
     with pytest.raises(ValueError, match="24 has no tonic"):
         tonic(NO_KEY)
 

@@ -40,12 +40,16 @@ def slow_tokens(song: Song, every_beat: bool = False) -> list[str]:
                 continue
             words.append(f"Beat_{position}")
             tick = song.bars["start"][bar] + 6 * position
-            exact = [float(tempo["bpm"]) for tempo in song.tempi if tempo["start"] <= tick][-1]
+            exact = [float(tempo["bpm"]) for tempo in song.tempi if tempo["start"] <= tick][
+                -1
+            ]
             nearest = min(range(32, 222, 3), key=lambda value: (abs(value - exact), -value))
             if first or nearest != bpm or every_beat:
                 words.append(f"Tempo_{nearest}")
             bpm, first = nearest, False
-            for track, pitch, velocity, sixteenths in sorted(here, key=lambda note: note[:2]):
+            for track, pitch, velocity, sixteenths in sorted(
+                here, key=lambda note: note[:2]
+            ):
                 name = ("Drums", "Piano", "Guitar", "Bass", "Strings")[track]
                 quantised_velocity = velocity if velocity % 2 else velocity - 1
                 words += [
@@ -77,7 +81,9 @@ def test_tokens_are_those_of_the_grammar_written_out(tempo: str) -> None:
     for song in mock.songs(8, n_bars=4):
         remi = encode(song, quantise(song), RemiConfig(tempo))
         assert names(remi.tokens) == slow_tokens(song, tempo == "every_beat")
-        assert [names(remi.tokens)[at] for at in remi.bar_offset[:-1]] == ["Bar"] * len(song.bars)
+        assert [names(remi.tokens)[at] for at in remi.bar_offset[:-1]] == ["Bar"] * len(
+            song.bars
+        )
         assert remi.bar_offset[-1] == len(remi.tokens)
 
 
@@ -106,7 +112,9 @@ def decoded_notes(song: Song) -> list[tuple[int, ...]]:
     decoded = decode(remi.tokens, song.bars)
     assert decoded.ignored == 0
     return sorted(
-        tuple(int(note[name]) for name in ("start", "track", "pitch", "duration", "velocity"))
+        tuple(
+            int(note[name]) for name in ("start", "track", "pitch", "duration", "velocity")
+        )
         for note in decoded.notes
     )
 
@@ -123,12 +131,16 @@ def test_decoded_tempo_is_the_quantised_tempo_at_every_beat() -> None:
         decoded = decode(remi.tokens, song.bars)
         for tick in decoded.notes["start"]:
             was = song.tempi["bpm"][np.searchsorted(song.tempi["start"], tick, "right") - 1]
-            now = decoded.tempi["bpm"][np.searchsorted(decoded.tempi["start"], tick, "right") - 1]
+            now = decoded.tempi["bpm"][
+                np.searchsorted(decoded.tempi["start"], tick, "right") - 1
+            ]
             assert abs(np.clip(was, 32, 221) - now) <= 1.5
 
 
 def test_losses_are_counted() -> None:
-    song = mock.song("Piano: C0 C4 C4 C9\nGuitar: - - - - | C4 _ _ _ | _ _ _ _ ", meter=(4, 4))
+    song = mock.song(
+        "Piano: C0 C4 C4 C9\nGuitar: - - - - | C4 _ _ _ | _ _ _ _ ", meter=(4, 4)
+    )
     assert vars(encode(song, quantise(song)).losses) == {
         "moved_onsets": 0, "clipped_durations": 0, "dropped_pitches": 2, "dropped_positions": 0,
     }  # fmt: skip
@@ -154,7 +166,9 @@ def test_decode_takes_what_a_model_may_write() -> None:
     assert len(decode(np.zeros(0, np.int64)).notes) == 0
 
 
-def test_every_real_song_comes_back_from_its_tokens(lpd_root: Path, nottingham_root: Path) -> None:
+def test_every_real_song_comes_back_from_its_tokens(
+    lpd_root: Path, nottingham_root: Path
+) -> None:
     n_songs = 0
     for source, config in (
         (lpd5, lpd5.Lpd5Config(str(lpd_root))),
@@ -167,14 +181,22 @@ def test_every_real_song_comes_back_from_its_tokens(lpd_root: Path, nottingham_r
             remi = encode(song, grid)
             decoded = decode(remi.tokens, song.bars)
             assert decoded.ignored == 0
-            kept = (song.notes["pitch"] >= 21) & (song.notes["pitch"] <= 108) & (grid.position < 16)
+            kept = (
+                (song.notes["pitch"] >= 21)
+                & (song.notes["pitch"] <= 108)
+                & (grid.position < 16)
+            )
             assert (
                 kept.sum()
                 == len(decoded.notes)
-                == len(song.notes) - remi.losses.dropped_pitches - remi.losses.dropped_positions
+                == len(song.notes)
+                - remi.losses.dropped_pitches
+                - remi.losses.dropped_positions
             )
             start = song.bars["start"][grid.bar] + 6 * grid.position
-            order = np.lexsort((song.notes["pitch"][kept], song.notes["track"][kept], start[kept]))
+            order = np.lexsort(
+                (song.notes["pitch"][kept], song.notes["track"][kept], start[kept])
+            )
             assert np.array_equal(start[kept][order], decoded.notes["start"])
             assert np.array_equal(song.notes["pitch"][kept][order], decoded.notes["pitch"])
             assert np.array_equal(song.notes["track"][kept][order], decoded.notes["track"])
@@ -182,7 +204,8 @@ def test_every_real_song_comes_back_from_its_tokens(lpd_root: Path, nottingham_r
                 np.minimum(grid.sixteenths[kept][order], 16) * 6, decoded.notes["duration"]
             )
             assert np.array_equal(
-                (song.notes["velocity"][kept][order] - 1) // 2 * 2 + 1, decoded.notes["velocity"]
+                (song.notes["velocity"][kept][order] - 1) // 2 * 2 + 1,
+                decoded.notes["velocity"],
             )
             n_songs += 1
     assert n_songs == 3848 + 1034

@@ -15,14 +15,20 @@ def columns(pairs: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(PAIRS)
-def test_a_run_begins_where_a_row_is_not_the_one_before(pairs: list[tuple[int, int]]) -> None:
+def test_a_run_begins_where_a_row_is_not_the_one_before(
+    pairs: list[tuple[int, int]],
+) -> None:
     wanted = [index == 0 or pairs[index] != pairs[index - 1] for index in range(len(pairs))]
     assert run_begins(*columns(pairs)).tolist() == wanted
-    assert run_starts(*columns(pairs)).tolist() == [i for i, begins in enumerate(wanted) if begins]
+    assert run_starts(*columns(pairs)).tolist() == [
+        i for i, begins in enumerate(wanted) if begins
+    ]
 
 
 @given(PAIRS)
-def test_lengths_and_places_put_the_rows_together_again(pairs: list[tuple[int, int]]) -> None:
+def test_lengths_and_places_put_the_rows_together_again(
+    pairs: list[tuple[int, int]],
+) -> None:
     first, _ = columns(pairs)
     lengths = run_lengths(run_starts(first), len(first))
     assert lengths.sum() == len(first) and (lengths > 0).all()
@@ -31,7 +37,9 @@ def test_lengths_and_places_put_the_rows_together_again(pairs: list[tuple[int, i
 
 
 @given(PAIRS)
-def test_a_rank_counts_those_of_the_group_that_stand_before(pairs: list[tuple[int, int]]) -> None:
+def test_a_rank_counts_those_of_the_group_that_stand_before(
+    pairs: list[tuple[int, int]],
+) -> None:
     group, value = columns(pairs)
     wanted = [
         sum(

@@ -49,7 +49,10 @@ def test_a_table_becomes_a_dataclass() -> None:
     [
         ({}, "name is missing"),
         ({"name": "x", "shares": 1.0}, "unknown key shares: did you mean share"),
-        ({"name": "x", "inner": {"zzz": 1}}, r"unknown key inner\.zzz: known are root, width"),
+        (
+            {"name": "x", "inner": {"zzz": 1}},
+            r"unknown key inner\.zzz: known are root, width",
+        ),
         ({"name": "x", "inner": 3}, "inner must be a table"),
         ({"name": 3}, "name must be str, not 3"),
         ({"name": "x", "limit": "3"}, "limit must be int or None"),
@@ -66,7 +69,9 @@ def test_what_does_not_fit_is_refused_by_name(table: dict[str, Any], says: str) 
 
 def test_overrides_lay_values_over_and_leave_the_tables_alone() -> None:
     tables = {"name": "x", "inner": {"width": 1}}
-    laid = override(tables, ["name=a word", "inner.width=5", "words=['p']", "new.deep.key=0.5"])
+    laid = override(
+        tables, ["name=a word", "inner.width=5", "words=['p']", "new.deep.key=0.5"]
+    )
     assert laid == {
         "name": "a word",
         "inner": {"width": 5},

@@ -3,7 +3,14 @@ import pytest
 
 from schemas import mock
 from schemas.grid import quantise
-from schemas.song import Song, covered_ticks, make_notes, make_tempi, regular_bars, seconds_at
+from schemas.song import (
+    Song,
+    covered_ticks,
+    make_notes,
+    make_tempi,
+    regular_bars,
+    seconds_at,
+)
 
 
 def remade(song: Song, **changes: object) -> Song:
@@ -55,7 +62,9 @@ def test_regular_bars_cover_the_end_and_a_pick_up() -> None:
 def test_an_onset_before_a_bar_line_needs_the_next_bar() -> None:
     notes = make_notes([93], [1], [60], [80], [1])
     assert covered_ticks(notes) == 97
-    song = remade(mock.song("Piano: C4"), notes=notes, bars=regular_bars(covered_ticks(notes)))
+    song = remade(
+        mock.song("Piano: C4"), notes=notes, bars=regular_bars(covered_ticks(notes))
+    )
     grid = quantise(song)
     assert (grid.bar[0], grid.position[0], grid.moved[0]) == (1, 0, 3)
 
@@ -77,4 +86,10 @@ def test_the_grid_is_the_nearest_sixteenth_of_the_nearest_bar() -> None:
 def test_seconds_follow_tempo_changes() -> None:
     tempi = make_tempi([0, 48, 96], [120.0, 60.0, 240.0])
     # Two quarters at 120 (1 s), two at 60 (2 s), one at 240 (.25 s).
-    assert seconds_at(tempi, np.array([0, 24, 48, 96, 120])).tolist() == [0.0, 0.5, 1.0, 3.0, 3.25]
+    assert seconds_at(tempi, np.array([0, 24, 48, 96, 120])).tolist() == [
+        0.0,
+        0.5,
+        1.0,
+        3.0,
+        3.25,
+    ]

@@ -15,7 +15,9 @@ A, B = "a" * 32, "b" * 32
 TRACK, OTHER = "TRABCDE1234567890F", "TRZZZZZ1234567890F"
 
 
-def put(path: Path, song: Song, n_ticks: int = 384, downbeats: list[int] | None = None) -> None:
+def put(
+    path: Path, song: Song, n_ticks: int = 384, downbeats: list[int] | None = None
+) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     marks = None if downbeats is None else np.array(downbeats)
     path.write_bytes(write_npz(song.notes, song.tempi, n_ticks, path.stem, marks))
@@ -26,7 +28,10 @@ def read(root: Path, midi_info: str = "") -> dict[str, Song]:
     found = items(BeamFiles(), config)
     return {
         item.key: parse(
-            item, tuple(BeamFiles().read(str(root), path) for path in item.paths), config, Limits()
+            item,
+            tuple(BeamFiles().read(str(root), path) for path in item.paths),
+            config,
+            Limits(),
         )
         for item in found
     }
@@ -102,16 +107,26 @@ def test_a_silence_before_the_first_beat_is_in_bars(
 ) -> None:
     put(tmp_path / "a" / f"{A}.npz", TUNE)
     (tmp_path / "info.json").write_text(
-        json.dumps({A: {"constant_time_signature": signature, "first_beat_time": first_beat}})
+        json.dumps(
+            {A: {"constant_time_signature": signature, "first_beat_time": first_beat}}
+        )
     )
-    assert read(tmp_path, str(tmp_path / "info.json"))[A].bars["start"].tolist()[:4] == starts
+    assert (
+        read(tmp_path, str(tmp_path / "info.json"))[A].bars["start"].tolist()[:4] == starts
+    )
 
 
 @pytest.mark.parametrize(
     "odd",
-    [{"constant_time_signature": "4/64"}, {"first_beat_time": 1e6}, {"first_beat_time": -1.0}],
+    [
+        {"constant_time_signature": "4/64"},
+        {"first_beat_time": 1e6},
+        {"first_beat_time": -1.0},
+    ],
 )
-def test_one_odd_meter_costs_its_song_the_meter(tmp_path: Path, odd: dict[str, object]) -> None:
+def test_one_odd_meter_costs_its_song_the_meter(
+    tmp_path: Path, odd: dict[str, object]
+) -> None:
     put(tmp_path / "a" / f"{A}.npz", TUNE)
     put(tmp_path / "b" / f"{B}.npz", TUNE)
     entry = {"constant_time_signature": "3/4", "first_beat_time": 0.0}
@@ -122,7 +137,12 @@ def test_one_odd_meter_costs_its_song_the_meter(tmp_path: Path, odd: dict[str, o
 
 @pytest.mark.parametrize(
     "text",
-    ["<html>", "[1]", '{"x": {"first_beat_time": 0}}', '{"x": {"constant_time_signature": "4/0"}}'],
+    [
+        "<html>",
+        "[1]",
+        '{"x": {"first_beat_time": 0}}',
+        '{"x": {"constant_time_signature": "4/0"}}',
+    ],
 )
 def test_a_side_file_that_is_not_lpd_s_is_refused(tmp_path: Path, text: str) -> None:
     put(tmp_path / "a" / f"{A}.npz", TUNE)
@@ -136,7 +156,9 @@ def test_real_songs_are_all_read(lpd_root: Path) -> None:
     found = items(BeamFiles(), config)
     assert len(found) == 3848
     for item in found[::37]:
-        song = parse(item, (BeamFiles().read(config.root, item.paths[0]),), config, Limits())
+        song = parse(
+            item, (BeamFiles().read(config.root, item.paths[0]),), config, Limits()
+        )
         assert song.meter_source == "assumed_4_4"
         assert (song.bars["length"] == 96).all()
         assert len(song.notes)

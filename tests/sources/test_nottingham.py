@@ -1,5 +1,5 @@
-"""The three layouts of Nottingham, listed and read; jukedeck's MIDI files against the ABC tunes
-of their numbers."""
+"""The three layouts of Nottingham, listed and read; jukedeck's MIDI files against the
+ABC tunes of their numbers."""
 
 import hashlib
 from collections import Counter
@@ -22,7 +22,8 @@ TWO = "X: 2\nT:Two\nM:3/4\nL:1/4\nK:D\nDFA|d3|\n"
 
 
 class Folder:
-    """schemas.contracts.Files over a dictionary; a value of None is a thing that is not a file."""
+    """schemas.contracts.Files over a dictionary; a value of None is a thing that is not
+    a file."""
 
     def __init__(self, contents: dict[str, bytes | None]) -> None:
         self.contents = contents
@@ -44,7 +45,9 @@ class Folder:
     def songs(self, config: NottinghamConfig) -> dict[str, Song]:
         found = items(self, config)
         return {
-            item.key: parse(item, tuple(self.read("", path) for path in item.paths), config, LIMITS)
+            item.key: parse(
+                item, tuple(self.read("", path) for path in item.paths), config, LIMITS
+            )
             for item in found
         }
 
@@ -91,14 +94,21 @@ class TestAbc:
         )["slip-1"]
         assert (song.title, song.artist, song.genre) == ("One", "Trad.", "slip jig")
         assert song.meter_source == "score" and song.song_id == "nottingham:slip-1"
-        assert [tuple(bar) for bar in song.bars.tolist()][:2] == [(0, 12, 6, 8), (12, 72, 6, 8)]
+        assert [tuple(bar) for bar in song.bars.tolist()][:2] == [
+            (0, 12, 6, 8),
+            (12, 72, 6, 8),
+        ]
         assert set(song.notes["track"].tolist()) == {PIANO, GUITAR}
 
     def test_sha256_is_of_the_tunes_text_alone(self) -> None:
         alone = Folder({"a.abc": ONE.encode()}).songs(NottinghamConfig())["a-1"]
-        among = Folder({"a.abc": (ONE + "\n\n" + TWO).encode()}).songs(NottinghamConfig())["a-1"]
+        among = Folder({"a.abc": (ONE + "\n\n" + TWO).encode()}).songs(NottinghamConfig())[
+            "a-1"
+        ]
         assert (
-            alone.source_sha256 == among.source_sha256 == hashlib.sha256(ONE.encode()).hexdigest()
+            alone.source_sha256
+            == among.source_sha256
+            == hashlib.sha256(ONE.encode()).hexdigest()
         )
 
     def test_bad_files_are_one_item_each(self) -> None:
@@ -133,7 +143,10 @@ class TestAbc:
 
     def test_what_music21_refuses(self) -> None:
         blob = b"X:1\nM:4/4\nL:1/8\nK:C\n[CEG|\n"
-        assert reason(Item("nottingham", "a-1", ("a.abc",), len(blob)), blob) == Reason.MALFORMED
+        assert (
+            reason(Item("nottingham", "a-1", ("a.abc",), len(blob)), blob)
+            == Reason.MALFORMED
+        )
 
 
 class TestLayout:
@@ -142,7 +155,11 @@ class TestLayout:
     def test_auto(self) -> None:
         cases: list[tuple[dict[str, bytes | None], list[str]]] = [
             (
-                {"MIDI/jigs1.mid": b"", "ABC_cleaned/jigs.abc": self.tune, "train/a.mid": b""},
+                {
+                    "MIDI/jigs1.mid": b"",
+                    "ABC_cleaned/jigs.abc": self.tune,
+                    "train/a.mid": b"",
+                },
                 ["jigs1"],
             ),
             ({"nottingham/MIDI/jigs1.mid": b""}, ["jigs1"]),
@@ -159,7 +176,9 @@ class TestLayout:
             ({}, []),
         ]
         for contents, keys in cases:
-            assert [item.key for item in items(Folder(contents), NottinghamConfig())] == keys
+            assert [
+                item.key for item in items(Folder(contents), NottinghamConfig())
+            ] == keys
 
     def test_named(self) -> None:
         files = Folder(
@@ -170,7 +189,9 @@ class TestLayout:
                 "valid/a.mid": b"",
             }
         )
-        assert [item.key for item in items(files, NottinghamConfig(layout="abc"))] == ["jigs-1"]
+        assert [item.key for item in items(files, NottinghamConfig(layout="abc"))] == [
+            "jigs-1"
+        ]
         lisa = items(files, NottinghamConfig(layout="lisa"))
         assert [(item.key, item.paths) for item in lisa] == [
             ("a", ("train/a.mid",)),
@@ -221,7 +242,8 @@ def texts(nottingham: Folder) -> dict[str, str]:
 def tunes(texts: dict[str, str]) -> dict[str, AbcTune]:
     """A third of them, read; in the MIDI files no accidental holds beyond its note."""
     return {
-        key: read_tune(texts[key], LIMITS, carry_accidentals=False) for key in sorted(texts)[::3]
+        key: read_tune(texts[key], LIMITS, carry_accidentals=False)
+        for key in sorted(texts)[::3]
     }
 
 
@@ -229,7 +251,10 @@ class TestJukedeck:
     def test_all_tunes(self, songs: dict[str, Song]) -> None:
         assert len(songs) == 1034 and list(songs) == sorted(songs)
         assert all(song.title and song.meter_source == "score" for song in songs.values())
-        assert sum(set(song.notes["track"].tolist()) == {PIANO} for song in songs.values()) == 13
+        assert (
+            sum(set(song.notes["track"].tolist()) == {PIANO} for song in songs.values())
+            == 13
+        )
         assert Counter(song.genre for song in songs.values()) == {
             "reel": 461, "jig": 340, "hornpipe": 65, "waltz": 52, "ashover": 46, "morris": 31, "playford": 15,
             "christmas": 13, "slip jig": 11,
@@ -246,7 +271,8 @@ class TestJukedeck:
     ) -> None:
         assert texts.keys() == songs.keys()
         first = Counter(
-            (int(s.bars["numerator"][0]), int(s.bars["denominator"][0])) for s in songs.values()
+            (int(s.bars["numerator"][0]), int(s.bars["denominator"][0]))
+            for s in songs.values()
         )
         assert first == {
             (4, 4): 537,
@@ -264,8 +290,8 @@ class TestJukedeck:
             assert header.key and header.title == songs[key].title
 
     def test_changes_of_meter(self, songs: dict[str, Song]) -> None:
-        """Ashover 1: a pick-up in a whole bar, six bars of 3/4, one of 2/4, one of 3/4, and so
-        on."""
+        """Ashover 1: a pick-up in a whole bar, six bars of 3/4, one of 2/4, one of 3/4,
+        and so on."""
         bars = songs["ashover1"].bars
         assert bars["length"][:12].tolist() == [72] * 7 + [48] + [72] * 4
         assert (bars["numerator"][:12] == bars["length"][:12] // 24).all()
@@ -274,8 +300,8 @@ class TestJukedeck:
     def test_melody_is_that_of_the_abc_tune_of_its_number(
         self, songs: dict[str, Song], tunes: dict[str, AbcTune]
     ) -> None:
-        """The first pitches agree, repeated ones counted once as the MIDI loses ties; but where
-        parts are reordered."""
+        """The first pitches agree, repeated ones counted once as the MIDI loses ties;
+        but where parts are reordered."""
         differ = [
             key
             for key in tunes
@@ -286,13 +312,15 @@ class TestJukedeck:
     def test_pick_ups_end_a_whole_first_bar(
         self, songs: dict[str, Song], tunes: dict[str, AbcTune]
     ) -> None:
-        """Where the onsets agree, the MIDI is later by what the pick-up lacks, and has the bar
-        lines of the ABC."""
+        """Where the onsets agree, the MIDI is later by what the pick-up lacks, and has
+        the bar lines of the ABC."""
         agreeing = []
         for key in tunes:
             song = songs[key]
             ours = song.notes["start"][song.notes["track"] == PIANO].astype(int)
-            theirs = tunes[key].notes["start"][tunes[key].notes["track"] == PIANO].astype(int)
+            theirs = (
+                tunes[key].notes["start"][tunes[key].notes["track"] == PIANO].astype(int)
+            )
             shift = int(ours[0] - theirs[0])
             if len(ours) == len(theirs) and (ours - shift == theirs).all():
                 bars = tunes[key].bars
@@ -301,14 +329,18 @@ class TestJukedeck:
                 agreeing.append(bool(np.isin(inner + shift, song.bars["start"]).all()))
         assert len(agreeing) > 180 and sum(agreeing) >= 0.99 * len(agreeing)
 
-    def test_sha256_is_of_midi_and_tune(self, nottingham: Folder, songs: dict[str, Song]) -> None:
+    def test_sha256_is_of_midi_and_tune(
+        self, nottingham: Folder, songs: dict[str, Song]
+    ) -> None:
         midi = nottingham.contents["MIDI/hpps3.mid"] or b""
         text = next(
             t
             for t in split_tunes(nottingham.contents["ABC_cleaned/hpps.abc"] or b"")
             if t.startswith("X: 3\n")
         )
-        assert songs["hpps3"].source_sha256 == hashlib.sha256(midi + text.encode()).hexdigest()
+        assert (
+            songs["hpps3"].source_sha256 == hashlib.sha256(midi + text.encode()).hexdigest()
+        )
         assert songs["hpps3"].title == "Barn Dance 2"
 
     def test_abc_layout_reads_them_all(self, nottingham: Folder) -> None:
@@ -316,7 +348,10 @@ class TestJukedeck:
         assert len(found) == len({item.key for item in found}) == 1034
         for item in found[::20]:
             song = parse(
-                item, (nottingham.contents[item.paths[0]] or b"",), NottinghamConfig(), LIMITS
+                item,
+                (nottingham.contents[item.paths[0]] or b"",),
+                NottinghamConfig(),
+                LIMITS,
             )
             assert song.title and len(song.notes) > 20
 
@@ -343,12 +378,14 @@ class TestJukedeck:
 
 
 def first_pitches(notes: np.ndarray) -> list[int]:
-    """The first 8 pitches of the melody, the highest where several start at once, a repeated one
-    counted once."""
+    """The first 8 pitches of the melody, the highest where several start at once, a
+    repeated one counted once."""
     melody = notes[notes["track"] == PIANO]
     top = {
         int(start): int(pitch)
         for start, pitch in zip(melody["start"], melody["pitch"], strict=True)
     }
     pitches = [top[start] for start in sorted(top)]
-    return [pitch for i, pitch in enumerate(pitches) if i == 0 or pitch != pitches[i - 1]][:8]
+    return [pitch for i, pitch in enumerate(pitches) if i == 0 or pitch != pitches[i - 1]][
+        :8
+    ]

@@ -1,5 +1,5 @@
-"""A small made-up release on disk, written from the schemas alone, and run settings that train
-in seconds."""
+"""A small made-up release on disk, written from the schemas alone, and run settings that
+train in seconds."""
 
 import hashlib
 import importlib.util
@@ -42,8 +42,8 @@ SPLITS = {"train": 12, "validation": 4, "test": 4}
 def release_row(
     song: Song, index: int, labelled: bool = True, judge: bool = False
 ) -> dict[str, Any]:
-    """A row of RELEASE; label_rank rises with index, and loud songs (more notes than most) are
-    A1."""
+    """A row of RELEASE; label_rank rises with index, and loud songs (more notes than
+    most) are A1."""
     grid = quantise(song)
     rhythm = {
         f"rhythm_{name}": np.minimum(count, 255).astype(np.uint8).ravel()
@@ -54,7 +54,9 @@ def release_row(
     features = {
         **rhythm, "key": (np.arange(bars) % 25).astype(np.uint8), "seconds": 60.0, "n_notes": len(song.notes), "n_bars": bars,
     }  # fmt: skip
-    arousal, valence = (int(len(song.notes) > 24 * bars), index % 2) if labelled else (None, None)
+    arousal, valence = (
+        (int(len(song.notes) > 24 * bars), index % 2) if labelled else (None, None)
+    )
     verdicts = {
         "label_rank": index / 100,
         "judge": judge,
@@ -62,7 +64,8 @@ def release_row(
         "arousal_class": arousal,
     }
     row = {**to_row(song, remi, features), **verdicts}
-    # What training does not read is empty, so that new columns of the schema need no change here.
+    # What training does not read is empty, so that new columns of the schema need no change
+    # here.
     return {field.name: row.get(field.name, _empty(field)) for field in RELEASE}
 
 
@@ -70,10 +73,14 @@ def _empty(field: pa.Field) -> Any:
     if field.nullable:
         return None
     empty = {"list": [], "string": "", "bool": False}
-    return next((value for name, value in empty.items() if str(field.type).startswith(name)), 0)
+    return next(
+        (value for name, value in empty.items() if str(field.type).startswith(name)), 0
+    )
 
 
-def write_release(folder: Path, rows: dict[str, list[dict[str, Any]]], **manifest: Any) -> str:
+def write_release(
+    folder: Path, rows: dict[str, list[dict[str, Any]]], **manifest: Any
+) -> str:
     """A release of `rows` by split, one shard a split."""
     (folder / "data").mkdir(parents=True)
     shards = []

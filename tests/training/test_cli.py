@@ -40,17 +40,33 @@ def fails(capsys, code, says, *argv):
     assert says in printed and "\n" not in printed, printed
 
 
-def test_sample_transfer_swap_and_reconstruct_write_midi(run, release, midi, tmp_path, capsys):
+def test_sample_transfer_swap_and_reconstruct_write_midi(
+    run, release, midi, tmp_path, capsys
+):
     commands = {
         "sample": (["sample", run, "--emotion", "sad", "--n", "2"], 2),
         "one axis": (["sample", run, "--arousal", "1", "--bars", "2"], 1),
-        "transfer": (["transfer", run, midi[0], "--emotion", "calm", "--strength", "0.5"], 1),
+        "transfer": (
+            ["transfer", run, midi[0], "--emotion", "calm", "--strength", "0.5"],
+            1,
+        ),
         "transfer of a song": (
-            ["transfer", run, mock.songs(20)[17].song_id, "--data", release, "--valence", "0"],
+            [
+                "transfer",
+                run,
+                mock.songs(20)[17].song_id,
+                "--data",
+                release,
+                "--valence",
+                "0",
+            ],
             1,
         ),
         "swap": (["swap", run, *midi, "--part", "key"], 2),
-        "reconstruct": (["reconstruct", run, midi[1], "--start", "2", "--temperature", "0"], 1),
+        "reconstruct": (
+            ["reconstruct", run, midi[1], "--start", "2", "--temperature", "0"],
+            1,
+        ),
     }
     for name, (command, count) in commands.items():
         assert main([*command, "--out", str(tmp_path / name)]) == 0
@@ -111,7 +127,9 @@ def test_evaluate_reports_everything(run, release, tmp_path, capsys):
 
 def test_wrong_usage_is_2_and_wrong_data_1(run, release, midi, tmp_path, capsys):
     out = ["--out", str(tmp_path / "out")]
-    (tmp_path / "bad.toml").write_text('name = "x"\nkind = "semg_gmvae"\n[train]\nstep = 3\n')
+    (tmp_path / "bad.toml").write_text(
+        'name = "x"\nkind = "semg_gmvae"\n[train]\nstep = 3\n'
+    )
     fails(
         capsys,
         2,
@@ -122,7 +140,16 @@ def test_wrong_usage_is_2_and_wrong_data_1(run, release, midi, tmp_path, capsys)
         release,
         *out,
     )
-    fails(capsys, 2, "cannot read", "train", str(tmp_path / "none.toml"), "--data", release, *out)
+    fails(
+        capsys,
+        2,
+        "cannot read",
+        "train",
+        str(tmp_path / "none.toml"),
+        "--data",
+        release,
+        *out,
+    )
     fails(capsys, 2, "say which emotion", "sample", run, *out)
     fails(capsys, 2, "not both", "sample", run, "--emotion", "sad", "--arousal", "1", *out)
     fails(
@@ -138,17 +165,63 @@ def test_wrong_usage_is_2_and_wrong_data_1(run, release, midi, tmp_path, capsys)
         *out,
     )
     fails(
-        capsys, 2, "unknown key songz", "evaluate", run, "--data", release, "--set", "songz=1", *out
+        capsys,
+        2,
+        "unknown key songz",
+        "evaluate",
+        run,
+        "--data",
+        release,
+        "--set",
+        "songz=1",
+        *out,
     )
     fails(
-        capsys, 2, "split must be", "evaluate", run, "--data", release, "--set", "split=best", *out
+        capsys,
+        2,
+        "split must be",
+        "evaluate",
+        run,
+        "--data",
+        release,
+        "--set",
+        "split=best",
+        *out,
     )
-    fails(capsys, 2, "top_p over 0", "evaluate", run, "--data", release, "--set", "top_p=0.0", *out)
+    fails(
+        capsys,
+        2,
+        "top_p over 0",
+        "evaluate",
+        run,
+        "--data",
+        release,
+        "--set",
+        "top_p=0.0",
+        *out,
+    )
     (tmp_path / "file").write_text("")
     fails(
-        capsys, 1, "File exists", "sample", run, "--emotion", "sad", "--out", str(tmp_path / "file")
+        capsys,
+        1,
+        "File exists",
+        "sample",
+        run,
+        "--emotion",
+        "sad",
+        "--out",
+        str(tmp_path / "file"),
     )
-    fails(capsys, 1, "train first", "sample", str(tmp_path / "nothing"), "--emotion", "sad", *out)
+    fails(
+        capsys,
+        1,
+        "train first",
+        "sample",
+        str(tmp_path / "nothing"),
+        "--emotion",
+        "sad",
+        *out,
+    )
     fails(capsys, 1, "is not a release", "evaluate", run, "--data", str(tmp_path), *out)
     fails(capsys, 1, "is no file", "transfer", run, "lpd5:0", "--emotion", "sad", *out)
     fails(
@@ -166,7 +239,15 @@ def test_wrong_usage_is_2_and_wrong_data_1(run, release, midi, tmp_path, capsys)
     )
     fails(capsys, 1, "from bar 90", "reconstruct", run, midi[0], "--start", "90", *out)
     (tmp_path / "no.mid").write_bytes(b"MThd")
-    fails(capsys, 1, "cannot be read as MIDI", "reconstruct", run, str(tmp_path / "no.mid"), *out)
+    fails(
+        capsys,
+        1,
+        "cannot be read as MIDI",
+        "reconstruct",
+        run,
+        str(tmp_path / "no.mid"),
+        *out,
+    )
     with pytest.raises(SystemExit) as caught:
         main(["sample"])
     assert caught.value.code == 2

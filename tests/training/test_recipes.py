@@ -1,4 +1,5 @@
-"""Run files over a base: what they inherit, what they say themselves, and what is refused."""
+"""Run files over a base: what they inherit, what they say themselves, and what is
+refused."""
 
 from pathlib import Path
 
@@ -59,7 +60,9 @@ def test_a_base_may_have_a_base_and_stand_in_another_folder(written, tmp_path: P
 
 
 def test_an_own_setting_that_the_model_lacks_is_refused(written):
-    path = written('base = "base.toml"\nname = "run"\nkind = "control"\n[model]\nalpha = 1.0\n')
+    path = written(
+        'base = "base.toml"\nname = "run"\nkind = "control"\n[model]\nalpha = 1.0\n'
+    )
     with pytest.raises(SettingsError, match=r"unknown key model\.alpha"):
         load(path)
 

@@ -49,7 +49,9 @@ class Plain(nn.Module):
 def run(monkeypatch, tables, release, tmp_path):
     monkeypatch.setitem(MODELS, "plain", lambda: Model(PlainConfig, Plain))
     config = from_tables({**tables, "kind": "plain", "model": {"bias": 1.0}})
-    assert Trainer(config, release, str(tmp_path / "run"), str(tmp_path / "cache")).run() == 4
+    assert (
+        Trainer(config, release, str(tmp_path / "run"), str(tmp_path / "cache")).run() == 4
+    )
     return str(tmp_path / "run")
 
 
@@ -73,7 +75,10 @@ def test_a_registry_line_is_all_that_a_model_needs(run, release, tmp_path, capsy
         )
         == 0
     )
-    assert '"emotion"' in capsys.readouterr().out and not (tmp_path / "out" / "latent.png").exists()
+    assert (
+        '"emotion"' in capsys.readouterr().out
+        and not (tmp_path / "out" / "latent.png").exists()
+    )
 
 
 def test_what_it_cannot_is_said_in_a_sentence(run, release, tmp_path, capsys):
@@ -89,15 +94,31 @@ def test_a_model_that_tells_no_tokens_is_swapped_and_evaluated_all_the_same(
     config = from_tables(
         {**tables, "kind": "ec2vae", "model": {"width": 8, "embedding": 4, "latent": 4}}
     )
-    run, cache = str(tmp_path / "run"), ["--data", release, "--cache", str(tmp_path / "cache")]
+    run, cache = (
+        str(tmp_path / "run"),
+        ["--data", release, "--cache", str(tmp_path / "cache")],
+    )
     Trainer(config, release, run, str(tmp_path / "cache")).run()
     songs = [song.song_id for song in mock.songs(20)[16:18]]
     assert (
-        main(["swap", run, *songs, "--part", "rhythm", *cache, "--out", str(tmp_path / "swap")])
+        main(
+            [
+                "swap",
+                run,
+                *songs,
+                "--part",
+                "rhythm",
+                *cache,
+                "--out",
+                str(tmp_path / "swap"),
+            ]
+        )
         == 0
     )
     assert len(list((tmp_path / "swap").glob("*.mid"))) == 2
-    sets = [word for one in ("pieces=1", "pairs=1", "probe_steps=5") for word in ("--set", one)]
+    sets = [
+        word for one in ("pieces=1", "pairs=1", "probe_steps=5") for word in ("--set", one)
+    ]
     assert main(["evaluate", run, *cache, *sets, "--out", str(tmp_path / "out")]) == 0
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert {"leakage", "writing", "emotion"} <= set(report) and "tokens" not in report

@@ -1,5 +1,5 @@
-"""Data: a release's split to batches. A batch is a pure function of its number, so that a run that
-resumes, and every rank, worker and thread, reads exactly what it should.
+"""Data: a release's split to batches. A batch is a pure function of its number, so that a
+run that resumes, and every rank, worker and thread, reads exactly what it should.
 """
 
 from collections import deque
@@ -19,9 +19,9 @@ from training.errors import RunFailed
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """B crops of T bars: tokens, target int16 (B, T, L), PAD where there is none; rhythm uint8
-    (B, T, 16); key uint8 (B, T); label int64 (B, 2), -1 where none is used; song, start: which
-    bars these are."""
+    """B crops of T bars: tokens, target int16 (B, T, L), PAD where there is none; rhythm
+    uint8 (B, T, 16); key uint8 (B, T); label int64 (B, 2), -1 where none is used; song,
+    start: which bars these are."""
 
     tokens: np.ndarray
     target: np.ndarray
@@ -33,21 +33,31 @@ class Batch:
 
 
 def crops(
-    split: Split, song: np.ndarray, start: np.ndarray, bars: int, length: int, label: np.ndarray
+    split: Split,
+    song: np.ndarray,
+    start: np.ndarray,
+    bars: int,
+    length: int,
+    label: np.ndarray,
 ) -> Batch:
-    """Crops of `bars` bars from bar `start` of each song; a bar's last target is the next Bar,
-    or EOS after the song's last."""
+    """Crops of `bars` bars from bar `start` of each song; a bar's last target is the
+    next Bar, or EOS after the song's last."""
     bar = (split.first_bar[song] + start)[:, None] + np.arange(bars)
     first = split.bar_offset[bar][..., None]
     n_tokens = split.bar_offset[bar + 1][..., None] - first
     place = np.arange(length + 1)
     here = np.where(
-        place < n_tokens, split.tokens[np.minimum(first + place, len(split.tokens) - 1)], PAD
+        place < n_tokens,
+        split.tokens[np.minimum(first + place, len(split.tokens) - 1)],
+        PAD,
     ).astype(np.int16)
     tokens, target = here[..., :-1], here[..., 1:].copy()
     is_end = bar == (split.first_bar + split.n_bars - 1)[song][:, None]
     np.put_along_axis(
-        target, n_tokens - 1, np.where(is_end, EOS, BAR_TOKEN)[..., None].astype(np.int16), axis=2
+        target,
+        n_tokens - 1,
+        np.where(is_end, EOS, BAR_TOKEN)[..., None].astype(np.int16),
+        axis=2,
     )
     return Batch(tokens, target, split.rhythm[bar], split.key[bar], label, song, start)
 
@@ -64,12 +74,14 @@ def used_labels(split: Split, usable: np.ndarray, supervision: float) -> np.ndar
 
 
 class Loader:
-    """Endless batches of one split; `step` is the next one's number and the loader's whole state.
+    """Endless batches of one split; `step` is the next one's number and the loader's whole
+    state.
 
-    Every epoch takes each usable song once, in an order and at a random bar that (seed, epoch)
-    alone decide; an epoch runs on into the next without a short batch. Rank r of `ranks` takes
-    every ranks-th crop of each batch. Songs shorter than a crop, and (of the training split) songs
-    that are another's by data.songs, are left out: `left_out` counts them.
+    Every epoch takes each usable song once, in an order and at a random bar that (seed,
+    epoch) alone decide; an epoch runs on into the next without a short batch. Rank r of
+    `ranks` takes every ranks-th crop of each batch. Songs shorter than a crop, and (of the
+    training split) songs that are another's by data.songs, are left out: `left_out` counts
+    them.
     """
 
     def __init__(
@@ -107,7 +119,11 @@ class Loader:
     def _usable(self, held_out: bool) -> np.ndarray:
         """Which songs may be cropped, bool (n_songs): of a split that is held out from all,
         every one."""
-        split, bars, for_judges = self.split, self.config.bars, self.config.songs == "judges"
+        split, bars, for_judges = (
+            self.split,
+            self.config.bars,
+            self.config.songs == "judges",
+        )
         long_enough = split.n_bars >= bars
         usable = long_enough & (held_out | (split.judge == for_judges))
         others = "for_generators" if for_judges else "for_judges"
@@ -156,18 +172,27 @@ class Loader:
         for group, (songs, count) in enumerate(self.groups):
             for place in range(step * count, (step + 1) * count):
                 order, starts = self._order(group, place // len(songs))
-                chosen.append((int(order[place % len(songs)]), int(starts[place % len(songs)])))
+                chosen.append(
+                    (int(order[place % len(songs)]), int(starts[place % len(songs)]))
+                )
         song, start = np.array(chosen[self.rank :: self.ranks], np.int64).T
         return crops(
-            self.split, song, start, self.config.bars, self.config.tokens_per_bar, self.labels[song]
+            self.split,
+            song,
+            start,
+            self.config.bars,
+            self.config.tokens_per_bar,
+            self.labels[song],
         )
 
     def __iter__(self) -> Iterator[Batch]:
-        """Batches from `step` on, made ahead by threads; `step` moves on as each is taken."""
+        """Batches from `step` on, made ahead by threads; `step` moves on as each is
+        taken."""
         threads = max(1, self.config.threads)
         with ThreadPoolExecutor(threads) as pool:
             ahead = deque(
-                pool.submit(self.batch_at, self.step + later) for later in range(threads + 1)
+                pool.submit(self.batch_at, self.step + later)
+                for later in range(threads + 1)
             )
             while True:
                 batch = ahead.popleft().result()

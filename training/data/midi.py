@@ -1,5 +1,5 @@
-"""MIDI: what models write, through pretty_midi, and the door for any file a user brings, in the
-five tracks of LPD-5."""
+"""MIDI: what models write, through pretty_midi, and the door for any file a user brings,
+in the five tracks of LPD-5."""
 
 import io
 from typing import Any
@@ -24,16 +24,16 @@ from schemas.song import (  # fmt: skip
 )
 from training.errors import RunFailed
 
-# General MIDI programs that LPD-5 gives to each track, every other being Strings; and the one that
-# is written.
+# General MIDI programs that LPD-5 gives to each track, every other being Strings; and the
+# one that is written.
 PROGRAMS = {PIANO: range(8), GUITAR: range(24, 32), BASS: range(32, 40)}
 WRITTEN_PROGRAM = {DRUMS: 0, PIANO: 0, GUITAR: 24, BASS: 32, STRINGS: 48}
 MIDI_RESOLUTION = 480
 
 
 def write_midi(song: Song, path: str) -> None:
-    """A song as a MIDI file through pretty_midi: five tracks with LPD-5's programs, tempo and
-    meter changes."""
+    """A song as a MIDI file through pretty_midi: five tracks with LPD-5's programs,
+    tempo and meter changes."""
     import pretty_midi
 
     midi = pretty_midi.PrettyMIDI(_time_map(song))
@@ -55,8 +55,8 @@ def write_midi(song: Song, path: str) -> None:
 
 
 def _time_map(song: Song) -> io.BytesIO:
-    """A MIDI file of tempo and meter alone: PrettyMIDI takes changes of tempo from a file and in
-    no other way."""
+    """A MIDI file of tempo and meter alone: PrettyMIDI takes changes of tempo from a
+    file and in no other way."""
     import mido
 
     meters = song.bars[["numerator", "denominator"]]
@@ -69,16 +69,23 @@ def _time_map(song: Song) -> io.BytesIO:
         events.append(
             (
                 start,
-                mido.MetaMessage("time_signature", numerator=numerator, denominator=denominator),
+                mido.MetaMessage(
+                    "time_signature", numerator=numerator, denominator=denominator
+                ),
             )
         )
     # A last event far enough that PrettyMIDI's table of ticks reaches every note.
     events.append(
-        (int(song.bars["start"][-1] + song.bars["length"][-1]), mido.MetaMessage("end_of_track"))
+        (
+            int(song.bars["start"][-1] + song.bars["length"][-1]),
+            mido.MetaMessage("end_of_track"),
+        )
     )
     track, now = mido.MidiTrack(), 0
     for tick, message in sorted(events, key=lambda event: event[0]):
-        track.append(message.copy(time=(tick - now) * (MIDI_RESOLUTION // TICKS_PER_QUARTER)))
+        track.append(
+            message.copy(time=(tick - now) * (MIDI_RESOLUTION // TICKS_PER_QUARTER))
+        )
         now = tick
     stream = io.BytesIO()
     mido.MidiFile(ticks_per_beat=MIDI_RESOLUTION, tracks=[track]).save(file=stream)
@@ -87,8 +94,8 @@ def _time_map(song: Song) -> io.BytesIO:
 
 
 def read_midi(path: str) -> Song:
-    """Any MIDI file as a Song: instruments to five tracks by program, ticks to 1/24 quarter;
-    RunFailed where it cannot be."""
+    """Any MIDI file as a Song: instruments to five tracks by program, ticks to 1/24
+    quarter; RunFailed where it cannot be."""
     import symusic
 
     try:
@@ -98,7 +105,8 @@ def read_midi(path: str) -> Song:
         raise RunFailed(f"{path} cannot be read as MIDI: {says}") from error
     scale = TICKS_PER_QUARTER / score.ticks_per_quarter
     columns = np.concatenate(
-        [np.empty((5, 0), np.int64), *(_columns(part, scale) for part in score.tracks)], axis=1
+        [np.empty((5, 0), np.int64), *(_columns(part, scale) for part in score.tracks)],
+        axis=1,
     )
     start, duration, pitch, velocity, track = columns[
         :, (columns[0] >= 0) & (columns[2] >= 0) & (columns[2] < 128)
@@ -108,7 +116,9 @@ def read_midi(path: str) -> Song:
     try:
         if (start + duration).max() > MAX_TICKS:
             raise ValueError(f"it lasts over {MAX_TICKS // TICKS_PER_QUARTER} quarters")
-        notes = make_notes(start, np.maximum(duration, 1), pitch, np.clip(velocity, 1, 127), track)
+        notes = make_notes(
+            start, np.maximum(duration, 1), pitch, np.clip(velocity, 1, 127), track
+        )
         return Song(
             "midi",
             "file",
@@ -122,12 +132,14 @@ def read_midi(path: str) -> Song:
 
 
 def _columns(part: Any, scale: float) -> np.ndarray:
-    """Start, duration, pitch, velocity and track of one instrument's notes: int64 (5, n)."""
+    """Start, duration, pitch, velocity and track of one instrument's notes: int64 (5,
+    n)."""
     by_program = (track for track, programs in PROGRAMS.items() if part.program in programs)
     track = DRUMS if part.is_drum else next(by_program, STRINGS)
     notes = part.notes.numpy()
     start, duration = (
-        np.floor(notes[name] * scale + 0.5).astype(np.int64) for name in ("time", "duration")
+        np.floor(notes[name] * scale + 0.5).astype(np.int64)
+        for name in ("time", "duration")
     )
     return np.stack(
         [start, duration, notes["pitch"], notes["velocity"], np.full(len(start), track)]
@@ -136,7 +148,9 @@ def _columns(part: Any, scale: float) -> np.ndarray:
 
 def _tempo(score: Any, scale: float) -> np.ndarray:
     changes = {0: 120.0} | {
-        int(tempo.time * scale + 0.5): tempo.qpm for tempo in score.tempos if 1 <= tempo.qpm <= 2000
+        int(tempo.time * scale + 0.5): tempo.qpm
+        for tempo in score.tempos
+        if 1 <= tempo.qpm <= 2000
     }
     return make_tempi(sorted(changes), [changes[tick] for tick in sorted(changes)])
 

@@ -1,5 +1,5 @@
-"""A published release as flat files: checked against its manifest, converted once, memory-mapped
-from then on."""
+"""A published release as flat files: checked against its manifest, converted once,
+memory-mapped from then on."""
 
 import hashlib
 import json
@@ -37,8 +37,8 @@ SONGS = {"n_bars": "i8", "label_rank": "f8", "judge": "?", "labels": "i8", "ids"
 
 @dataclass(frozen=True)
 class Release:
-    """A published release: where it stands (folder or any fsspec URL), its manifest, and a hash
-    of all that is in it."""
+    """A published release: where it stands (folder or any fsspec URL), its manifest, and
+    a hash of all that is in it."""
 
     url: str
     manifest: dict[str, Any]
@@ -51,8 +51,8 @@ class Release:
 
 
 def open_release(url: str) -> Release:
-    """The release in a folder, in a build's folder or at a URL; RunFailed where this program
-    cannot read it."""
+    """The release in a folder, in a build's folder or at a URL; RunFailed where this
+    program cannot read it."""
     for place in (url.rstrip("/"), url.rstrip("/") + "/release"):
         try:
             with fsspec.open(f"{place}/manifest.json", "rt", encoding="utf-8") as stream:
@@ -107,8 +107,8 @@ def read_shard(release: Release, shard: dict[str, Any]) -> pa.Table:
 
 
 def prepare(release: Release, view: ViewConfig, cache: str | None = None) -> Path:
-    """Folder of the release's flat files under `view`, made once; beside the release, or under
-    `cache`."""
+    """Folder of the release's flat files under `view`, made once; beside the release, or
+    under `cache`."""
     asked = {field.name: getattr(view, field.name) for field in fields(ViewConfig)}
     name = canonical_sha256([CACHE_VERSION, release.sha256, asked])[:16]
     folder = (Path(cache) if cache else _beside(release.url)) / name
@@ -124,7 +124,9 @@ def prepare(release: Release, view: ViewConfig, cache: str | None = None) -> Pat
     try:
         counts = {split: _convert(release, split, view, making / split) for split in SPLITS}
         (making / "meta.json").write_text(
-            json.dumps({"release": release.sha256, "view": asked, "splits": counts}, indent=2)
+            json.dumps(
+                {"release": release.sha256, "view": asked, "splits": counts}, indent=2
+            )
         )
         try:
             making.rename(folder)
@@ -144,29 +146,47 @@ def _beside(url: str) -> Path:
     return place.with_name(place.name + ".cache")
 
 
-def _convert(release: Release, split: str, view: ViewConfig, folder: Path) -> dict[str, int]:
+def _convert(
+    release: Release, split: str, view: ViewConfig, folder: Path
+) -> dict[str, int]:
     """Write the flat files of one split, shard after shard; what was counted."""
     shards = sorted(
         (shard for shard in release.manifest["shards"] if shard["split"] == split),
         key=lambda shard: shard["path"],
     )
     remi, songs = release.remi, []
-    counts = dict.fromkeys(("songs", "bars", "tokens", "bars_over", "notes", "notes_cut"), 0)
+    counts = dict.fromkeys(
+        ("songs", "bars", "tokens", "bars_over", "notes", "notes_cut"), 0
+    )
     folder.mkdir()
     with ExitStack() as stack:
         files = {name: stack.enter_context(open(folder / name, "wb")) for name in FILES}
         files["bar_offset"].write(bytes(8))
         for row in (row for shard in shards for row in rows_of(read_shard(release, shard))):
             seen = view_row(row, view, remi)
-            arrays = (seen.tokens, seen.bar_offset[1:] + counts["tokens"], seen.rhythm, seen.key)
+            arrays = (
+                seen.tokens,
+                seen.bar_offset[1:] + counts["tokens"],
+                seen.rhythm,
+                seen.key,
+            )
             for (name, dtype), array in zip(FILES.items(), arrays, strict=True):
                 files[name].write(np.ascontiguousarray(array, dtype).tobytes())
             labels = [
                 UNLABELLED if row[f"{axis}_class"] is None else row[f"{axis}_class"]
                 for axis in AXES
             ]
-            songs.append((len(seen.key), row["label_rank"], row["judge"], labels, row["song_id"]))
-            found = (1, len(seen.key), len(seen.tokens), seen.bars_over, seen.notes, seen.notes_cut)
+            songs.append(
+                (len(seen.key), row["label_rank"], row["judge"], labels, row["song_id"])
+            )
+            found = (
+                1,
+                len(seen.key),
+                len(seen.tokens),
+                seen.bars_over,
+                seen.notes,
+                seen.notes_cut,
+            )
             counts = {
                 name: total + more
                 for (name, total), more in zip(counts.items(), found, strict=True)
@@ -181,9 +201,9 @@ def _convert(release: Release, split: str, view: ViewConfig, folder: Path) -> di
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The songs of one split as flat arrays: tokens (memory-mapped), bar_offset, rhythm (n_bars,
-    16), key (n_bars), and a value a song: n_bars, first_bar, label_rank, judge, labels (n_songs,
-    2: arousal, valence; -1 unlabelled), ids."""
+    """The songs of one split as flat arrays: tokens (memory-mapped), bar_offset, rhythm
+    (n_bars, 16), key (n_bars), and a value a song: n_bars, first_bar, label_rank, judge,
+    labels (n_songs, 2: arousal, valence; -1 unlabelled), ids."""
 
     tokens: np.ndarray
     bar_offset: np.ndarray
@@ -202,7 +222,9 @@ def open_split(folder: Path, split: str) -> Split:
     """One split of what `prepare` made."""
     paths = {name: folder / split / name for name in FILES}
     flat: dict[str, Any] = {
-        name: np.memmap(path, FILES[name], "r") if path.stat().st_size else np.empty(0, FILES[name])
+        name: np.memmap(path, FILES[name], "r")
+        if path.stat().st_size
+        else np.empty(0, FILES[name])
         for name, path in paths.items()
     }
     flat["rhythm"] = flat["rhythm"].reshape(-1, N_BEATS)
@@ -211,4 +233,6 @@ def open_split(folder: Path, split: str) -> Split:
     labels, ids = songs.pop("labels").reshape(-1, len(AXES)), songs.pop("ids").tolist()
     first_bar = np.cumsum(songs["n_bars"]) - songs["n_bars"]
     counts = json.loads((folder / "meta.json").read_text())["splits"][split]
-    return Split(**flat, **songs, first_bar=first_bar, labels=labels, ids=ids, counts=counts)
+    return Split(
+        **flat, **songs, first_bar=first_bar, labels=labels, ids=ids, counts=counts
+    )

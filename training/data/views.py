@@ -1,5 +1,5 @@
-"""Views: a song as models read it (REMI bars, rhythm, key), and the song that a model's tokens
-say."""
+"""Views: a song as models read it (REMI bars, rhythm, key), and the song that a model's
+tokens say."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,23 +9,31 @@ import numpy as np
 
 from schemas.grid import Grid, quantise
 from schemas.keys import NO_KEY
-from schemas.remi import HIGHEST_PITCH, LOWEST_PITCH, N_BEATS, PAD, RemiConfig, decode, encode
+from schemas.remi import (
+    HIGHEST_PITCH,
+    LOWEST_PITCH,
+    N_BEATS,
+    PAD,
+    RemiConfig,
+    decode,
+    encode,
+)
 from schemas.rhythm import count_rhythm
 from schemas.row import from_row
 from schemas.runs import rank_in_group, run_begins
 from schemas.song import BASS, DRUMS, TRACKS, Song, covered_ticks, regular_bars, sort_keys
 from training.config import ViewConfig
 
-# Which track's note stays longest where a position is thinned: the paper asks for a piano, then
-# what carries the harmony.
+# Which track's note stays longest where a position is thinned: the paper asks for a piano,
+# then what carries the harmony.
 TRACK_STAYS = np.array([2, 0, 3, 1, 4])
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """tokens: uint16; bar_offset: int64, n_bars + 1; rhythm: uint8 (n_bars, 16); key: uint8
-    (n_bars); bars_over, notes, notes_cut: bars longer than tokens_per_bar, notes heard, notes
-    that did not fit."""
+    """tokens: uint16; bar_offset: int64, n_bars + 1; rhythm: uint8 (n_bars, 16); key:
+    uint8 (n_bars); bars_over, notes, notes_cut: bars longer than tokens_per_bar, notes
+    heard, notes that did not fit."""
 
     tokens: np.ndarray
     bar_offset: np.ndarray
@@ -37,10 +45,13 @@ class View:
 
 
 def view_row(row: Mapping[str, Any], config: ViewConfig, remi: RemiConfig) -> View:
-    """A release row as a model reads it: its stored tokens where they serve, else encoded anew
-    from its notes."""
+    """A release row as a model reads it: its stored tokens where they serve, else
+    encoded anew from its notes."""
     key = np.asarray(row["key"], np.uint8)
-    if set(config.tracks) == set(TRACKS) and row["tokens_per_bar_max"] <= config.tokens_per_bar:
+    if (
+        set(config.tracks) == set(TRACKS)
+        and row["tokens_per_bar_max"] <= config.tokens_per_bar
+    ):
         rhythm = np.asarray(row[f"rhythm_{config.rhythm}"], np.uint8).reshape(-1, N_BEATS)
         offset = np.asarray(row["remi_bar_offset"], np.int64)
         return View(
@@ -64,9 +75,9 @@ def view_song(
         song, np.isin(song.notes["track"], [TRACKS.index(name) for name in config.tracks])
     )
     grid, limit, cut = quantise(heard), config.tokens_per_bar, 0
-    rhythm = np.minimum(getattr(count_rhythm(grid), config.rhythm), config.max_count).astype(
-        np.uint8
-    )
+    rhythm = np.minimum(
+        getattr(count_rhythm(grid), config.rhythm), config.max_count
+    ).astype(np.uint8)
     encoded = encode(heard, grid, remi)
     lengths = np.diff(encoded.bar_offset).astype(np.int64)
     over = lengths > limit
@@ -90,10 +101,10 @@ def _with_notes(song: Song, keep: np.ndarray) -> Song:
 def thin(notes: np.ndarray, grid: Grid, lengths: np.ndarray, limit: int) -> np.ndarray:
     """Which notes stay, bool, so that every bar of `lengths` tokens comes down to `limit`.
 
-    The fullest positions give first: within a position the inner notes of a track's chord (highest
-    stays, in the bass and drums lowest), then whole tracks; of equals the softest. So each onset
-    keeps a note as long as it can, and the bar its end, where cutting the tail would stop more than
-    half of the long bars before beat 4.
+    The fullest positions give first: within a position the inner notes of a track's chord
+    (highest stays, in the bass and drums lowest), then whole tracks; of equals the softest.
+    So each onset keeps a note as long as it can, and the bar its end, where cutting the
+    tail would stop more than half of the long bars before beat 4.
     """
     excess = -(-np.maximum(lengths - limit, 0) // 3)
     said = (
@@ -117,7 +128,9 @@ def thin(notes: np.ndarray, grid: Grid, lengths: np.ndarray, limit: int) -> np.n
 def separate(notes: np.ndarray) -> np.ndarray:
     """Notes as one player a track can play them: of one pitch at one tick the longest, each
     ending where the next begins."""
-    line = notes[np.lexsort((-notes["duration"], notes["start"], notes["pitch"], notes["track"]))]
+    line = notes[
+        np.lexsort((-notes["duration"], notes["start"], notes["pitch"], notes["track"]))
+    ]
     place = (
         (line["track"].astype(np.int64) << 40)
         | (line["pitch"].astype(np.int64) << 32)

@@ -1,5 +1,5 @@
-"""Checkpoints: safetensors, never pickle; weights, optimiser, random state and where the data
-stood, written in one rename."""
+"""Checkpoints: safetensors, never pickle; weights, optimiser, random state and where the
+data stood, written in one rename."""
 
 import json
 import os
@@ -22,8 +22,8 @@ LAST, BEST = "last.safetensors", "best.safetensors"
 
 
 class Checkpoint(NamedTuple):
-    """tensors by dotted name (model.*, optimiser.*, random.*); facts: step, config, release,
-    code, loader, best."""
+    """tensors by dotted name (model.*, optimiser.*, random.*); facts: step, config,
+    release, code, loader, best."""
 
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
@@ -40,8 +40,8 @@ def save(
     facts: Mapping[str, Any],
     optimiser: torch.optim.Optimizer | None = None,
 ) -> None:
-    """Write a checkpoint under a temporary name, then rename: a killed run leaves the last whole
-    one."""
+    """Write a checkpoint under a temporary name, then rename: a killed run leaves the
+    last whole one."""
     tensors = {
         f"model.{name}": value.detach().cpu().contiguous().clone()
         for name, value in model.state_dict().items()
@@ -75,7 +75,9 @@ def read(path: Path) -> Checkpoint:
             names = stream.keys()  # what is opened is no dict, and cannot be walked itself
             return Checkpoint({name: stream.get_tensor(name) for name in names}, facts)
     except FileNotFoundError as error:
-        raise RunFailed(f"{path} is not there: train first, or name the folder of a run") from error
+        raise RunFailed(
+            f"{path} is not there: train first, or name the folder of a run"
+        ) from error
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise RunFailed(f"{path} cannot be read as a checkpoint: {error}") from error
 
@@ -98,9 +100,11 @@ def restore_model(model: torch.nn.Module, checkpoint: Checkpoint, path: Path) ->
     model.load_state_dict(weights)
 
 
-def restore_training(optimiser: torch.optim.Optimizer, checkpoint: Checkpoint, path: Path) -> None:
-    """Put the optimiser's state and the random state back; RunFailed where the checkpoint holds
-    the weights alone."""
+def restore_training(
+    optimiser: torch.optim.Optimizer, checkpoint: Checkpoint, path: Path
+) -> None:
+    """Put the optimiser's state and the random state back; RunFailed where the
+    checkpoint holds the weights alone."""
     if "random.cpu" not in checkpoint.tensors:
         raise RunFailed(
             f"{path} holds weights alone, as {BEST} does: training cannot go on from it, so name another --out"
@@ -116,9 +120,11 @@ def restore_training(optimiser: torch.optim.Optimizer, checkpoint: Checkpoint, p
         torch.cuda.set_rng_state(checkpoint.tensors["random.cuda"])
 
 
-def load_run(run: str, device: str = "cpu") -> tuple[torch.nn.Module, RunConfig, dict[str, Any]]:
-    """The model of a run's best checkpoint (or the last, or of a file), its settings and facts,
-    ready to be used."""
+def load_run(
+    run: str, device: str = "cpu"
+) -> tuple[torch.nn.Module, RunConfig, dict[str, Any]]:
+    """The model of a run's best checkpoint (or the last, or of a file), its settings and
+    facts, ready to be used."""
     from training.registry import MODELS
 
     if device.startswith("cuda") and not torch.cuda.is_available():
@@ -127,7 +133,9 @@ def load_run(run: str, device: str = "cpu") -> tuple[torch.nn.Module, RunConfig,
         )
     path = Path(run)
     if path.is_dir() or not path.exists():
-        path = next((path / name for name in (BEST, LAST) if (path / name).exists()), path / LAST)
+        path = next(
+            (path / name for name in (BEST, LAST) if (path / name).exists()), path / LAST
+        )
     checkpoint = read(path)
     try:
         config = from_tables(checkpoint.facts["config"])

@@ -46,7 +46,11 @@ def find_ranks(config: TrainConfig) -> Ranks:
     """The place torchrun gave this process, or a world of one."""
     local, size = int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     name = (
-        config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+        config.device
+        if config.device != "auto"
+        else "cuda"
+        if torch.cuda.is_available()
+        else "cpu"
     )
     if name == "cuda" and not torch.cuda.is_available():
         raise RunFailed(
@@ -76,5 +80,7 @@ def prepared(release: Release, data: DataConfig, cache: str | None, ranks: Ranks
 def to_device(batch: Batch, device: torch.device) -> dict[str, Tensor]:
     """The arrays a model reads, as tensors on its device."""
     names = ("tokens", "target", "rhythm", "key", "label")
-    arrays = {name: torch.from_numpy(np.ascontiguousarray(getattr(batch, name))) for name in names}
+    arrays = {
+        name: torch.from_numpy(np.ascontiguousarray(getattr(batch, name))) for name in names
+    }
     return {name: array.to(device, non_blocking=True) for name, array in arrays.items()}

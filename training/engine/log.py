@@ -7,19 +7,23 @@ from typing import Any
 
 
 class Log:
-    """Lines of a run; on resume, what was logged after the checkpoint, or half written, is taken
-    off."""
+    """Lines of a run; on resume, what was logged after the checkpoint, or half written,
+    is taken off."""
 
     def __init__(self, out: Path, step: int, tensorboard: bool) -> None:
         self.path = out / "log.jsonl"
-        kept = [line for line in read_log(self.path) if line["step"] <= step] if step else []
+        kept = (
+            [line for line in read_log(self.path) if line["step"] <= step] if step else []
+        )
         self.path.write_text("".join(json.dumps(line) + "\n" for line in kept))
         self.board: Any = None
         if tensorboard:
             try:
                 from torch.utils.tensorboard import SummaryWriter
 
-                self.board = SummaryWriter(str(out / "tensorboard"), purge_step=step or None)
+                self.board = SummaryWriter(
+                    str(out / "tensorboard"), purge_step=step or None
+                )
             except ImportError:
                 pass
 
@@ -38,7 +42,7 @@ class Log:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a log, none where there is no log; a last line that a killed run left
-    half is left out."""
+    """The whole lines of a log, none where there is no log; a last line that a killed
+    run left half is left out."""
     lines = path.read_text().splitlines() if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("}")]

@@ -14,11 +14,15 @@ def learning_rate(config: TrainConfig, step: int) -> float:
         return config.learning_rate * (step + 1) / config.warmup_steps
     done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
     falls = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-    return config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * falls
+    return (
+        config.final_learning_rate
+        + (config.learning_rate - config.final_learning_rate) * falls
+    )
 
 
 def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """Adam or AdamW; weights that are not matrices, embeddings and mixture means do not decay."""
+    """Adam or AdamW; weights that are not matrices, embeddings and mixture means do not
+    decay."""
     decays = {
         name
         for name, p in model.named_parameters()

@@ -1,5 +1,5 @@
-"""Train: one plain loop, from a run file and a release to a folder with checkpoints and a log;
-goes on where it stopped."""
+"""Train: one plain loop, from a run file and a release to a folder with checkpoints and
+a log; goes on where it stopped."""
 
 import math
 import signal
@@ -41,29 +41,38 @@ class Trainer:
         folder = prepared(self.release, config.data, cache, self.ranks)
         share = (self.ranks.rank, self.ranks.size)
         self.loader = Loader(
-            open_split(folder, "train"), config.data, config.train.batch, config.train.seed, *share
+            open_split(folder, "train"),
+            config.data,
+            config.train.batch,
+            config.train.seed,
+            *share,
         )
         self.validation = self._validation(folder, share)
         torch.manual_seed(config.train.seed)
-        self.model = MODELS[config.kind]().make(config.model, config.data).to(self.ranks.device)
+        self.model = (
+            MODELS[config.kind]().make(config.model, config.data).to(self.ranks.device)
+        )
         self.optimiser = make_optimiser(self.model, config.train)
         self.step, self.best, self.stopped = 0, math.inf, False
         self._resume()
-        # Ranks draw their noise apart; a single process keeps the stream it was restored to.
+        # Ranks draw their noise apart; a single process keeps the stream it was restored
+        # to.
         if self.ranks.size > 1:
             torch.manual_seed(config.train.seed + 1000 * self.step + self.ranks.rank)
         self.running: Any = self._running()
 
     def _validation(self, folder: Path, share: tuple[int, int]) -> Loader | None:
-        """Batches of the validation split with all labels it has, or None where it has no song
-        that is long enough."""
+        """Batches of the validation split with all labels it has, or None where it has
+        no song that is long enough."""
         split, data = open_split(folder, "validation"), self.config.data
         usable = split.n_bars >= data.bars
         if not usable.any():
             return None
         labelled = data.supervision > 0 and (split.labels[usable] >= 0).any()
         data = replace(data, supervision=float(labelled), labelled_share=-1.0)
-        return Loader(split, data, self.config.train.batch, VALIDATION_SEED, *share, held_out=True)
+        return Loader(
+            split, data, self.config.train.batch, VALIDATION_SEED, *share, held_out=True
+        )
 
     def _running(self) -> nn.Module:
         """The model as it is trained: compiled, and in step with the other ranks."""
@@ -106,8 +115,8 @@ class Trainer:
         return nullcontext()
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
-        """One optimiser step on one batch; its terms. RunFailed, with the songs named, where the
-        loss is not a number."""
+        """One optimiser step on one batch; its terms. RunFailed, with the songs named,
+        where the loss is not a number."""
         config = self.config.train
         self.running.train()
         rate = learning_rate(config, self.step)
@@ -115,7 +124,9 @@ class Trainer:
             group["lr"] = rate
         self.optimiser.zero_grad(set_to_none=True)
         terms = self._gradients(batch)
-        terms["gradient_norm"] = nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
+        terms["gradient_norm"] = nn.utils.clip_grad_norm_(
+            self.model.parameters(), config.clip
+        )
         if not torch.isfinite(terms["loss"] + terms["gradient_norm"]):
             crops = zip(batch.song, batch.start, strict=True)
             names = ", ".join(
@@ -135,7 +146,10 @@ class Trainer:
         tensors = to_device(batch, self.ranks.device)
         parts = list(
             zip(
-                *(tensor.chunk(self.config.train.accumulate) for tensor in tensors.values()),
+                *(
+                    tensor.chunk(self.config.train.accumulate)
+                    for tensor in tensors.values()
+                ),
                 strict=True,
             )
         )
@@ -152,8 +166,8 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Mean terms over the validation batches, the same crops and noise each time; the random
-        state is left as it was."""
+        """Mean terms over the validation batches, the same crops and noise each time;
+        the random state is left as it was."""
         assert self.validation is not None
         self.model.eval()
         count = self.config.train.validation_batches
@@ -179,18 +193,27 @@ class Trainer:
             "loader": {**self.loader.state_dict(), "step": self.step},
         }  # fmt: skip
         checkpoint.save(
-            self.out / name, self.model, facts, self.optimiser if name == checkpoint.LAST else None
+            self.out / name,
+            self.model,
+            facts,
+            self.optimiser if name == checkpoint.LAST else None,
         )
 
     def run(self, progress: Callable[[int, str], object] = lambda step, text: None) -> int:
         """Train to the last step or to a SIGTERM; the step reached."""
         self.out.mkdir(parents=True, exist_ok=True)
-        log = Log(self.out, self.step, self.config.train.tensorboard) if self.ranks.leads else None
+        log = (
+            Log(self.out, self.step, self.config.train.tensorboard)
+            if self.ranks.leads
+            else None
+        )
         before = {number: signal.signal(number, self._stop) for number in STOPS}
         try:
             if log and not self.step:
                 log.write(
-                    "data", 0, {"train": self.loader.describe(), "parameters": self.parameters}
+                    "data",
+                    0,
+                    {"train": self.loader.describe(), "parameters": self.parameters},
                 )
             self._loop(log, progress)
             self.save()
@@ -202,7 +225,13 @@ class Trainer:
         return self.step
 
     def _loop(self, log: Log | None, progress: Callable[[int, str], object]) -> None:
-        config, batches, tokens, places, seconds = self.config.train, iter(self.loader), 0, 0, 0.0
+        config, batches, tokens, places, seconds = (
+            self.config.train,
+            iter(self.loader),
+            0,
+            0,
+            0.0,
+        )
         while self.step < config.steps and not self._all_stop():
             start = time.perf_counter()
             batch = next(batches)
@@ -225,17 +254,24 @@ class Trainer:
         return self.step % every == 0 or self.step == self.config.train.steps
 
     def log_step(
-        self, log: Log, terms: Mapping[str, Tensor], tokens: int, places: int, seconds: float
+        self,
+        log: Log,
+        terms: Mapping[str, Tensor],
+        tokens: int,
+        places: int,
+        seconds: float,
     ) -> str:
-        """Log a step; the line that is shown. tokens/s of all ranks, TFLOP/s of this one, MFU
-        where its peak is given."""
+        """Log a step; the line that is shown. tokens/s of all ranks, TFLOP/s of this
+        one, MFU where its peak is given."""
         data, peak = self.config.data, self.config.train.peak_tflops
         worked = tokens if data.layout == "packed" else places
         tflops = self.model.flops_per_step(worked, data.tokens_per_bar) / seconds / 1e12
         speed = {"tokens_per_second": tokens * self.ranks.size / seconds, "tflops": tflops}
         values = {name: float(value) for name, value in terms.items()}
         log.write(
-            "train", self.step, {**values, **speed, **({"mfu": tflops / peak} if peak else {})}
+            "train",
+            self.step,
+            {**values, **speed, **({"mfu": tflops / peak} if peak else {})},
         )
         return f"loss {values['loss']:.3f}, {speed['tokens_per_second']:,.0f} tokens/s"
 
@@ -270,12 +306,14 @@ class Trainer:
             f"{facts['songs_used']} songs ({facts['songs_labelled']} labelled, {facts['too_short']} under {data.bars} bars, "
             f"{facts[f'for_{others}']} kept for {others}); {facts['bars_over_share']:.1%} of bars over {data.tokens_per_bar} "
             f"tokens, {facts['notes_cut_share']:.1%} of notes cut ({data.overflow}); {self.parameters:,} parameters on "
-            f"{self.ranks.device}" + (f"; going on at step {self.step}" if self.step else "")
+            f"{self.ranks.device}"
+            + (f"; going on at step {self.step}" if self.step else "")
         )
 
 
 def train(config: RunConfig, release: str, out: str, cache: str | None = None) -> Trainer:
-    """Run a training to its end, with a progress bar on a terminal and plain lines otherwise."""
+    """Run a training to its end, with a progress bar on a terminal and plain lines
+    otherwise."""
     trainer = Trainer(config, release, out, cache)
     if trainer.ranks.leads:
         print(trainer.opening(), flush=True)
@@ -291,7 +329,9 @@ def train(config: RunConfig, release: str, out: str, cache: str | None = None) -
             )
     else:
         trainer.run(
-            lambda step, text: print(f"step {step}/{config.train.steps}: {text}", flush=True)
+            lambda step, text: print(
+                f"step {step}/{config.train.steps}: {text}", flush=True
+            )
         )
     if trainer.ranks.size > 1:
         torch.distributed.destroy_process_group()

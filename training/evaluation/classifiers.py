@@ -1,10 +1,10 @@
-"""Judges: who says of a piece how likely it is high in arousal and in valence, and how far each can
-be believed.
+"""Judges: who says of a piece how likely it is high in arousal and in valence, and how far
+each can be believed.
 
-A control figure means nothing without a floor and a ceiling: `ceiling` measures every judge on real
-songs that neither it nor a generator was taught, `verdicts` lets the same judges speak of written
-pieces. Judges are taught the songs that the release sets aside for them, in windows of as many bars
-as the network reads; a song's class is the mean of its windows.
+A control figure means nothing without a floor and a ceiling: `ceiling` measures every judge
+on real songs that neither it nor a generator was taught, `verdicts` lets the same judges
+speak of written pieces. Judges are taught the songs that the release sets aside for them,
+in windows of as many bars as the network reads; a song's class is the mean of its windows.
 """
 
 import json
@@ -48,9 +48,9 @@ class Judge(Protocol):
 
 @dataclass(frozen=True)
 class JudgesConfig(SamplingConfig):
-    """split: of the real songs; windows: of each, evenly spaced; resamples: of the songs, for 95
-    % intervals; pieces: written for each quadrant by a generator that is judged; and how its
-    tokens are drawn (SamplingConfig)."""
+    """split: of the real songs; windows: of each, evenly spaced; resamples: of the
+    songs, for 95 % intervals; pieces: written for each quadrant by a generator that is
+    judged; and how its tokens are drawn (SamplingConfig)."""
 
     split: Literal["validation", "test"] = "test"
     windows: int = 6
@@ -68,7 +68,9 @@ class Network:
 
     name = "network"
 
-    def __init__(self, model: JudgeModel, data: DataConfig, remi: RemiConfig, device: str) -> None:
+    def __init__(
+        self, model: JudgeModel, data: DataConfig, remi: RemiConfig, device: str
+    ) -> None:
         self._model, self._data, self._remi, self._device = model, data, remi, device
 
     @torch.no_grad()
@@ -77,7 +79,8 @@ class Network:
         said = [np.empty((0, 2))]
         for at in range(0, len(songs), BATCH):
             flat = [
-                view_song(song, self._data, self._remi).tokens for song in songs[at : at + BATCH]
+                view_song(song, self._data, self._remi).tokens
+                for song in songs[at : at + BATCH]
             ]
             tokens = np.full((len(flat), 1, max(map(len, flat))), PAD, np.int64)
             for row, piece in enumerate(flat):
@@ -91,15 +94,17 @@ class Network:
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """Windows of real songs: songs, one a window; song (n) the row each comes from; label (n,
-    2)."""
+    """Windows of real songs: songs, one a window; song (n) the row each comes from;
+    label (n, 2)."""
 
     songs: list[Song]
     song: np.ndarray
     label: np.ndarray
 
 
-def windows_of(split: Split, chosen: np.ndarray, data: DataConfig, per_song: int) -> Windows:
+def windows_of(
+    split: Split, chosen: np.ndarray, data: DataConfig, per_song: int
+) -> Windows:
     """Evenly spaced windows of data.bars bars of the labelled songs among `chosen`, bool
     (n_songs), that are long enough."""
     rows = np.flatnonzero(
@@ -113,8 +118,8 @@ def windows_of(split: Split, chosen: np.ndarray, data: DataConfig, per_song: int
 def taught_judges(
     network: Network, split: Split, data: DataConfig, asked: JudgesConfig
 ) -> list[Judge]:
-    """The network as it is, and the rules and the boosting taught the same songs of the training
-    split."""
+    """The network as it is, and the rules and the boosting taught the same songs of the
+    training split."""
     taught = windows_of(split, split.judge, data, asked.windows)
     return [
         Rules().fit(taught.songs, taught.label),
@@ -141,8 +146,8 @@ def load_judge(run: str, release: Release, device: str) -> tuple[JudgeModel, Run
 def refuse_unfit(
     config: RunConfig, facts: Mapping[str, Any], release: Release, heard: DataConfig
 ) -> None:
-    """Raise RunFailed where a generator may have been taught the judges' songs, or writes other
-    tracks than they have heard."""
+    """Raise RunFailed where a generator may have been taught the judges' songs, or
+    writes other tracks than they have heard."""
     if facts["release"] != release.sha256:
         raise RunFailed(
             f"run {config.name} is of another release than {release.url}: it may have seen the judges' songs"
@@ -175,7 +180,9 @@ def ceiling(judges: Sequence[Judge], real: Windows, asked: JudgesConfig) -> dict
         report[judge.name] = {
             axis: {
                 **_believed(
-                    said[label[:, index] >= 0, index], label[label[:, index] >= 0, index], asked
+                    said[label[:, index] >= 0, index],
+                    label[label[:, index] >= 0, index],
+                    asked,
                 ),
                 "window_balanced": _of_windows(by_window[:, index], real.label[:, index]),
             }
@@ -193,12 +200,14 @@ def ceiling(judges: Sequence[Judge], real: Windows, asked: JudgesConfig) -> dict
 
 
 def _of_windows(said: np.ndarray, label: np.ndarray) -> float | None:
-    """Balanced accuracy over single windows, which is the ceiling of written pieces, a window
-    each; None of a single class."""
+    """Balanced accuracy over single windows, which is the ceiling of written pieces, a
+    window each; None of a single class."""
     if len(np.unique(label[label >= 0])) < 2:
         return None
     return float(
-        measures.accuracies((said > 0.5)[label >= 0].astype(int), label[label >= 0])["balanced"]
+        measures.accuracies((said > 0.5)[label >= 0].astype(int), label[label >= 0])[
+            "balanced"
+        ]
     )
 
 
@@ -210,9 +219,13 @@ def _believed(said: np.ndarray, label: np.ndarray, asked: JudgesConfig) -> dict[
     for _ in range(asked.resamples):
         rows = random.integers(0, len(said), len(said))
         one = measures.accuracies((said[rows] > 0.5).astype(int), label[rows])
-        drawn.append((one["accuracy"], one["balanced"], measures.auc(said[rows], label[rows])))
+        drawn.append(
+            (one["accuracy"], one["balanced"], measures.auc(said[rows], label[rows]))
+        )
     intervals = {}
-    for name, values in zip(("accuracy", "balanced", "auc"), np.array(drawn).T, strict=True):
+    for name, values in zip(
+        ("accuracy", "balanced", "auc"), np.array(drawn).T, strict=True
+    ):
         # A resample of few songs may lack a class, and has no AUC then.
         if not np.isnan(values).all():
             intervals[f"{name}_interval"] = np.nanpercentile(values, [2.5, 97.5]).tolist()
@@ -225,25 +238,33 @@ def _believed(said: np.ndarray, label: np.ndarray, asked: JudgesConfig) -> dict[
 
 
 def calibration(said: np.ndarray, label: np.ndarray) -> float:
-    """Expected calibration error: mean gap between the chance said and the share that was high,
-    in ten bins of chance."""
+    """Expected calibration error: mean gap between the chance said and the share that
+    was high, in ten bins of chance."""
     bins = np.minimum((said * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    gaps = [abs(said[bins == one].sum() - label[bins == one].sum()) for one in np.unique(bins)]
+    gaps = [
+        abs(said[bins == one].sum() - label[bins == one].sum()) for one in np.unique(bins)
+    ]
     return float(sum(gaps) / len(said))
 
 
 def pieces_of(
     generator: Generator, bars: int, asked: JudgesConfig
 ) -> tuple[list[Song], np.ndarray]:
-    """As many pieces of every quadrant, and the classes that each was asked to have, (n, 2)."""
+    """As many pieces of every quadrant, and the classes that each was asked to have, (n,
+    2)."""
     songs = list[Song]()
     for levels in QUADRANTS:
-        songs += generator.generate(dict(zip(AXES, levels, strict=True)), asked.pieces, bars, asked)
+        songs += generator.generate(
+            dict(zip(AXES, levels, strict=True)), asked.pieces, bars, asked
+        )
     return songs, np.repeat(list(QUADRANTS), asked.pieces, axis=0)
 
 
-def verdicts(judges: Sequence[Judge], songs: Sequence[Song], wanted: np.ndarray) -> dict[str, Any]:
-    """How often each judge hears what was asked for; and the AUC, which needs no threshold."""
+def verdicts(
+    judges: Sequence[Judge], songs: Sequence[Song], wanted: np.ndarray
+) -> dict[str, Any]:
+    """How often each judge hears what was asked for; and the AUC, which needs no
+    threshold."""
     report: dict[str, Any] = {}
     for judge in judges:
         chance = judge.probability(songs)
@@ -255,7 +276,9 @@ def verdicts(judges: Sequence[Judge], songs: Sequence[Song], wanted: np.ndarray)
             }
             for of, axis in enumerate(AXES)
         }
-        report[judge.name]["quadrants"] = measures.accuracies(said @ [2, 1], wanted @ [2, 1])
+        report[judge.name]["quadrants"] = measures.accuracies(
+            said @ [2, 1], wanted @ [2, 1]
+        )
     return report
 
 
@@ -295,6 +318,8 @@ def judge(
         )
     place = Path(out)
     place.mkdir(parents=True, exist_ok=True)
-    (place / "judges.json").write_text(json.dumps(measures.rounded(report), indent=2) + "\n")
+    (place / "judges.json").write_text(
+        json.dumps(measures.rounded(report), indent=2) + "\n"
+    )
     (place / "judges.md").write_text("\n".join(texts))
     return "\n".join(texts)

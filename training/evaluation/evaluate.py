@@ -1,5 +1,5 @@
-"""Evaluate: what a trained model knows and what it writes, as one JSON report with plots, each
-figure beside its baseline."""
+"""Evaluate: what a trained model knows and what it writes, as one JSON report with
+plots, each figure beside its baseline."""
 
 import json
 from collections.abc import Sequence
@@ -28,7 +28,13 @@ from training.evaluation.realism import TrainingBars, distance_to_real
 from training.generation.transfer import save_songs, swap_latents
 from training.parts.latent import gaussian_kl
 from training.parts.sampling import SamplingConfig
-from training.protocols import Autoencoder, Classifier, Clustered, FeaturePredictor, Generator
+from training.protocols import (
+    Autoencoder,
+    Classifier,
+    Clustered,
+    FeaturePredictor,
+    Generator,
+)
 
 COLLAPSED_SHARE, COLLAPSED_DISTANCE, COLLAPSED_KL = 0.02, 1.0, 0.01
 # Fewer real songs of a quadrant have no halves to compare.
@@ -37,9 +43,9 @@ LEAST_IN_HALVES = 4
 
 @dataclass(frozen=True)
 class EvaluateConfig(SamplingConfig):
-    """How much is looked at: songs of the split, crops a song, songs of the training split (for
-    n-grams and probes), written pieces a quadrant, pairs whose parts are exchanged, probe_steps
-    of each probe; and how tokens are drawn (SamplingConfig)."""
+    """How much is looked at: songs of the split, crops a song, songs of the training
+    split (for n-grams and probes), written pieces a quadrant, pairs whose parts are
+    exchanged, probe_steps of each probe; and how tokens are drawn (SamplingConfig)."""
 
     split: Literal["train", "validation", "test"] = "test"
     songs: int = 400
@@ -65,7 +71,9 @@ def token_report(outputs: ModelOutputs, training: Split) -> dict[str, Any]:
     training split."""
     tokens, target = outputs.batch.tokens, outputs.batch.target
     real, types = target != PAD, measures.token_types(target)
-    groups = {name: real & (types == index) for index, name in enumerate(measures.TOKEN_TYPES)}
+    groups = {
+        name: real & (types == index) for index, name in enumerate(measures.TOKEN_TYPES)
+    }
     grams = measures.NGram(VOCABULARY_SIZE)
     grams.add(training.tokens[:-1], training.tokens[1:])
     baselines = grams.nll(tokens[real], target[real])
@@ -86,7 +94,9 @@ def token_report(outputs: ModelOutputs, training: Split) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def feature_report(model: FeaturePredictor, outputs: ModelOutputs, device: str) -> dict[str, Any]:
+def feature_report(
+    model: FeaturePredictor, outputs: ModelOutputs, device: str
+) -> dict[str, Any]:
     """How well rhythm and key are told from the right latent, beside always saying the
     commonest."""
     report: dict[str, Any] = {}
@@ -94,15 +104,19 @@ def feature_report(model: FeaturePredictor, outputs: ModelOutputs, device: str) 
         ("arousal", "rhythm", outputs.batch.rhythm),
         ("valence", "key", outputs.batch.key),
     ):
-        told = model.predict(axis, torch.from_numpy(outputs.mean[axis]).to(device)).cpu().numpy()
+        told = (
+            model.predict(axis, torch.from_numpy(outputs.mean[axis]).to(device))
+            .cpu()
+            .numpy()
+        )
         keep = np.ones(wanted.shape, bool) if name == "rhythm" else wanted < N_KEYS
         report[name] = measures.accuracies(told[keep], wanted[keep].astype(int))
     return report
 
 
 def class_report(outputs: ModelOutputs) -> dict[str, Any]:
-    """q(y|x) against the labels, a song's classes by the log-odds of all its crops' bars; the
-    four quadrants together."""
+    """q(y|x) against the labels, a song's classes by the log-odds of all its crops'
+    bars; the four quadrants together."""
     report: dict[str, Any] = {}
     songs, first = outputs.first_of_songs()
     labels, said = outputs.batch.label[first], []
@@ -129,12 +143,16 @@ def latent_report(model: Clustered, outputs: ModelOutputs) -> dict[str, Any]:
     report = {}
     for axis, mixture in model.mixtures.items():
         mean, log_variance = (
-            torch.from_numpy(x[axis]).flatten(0, 1) for x in (outputs.mean, outputs.log_variance)
+            torch.from_numpy(x[axis]).flatten(0, 1)
+            for x in (outputs.mean, outputs.log_variance)
         )
         means, spread = mixture.means.cpu(), mixture.log_variance.cpu()
         share = float(torch.from_numpy(outputs.odds[axis]).sigmoid().mean())
         nearest = means[torch.from_numpy(outputs.odds[axis] > 0).flatten().long()]
-        kl, distance = gaussian_kl(mean, log_variance, nearest, spread), float(mixture.distance())
+        kl, distance = (
+            gaussian_kl(mean, log_variance, nearest, spread),
+            float(mixture.distance()),
+        )
         report[axis] = {
             "distance": distance, "bhattacharyya": distance**2 / 8, "share_high": share,
             "active_units": int((mean.var(0) > 0.01 * spread.exp()).sum()), "units": mean.shape[1],
@@ -155,8 +173,8 @@ def writing_report(
     device: str,
     out: Path,
 ) -> dict[str, Any]:
-    """Reconstructions (note F1) and exchanges (eq. 20), beside what unrelated songs give; piano
-    rolls of a pair."""
+    """Reconstructions (note F1) and exchanges (eq. 20), beside what unrelated songs
+    give; piano rolls of a pair."""
     choice, (_, firsts) = SamplingConfig(0.0, 1.0, asked.seed), outputs.first_of_songs()
     rows = np.random.default_rng(asked.seed).permutation(firsts)[
         : 2 * min(asked.pairs, len(firsts) // 2)
@@ -164,7 +182,9 @@ def writing_report(
     if not len(rows):
         return {}
     half, originals = len(rows) // 2, songs_of(outputs.batch.tokens[rows])
-    z = torch.from_numpy(np.concatenate([outputs.mean[axis][rows] for axis in AXES], -1)).to(device)
+    z = torch.from_numpy(
+        np.concatenate([outputs.mean[axis][rows] for axis in AXES], -1)
+    ).to(device)
     remade = model.write(z, choice)
     a, b = originals[:half], originals[half:]
     report: dict[str, Any] = {
@@ -180,14 +200,19 @@ def writing_report(
             out / f"exchange_{name}.png",
         )
     plots.rolls(
-        {"original": originals[0], "reconstruction": remade[0]}, bars, out / "reconstruction.png"
+        {"original": originals[0], "reconstruction": remade[0]},
+        bars,
+        out / "reconstruction.png",
     )
     return report
 
 
 def _note_f1(found: Sequence[Song], wanted: Sequence[Song], bars: int) -> dict[str, float]:
     return measures.mean_of(
-        [measures.note_f1(one, other, bars) for one, other in zip(found, wanted, strict=True)]
+        [
+            measures.note_f1(one, other, bars)
+            for one, other in zip(found, wanted, strict=True)
+        ]
     )
 
 
@@ -199,14 +224,18 @@ def emotion_report(
     outputs: ModelOutputs,
     out: Path,
 ) -> dict[str, Any]:
-    """Pieces written for each quadrant (kept as MIDI), and real songs of it; how near all come
-    to bars trained on."""
+    """Pieces written for each quadrant (kept as MIDI), and real songs of it; how near
+    all come to bars trained on."""
     report: dict[str, Any] = {}
     _, firsts = outputs.first_of_songs()
     pieces: list[Song] = []
     for levels, name in QUADRANTS.items():
-        songs = model.generate(dict(zip(AXES, levels, strict=True)), asked.pieces, bars, asked)
-        save_songs(songs, [f"{name}-{index:03d}" for index in range(len(songs))], str(out / "midi"))
+        songs = model.generate(
+            dict(zip(AXES, levels, strict=True)), asked.pieces, bars, asked
+        )
+        save_songs(
+            songs, [f"{name}-{index:03d}" for index in range(len(songs))], str(out / "midi")
+        )
         of_class = firsts[(outputs.batch.label[firsts] == levels).all(1)]
         report[name] = _beside_real(songs, songs_of(outputs.batch.tokens[of_class]), bars)
         pieces += songs
@@ -218,13 +247,19 @@ def emotion_report(
     return report
 
 
-def _beside_real(written: Sequence[Song], real: Sequence[Song], bars: int) -> dict[str, Any]:
-    """Mean facts and measures of music.py of both, and their distance beside that of two halves
-    of the real songs."""
+def _beside_real(
+    written: Sequence[Song], real: Sequence[Song], bars: int
+) -> dict[str, Any]:
+    """Mean facts and measures of music.py of both, and their distance beside that of two
+    halves of the real songs."""
     facts, real_facts = (
-        measures.mean_of([_facts(song, bars) for song in songs]) for songs in (written, real)
+        measures.mean_of([_facts(song, bars) for song in songs])
+        for songs in (written, real)
     )
-    table, halves = feature_table(real), (feature_table(real[::2]), feature_table(real[1::2]))
+    table, halves = (
+        feature_table(real),
+        (feature_table(real[::2]), feature_table(real[1::2])),
+    )
     return {
         "written": facts,
         "real": {**real_facts, "n": len(real)},

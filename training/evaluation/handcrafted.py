@@ -1,7 +1,9 @@
-"""Hand features of a piece, and the judges that need no network: two rules and gradient boosting.
+"""Hand features of a piece, and the judges that need no network: two rules and gradient
+boosting.
 
-A judge says how likely a piece is high in arousal and in valence. A rule shows how much of a
-control figure is "more notes" or "minor"; boosting is what these labels allow at this size.
+A judge says how likely a piece is high in arousal and in valence. A rule shows how much of
+a control figure is "more notes" or "minor"; boosting is what these labels allow at this
+size.
 """
 
 from collections.abc import Sequence
@@ -18,14 +20,16 @@ from training.evaluation.metrics import mean, song_facts
 from training.evaluation.music_metrics import music_metrics
 
 
-# Two judges ask of the same songs; a Song is itself and no other, so that it may be looked up by
-# what it is.
+# Two judges ask of the same songs; a Song is itself and no other, so that it may be looked
+# up by what it is.
 @lru_cache(maxsize=8192)
 def hand_features(song: Song) -> dict[str, float]:
-    """What a musician would ask for: tempo, density, loudness, register, length, tracks, mode,
-    texture; NaN where silent."""
+    """What a musician would ask for: tempo, density, loudness, register, length, tracks,
+    mode, texture; NaN where silent."""
     notes, grid = song.notes, quantise(song)
-    seconds = float(seconds_at(song.tempi, song.bars["start"][-1:] + song.bars["length"][-1:])[0])
+    seconds = float(
+        seconds_at(song.tempi, song.bars["start"][-1:] + song.bars["length"][-1:])[0]
+    )
     pitched, bass = notes[notes["track"] != DRUMS], notes[notes["track"] == BASS]
     drums = int((notes["track"] == DRUMS).sum())
     onsets = len(np.unique(grid.bar * 64 + grid.position))
@@ -56,11 +60,11 @@ def feature_table(songs: Sequence[Song]) -> np.ndarray:
 
 
 class Rules:
-    """arousal: notes a second over the median of the songs it was fitted on; valence: tempo over
-    its median, and major.
+    """arousal: notes a second over the median of the songs it was fitted on; valence: tempo
+    over its median, and major.
 
-    The chance of high is a share, not a calibrated one: a piece's rank among those songs, the mean
-    of the two for valence.
+    The chance of high is a share, not a calibrated one: a piece's rank among those songs,
+    the mean of the two for valence.
     """
 
     name = "rules"
@@ -73,7 +77,8 @@ class Rules:
             if (label != UNLABELLED).any()
         ]
         self._known = {
-            name: np.sort([one[name] for one in facts]) for name in ("notes_per_second", "bpm")
+            name: np.sort([one[name] for one in facts])
+            for name in ("notes_per_second", "bpm")
         }
         return self
 
@@ -90,9 +95,9 @@ class Rules:
 
 def _rank(value: float, known: np.ndarray) -> float:
     """Share of `known`, sorted, that is lower, equals by half."""
-    return float(np.searchsorted(known, value) + np.searchsorted(known, value, side="right")) / (
-        2 * len(known)
-    )
+    return float(
+        np.searchsorted(known, value) + np.searchsorted(known, value, side="right")
+    ) / (2 * len(known))
 
 
 def boosting_classifier() -> Any:
@@ -127,8 +132,8 @@ class Boosting:
                 min_samples_leaf=20,
                 random_state=self._seed,
             )
-            # The library has no bins for what no song has, such as the pitch of a bass that never
-            # plays.
+            # The library has no bins for what no song has, such as the pitch of a bass that
+            # never plays.
             has = ~np.isnan(table[known]).all(0)
             self._models.append((has, model.fit(table[known][:, has], labels[known, axis])))
         return self
@@ -137,5 +142,6 @@ class Boosting:
         """Of high arousal and valence: float (n, 2)."""
         table = feature_table(songs)
         return np.stack(
-            [model.predict_proba(table[:, has])[:, 1] for has, model in self._models], axis=1
+            [model.predict_proba(table[:, has])[:, 1] for has, model in self._models],
+            axis=1,
         )

@@ -17,9 +17,9 @@ VECTORS: dict[str, Callable[[Song, int], np.ndarray]] = {
 def similarities(
     changed: Sequence[Song], a: Sequence[Song], b: Sequence[Song], bars: int
 ) -> dict[str, dict[str, float]]:
-    """Mean cosine of rhythm and of pitch classes between `changed`, which are A with one latent
-    of B, and their A, their B, and the B of another pair (shuffled); and between A and B
-    (unrelated). Cosines of counts are high for any two songs."""
+    """Mean cosine of rhythm and of pitch classes between `changed`, which are A with one
+    latent of B, and their A, their B, and the B of another pair (shuffled); and between
+    A and B (unrelated). Cosines of counts are high for any two songs."""
     shuffled = [*b[1:], *b[:1]] if len(b) > 1 else []
     sides = {
         "with_own": (changed, a),
@@ -43,5 +43,10 @@ def _likeness(
         return float("nan")
     pairs = zip(some, others, strict=True)
     return float(
-        np.mean([measures.cosine(vector(one, bars), vector(other, bars)) for one, other in pairs])
+        np.mean(
+            [
+                measures.cosine(vector(one, bars), vector(other, bars))
+                for one, other in pairs
+            ]
+        )
     )

@@ -47,7 +47,14 @@ def judges_table(report: Mapping[str, Any], caption: str) -> str:
             told = [_with_interval(found, name) for name in ("accuracy", "balanced", "auc")]
             windows = number(found.get("window_balanced", found.get("window_accuracy")))
             rows.append(
-                [judge, axis, *told, windows, number(found.get("majority")), str(found["n"])]
+                [
+                    judge,
+                    axis,
+                    *told,
+                    windows,
+                    number(found.get("majority")),
+                    str(found["n"]),
+                ]
             )
     return f"{caption}\n\n{grid(['judge', 'axis', 'accuracy', 'balanced', 'AUC', 'single windows', 'majority', 'n'], rows)}"
 

@@ -1,5 +1,5 @@
-"""Measures of tokens, notes and classes: pure functions on arrays, each small enough to check by
-hand."""
+"""Measures of tokens, notes and classes: pure functions on arrays, each small enough to
+check by hand."""
 
 from typing import Any
 
@@ -20,7 +20,9 @@ MINOR = np.array([6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.
 
 def token_types(tokens: np.ndarray) -> np.ndarray:
     """Index into TOKEN_TYPES of each token that is not PAD; EOS counts as Bar."""
-    return np.searchsorted([BEAT, TEMPO_TOKEN, PITCH, VELOCITY, DURATION], tokens, side="right")
+    return np.searchsorted(
+        [BEAT, TEMPO_TOKEN, PITCH, VELOCITY, DURATION], tokens, side="right"
+    )
 
 
 class NGram:
@@ -30,7 +32,8 @@ class NGram:
         self.counts = np.zeros((size, size), np.int64)
 
     def add(self, before: np.ndarray, after: np.ndarray) -> None:
-        """Count pairs of tokens, a part at a time: a whole corpus would not fit as wide numbers."""
+        """Count pairs of tokens, a part at a time: a whole corpus would not fit as wide
+        numbers."""
         size = len(self.counts)
         for at in range(0, len(before), PAIRS_AT_ONCE):
             of = slice(at, at + PAIRS_AT_ONCE)
@@ -55,7 +58,12 @@ def accuracies(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
     recalls = [(predicted[true == level] == level).mean() for level in np.unique(true)]
     majority = np.unique(true, return_counts=True)[1].max() / len(true)
     plain, balanced = float((predicted == true).mean()), float(np.mean(recalls))
-    return {"accuracy": plain, "balanced": balanced, "majority": float(majority), "n": len(true)}
+    return {
+        "accuracy": plain,
+        "balanced": balanced,
+        "majority": float(majority),
+        "n": len(true),
+    }
 
 
 def auc(score: np.ndarray, label: np.ndarray) -> float:
@@ -69,12 +77,14 @@ def auc(score: np.ndarray, label: np.ndarray) -> float:
 
 
 def note_f1(found: Song, wanted: Song, bars: int) -> dict[str, float]:
-    """Precision, recall and F1 of (bar, position, track, pitch) within the first `bars` bars."""
+    """Precision, recall and F1 of (bar, position, track, pitch) within the first `bars`
+    bars."""
     sets = []
     for song in (found, wanted):
         grid, notes = quantise(song), song.notes
         code = (
-            (grid.bar * N_BEATS + np.minimum(grid.position, N_BEATS - 1)) * 8 + notes["track"]
+            (grid.bar * N_BEATS + np.minimum(grid.position, N_BEATS - 1)) * 8
+            + notes["track"]
         ) * 128 + notes["pitch"]
         sets.append(np.unique(code[grid.bar < bars]))
     both = len(np.intersect1d(sets[0], sets[1]))
@@ -87,8 +97,8 @@ def note_f1(found: Song, wanted: Song, bars: int) -> dict[str, float]:
 
 
 def chroma(song: Song) -> np.ndarray:
-    """Sounding ticks of each pitch class in each bar (by onset), without drums: float (n_bars,
-    12)."""
+    """Sounding ticks of each pitch class in each bar (by onset), without drums: float
+    (n_bars, 12)."""
     notes, grid = song.notes, quantise(song)
     pitched = notes["track"] != DRUMS
     at = grid.bar[pitched] * 12 + notes["pitch"][pitched] % 12
@@ -137,7 +147,10 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 
 def mean_of(rows: list[dict[str, float]]) -> dict[str, float]:
     """Mean of each entry over rows, leaving out what is not a number."""
-    return {name: mean(np.array([row[name] for row in rows])) for name in (rows[0] if rows else {})}
+    return {
+        name: mean(np.array([row[name] for row in rows]))
+        for name in (rows[0] if rows else {})
+    }
 
 
 def mean(values: np.ndarray) -> float:
@@ -147,8 +160,8 @@ def mean(values: np.ndarray) -> float:
 
 
 def rounded(value: Any, digits: int = 4) -> Any:
-    """Floats of a JSON value rounded, so that two reports can be compared by eye; what is not a
-    number is null."""
+    """Floats of a JSON value rounded, so that two reports can be compared by eye; what
+    is not a number is null."""
     if isinstance(value, dict):
         return {name: rounded(one, digits) for name, one in value.items()}
     if isinstance(value, list | tuple):

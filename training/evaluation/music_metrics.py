@@ -1,8 +1,9 @@
-"""Measures of music that need no model: what MusPy, pypianoroll and MuseGAN report, over note
-arrays, in NumPy.
+"""Measures of music that need no model: what MusPy, pypianoroll and MuseGAN report, over
+note arrays, in NumPy.
 
-They stand beside the controls of a generator: a class that is hit by writing noise shows here. Time
-is in sixteenths of the song's own bars, so that real songs and written ones are looked at alike.
+They stand beside the controls of a generator: a class that is hit by writing noise shows
+here. Time is in sixteenths of the song's own bars, so that real songs and written ones are
+looked at alike.
 """
 
 from itertools import combinations
@@ -19,21 +20,21 @@ MAJOR_SCALE = np.array([0, 2, 4, 5, 7, 9, 11])
 QUALIFIED_TICKS = TICKS_PER_QUARTER // 8
 # MuseGAN's drum pattern: on a sixteenth, or a tick beside one for a tenth.
 DRUM_PATTERN = np.array([1.0, 0.1, 0.0, 0.0, 0.0, 0.1])
-# Harte, Sandler and Gasser (2006), eq. (3): circles of fifths, minor thirds and major thirds, with
-# their radii.
+# Harte, Sandler and Gasser (2006), eq. (3): circles of fifths, minor thirds and major
+# thirds, with their radii.
 TONAL_CIRCLES = ((7 / 6, 1.0), (3 / 2, 1.0), (2 / 3, 0.5))
 
 
 def music_metrics(song: Song) -> dict[str, float]:
     """All measures of one song by name; NaN where a song has nothing to measure.
 
-    pitch_range in semitones, pitch_classes used, pitch_class_entropy in bits; polyphony: pitches
-    sounding where any does; polyphonic_share: of sixteenths with more than two; scale_consistency:
-    share of notes in the best major or minor scale (Mogren 2016); groove_consistency: of onsets
-    from one bar to the next (MusPy); empty_bars: share in which nothing sounds; qualified_notes:
-    share of a 32nd and longer; drum_pattern: share of drum onsets on a sixteenth; tonal_distance
-    between two tracks over the beats where both sound, mean of all pairs. Drums count for the last
-    measures of rhythm alone.
+    pitch_range in semitones, pitch_classes used, pitch_class_entropy in bits; polyphony:
+    pitches sounding where any does; polyphonic_share: of sixteenths with more than two;
+    scale_consistency: share of notes in the best major or minor scale (Mogren 2016);
+    groove_consistency: of onsets from one bar to the next (MusPy); empty_bars: share in
+    which nothing sounds; qualified_notes: share of a 32nd and longer; drum_pattern: share
+    of drum onsets on a sixteenth; tonal_distance between two tracks over the beats where
+    both sound, mean of all pairs. Drums count for the last measures of rhythm alone.
     """
     notes = song.notes
     pitched = notes[notes["track"] != DRUMS]
@@ -54,7 +55,10 @@ def music_metrics(song: Song) -> dict[str, float]:
         ),
         "tonal_distance": mean(
             np.array(
-                [tonal_distance(a, b) for a, b in combinations(_chroma_of_beats(sounding[1:]), 2)]
+                [
+                    tonal_distance(a, b)
+                    for a, b in combinations(_chroma_of_beats(sounding[1:]), 2)
+                ]
             )
         ),
     }
@@ -66,12 +70,14 @@ def scale_consistency(pitches: np.ndarray) -> float:
     if not len(pitches):
         return float("nan")
     classes = np.bincount(pitches % 12, minlength=12)
-    return float(max(classes[(root + MAJOR_SCALE) % 12].sum() for root in range(12)) / len(pitches))
+    return float(
+        max(classes[(root + MAJOR_SCALE) % 12].sum() for root in range(12)) / len(pitches)
+    )
 
 
 def groove_consistency(song: Song) -> float:
-    """1 − mean Hamming distance of the onsets of neighbouring bars, a sixteenth each; NaN for a
-    single bar (MusPy)."""
+    """1 − mean Hamming distance of the onsets of neighbouring bars, a sixteenth each;
+    NaN for a single bar (MusPy)."""
     grid = quantise(song)
     if len(song.bars) < 2:
         return float("nan")
@@ -81,8 +87,8 @@ def groove_consistency(song: Song) -> float:
 
 
 def tonal_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Mean distance of two tracks' tonal centroids over the beats in which both sound; chroma
-    (n_beats, 12) of each."""
+    """Mean distance of two tracks' tonal centroids over the beats in which both sound;
+    chroma (n_beats, 12) of each."""
     both = (a.sum(1) > 0) & (b.sum(1) > 0)
     if not both.any():
         return float("nan")
@@ -94,12 +100,15 @@ def tonal_distance(a: np.ndarray, b: np.ndarray) -> float:
             for wave in (np.sin, np.cos)
         ]
     )
-    centroids = [chroma[both] / chroma[both].sum(1, keepdims=True) @ space.T for chroma in (a, b)]
+    centroids = [
+        chroma[both] / chroma[both].sum(1, keepdims=True) @ space.T for chroma in (a, b)
+    ]
     return float(np.linalg.norm(centroids[0] - centroids[1], axis=1).mean())
 
 
 def _rolls(song: Song) -> np.ndarray:
-    """Which pitch of which track sounds in which sixteenth: bool (n_tracks, n_sixteenths, 128)."""
+    """Which pitch of which track sounds in which sixteenth: bool (n_tracks,
+    n_sixteenths, 128)."""
     grid, notes = quantise(song), song.notes
     first = np.cumsum(grid.bar_positions) - grid.bar_positions
     start = first[grid.bar] + grid.position
@@ -114,9 +123,9 @@ def _chroma_of_beats(rolls: np.ndarray) -> list[np.ndarray]:
     """Sounding sixteenths of each pitch class in each beat, of every track that sounds:
     (n_beats, 12)."""
     beats = rolls.shape[1] // SIXTEENTHS_PER_BEAT
-    classes = np.pad(rolls[:, : beats * SIXTEENTHS_PER_BEAT], ((0, 0), (0, 0), (0, 4))).reshape(
-        len(rolls), beats, -1, 12
-    )
+    classes = np.pad(
+        rolls[:, : beats * SIXTEENTHS_PER_BEAT], ((0, 0), (0, 0), (0, 4))
+    ).reshape(len(rolls), beats, -1, 12)
     return [track.sum(1) for track in classes if track.any()]
 
 

@@ -1,5 +1,5 @@
-"""What a model makes of crops of a split, worked through once; and what fresh probes read from
-its latents."""
+"""What a model makes of crops of a split, worked through once; and what fresh probes
+read from its latents."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ BATCH = 16
 
 @dataclass(frozen=True, eq=False)
 class ModelOutputs:
-    """Some crops, and of a model that can: mean, log_variance (n, T, d) and odds of high (n, T)
-    an axis; nll, right (n, T, L) of each target, its z drawn once from q(z|x)."""
+    """Some crops, and of a model that can: mean, log_variance (n, T, d) and odds of high
+    (n, T) an axis; nll, right (n, T, L) of each target, its z drawn once from q(z|x)."""
 
     batch: Batch
     mean: dict[str, np.ndarray]
@@ -40,14 +40,16 @@ class ModelOutputs:
         """Mean latent of each song over its crops and bars, in the order of first_of_songs:
         (n_songs, d)."""
         songs, _ = self.first_of_songs()
-        return np.stack([self.mean[axis][self.batch.song == song].mean((0, 1)) for song in songs])
+        return np.stack(
+            [self.mean[axis][self.batch.song == song].mean((0, 1)) for song in songs]
+        )
 
 
 def evenly(
     split: Split, chosen: np.ndarray, bars: int, per_song: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Song and first bar of evenly spaced crops of the chosen songs (rows of the split), all of
-    at least `bars` bars."""
+    """Song and first bar of evenly spaced crops of the chosen songs (rows of the split),
+    all of at least `bars` bars."""
     starts = [
         np.unique(np.linspace(0, split.n_bars[song] - bars, per_song).astype(int))
         for song in chosen
@@ -60,7 +62,8 @@ def evenly(
 def run_model(
     model: Any, data: DataConfig, split: Split, songs: int, per_song: int, device: str
 ) -> ModelOutputs:
-    """Evenly spaced crops of a split, and all that the model can say of them, with a fixed seed."""
+    """Evenly spaced crops of a split, and all that the model can say of them, with a
+    fixed seed."""
     song, start = evenly(
         split, np.flatnonzero(split.n_bars >= data.bars)[:songs], data.bars, per_song
     )
@@ -77,7 +80,9 @@ def run_model(
             for x in (batch.tokens, batch.target)
         )
         parts.append(_read(model, tokens, target, generator))
-    found = {name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in parts[0]}
+    found = {
+        name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in parts[0]
+    }
 
     def by_axis(name: str) -> dict[str, np.ndarray]:
         return {axis: found[f"{name}.{axis}"] for axis in AXES if f"{name}.{axis}" in found}
@@ -113,17 +118,21 @@ def _read(
 def probe(
     inputs: Sequence[np.ndarray], wanted: Sequence[np.ndarray], classes: int, steps: int
 ) -> float:
-    """Score on the second rows of a fresh small network taught on the first: accuracy, or R²
-    where classes is 0."""
+    """Score on the second rows of a fresh small network taught on the first: accuracy,
+    or R² where classes is 0."""
     kind = np.int64 if classes else np.float32
-    x, held_x = (torch.from_numpy(np.ascontiguousarray(rows, np.float32)) for rows in inputs)
+    x, held_x = (
+        torch.from_numpy(np.ascontiguousarray(rows, np.float32)) for rows in inputs
+    )
     y, held_y = (torch.from_numpy(np.ascontiguousarray(rows, kind)) for rows in wanted)
     middle, spread = x.mean(0), x.std(0) + 1e-6
     x, held_x = (x - middle) / spread, (held_x - middle) / spread
     centre, scale = (0, 1) if classes else (y.mean(), y.std() + 1e-6)
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        net = nn.Sequential(nn.Linear(x.shape[1], 64), nn.GELU(), nn.Linear(64, classes or 1))
+        net = nn.Sequential(
+            nn.Linear(x.shape[1], 64), nn.GELU(), nn.Linear(64, classes or 1)
+        )
         optimiser = torch.optim.AdamW(net.parameters(), 3e-3, weight_decay=1e-2)
         for _ in range(steps):
             rows = torch.randint(0, len(x), (min(512, len(x)),))
@@ -147,9 +156,11 @@ def probe(
     )
 
 
-def leakage_report(training: ModelOutputs, outputs: ModelOutputs, steps: int) -> dict[str, Any]:
-    """What fresh probes read from each latent: key (accuracy) and onsets a bar (R²); what the
-    wrong one tells is leakage."""
+def leakage_report(
+    training: ModelOutputs, outputs: ModelOutputs, steps: int
+) -> dict[str, Any]:
+    """What fresh probes read from each latent: key (accuracy) and onsets a bar (R²);
+    what the wrong one tells is leakage."""
     both = (training, outputs)
     keyed = [one.batch.key.ravel() < N_KEYS for one in both]
     keys = [one.batch.key.ravel()[of] for one, of in zip(both, keyed, strict=True)]
@@ -157,7 +168,9 @@ def leakage_report(training: ModelOutputs, outputs: ModelOutputs, steps: int) ->
     has_keys = all(len(one) for one in keys)
     commonest = np.bincount(keys[0], minlength=N_KEYS).argmax()
     report: dict[str, Any] = {
-        "key_majority": float((keys[1] == commonest).mean()) if len(keys[1]) else float("nan")
+        "key_majority": float((keys[1] == commonest).mean())
+        if len(keys[1])
+        else float("nan")
     }
     for axis, name in zip(AXES, ("z_r", "z_k"), strict=True):
         flat = [one.mean[axis].reshape(-1, one.mean[axis].shape[-1]) for one in both]

@@ -1,5 +1,5 @@
-"""Plots of an evaluation: losses, latents along the components, piano rolls and pitch classes
-(figures 10, 13-18)."""
+"""Plots of an evaluation: losses, latents along the components, piano rolls and pitch
+classes (figures 10, 13-18)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,9 @@ CLASSES = {-1: ("unlabelled", "#c8c8c8"), 0: ("low", "#1f5fa8"), 1: ("high", "#c
 PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
-def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, np.ndarray]:
+def new_figure(
+    rows: int, columns: int, size: tuple[float, float]
+) -> tuple[Any, np.ndarray]:
     """A figure of size (inches) and its panels, (rows, columns)."""
     # The object interface: no global state and no display is touched.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -31,7 +33,8 @@ def curves(log: Path, path: Path) -> None:
     """Every loss term of a run over its steps, training thin and validation with dots."""
     lines = read_log(log)
     rows = {
-        kind: [line for line in lines if line["kind"] == kind] for kind in ("train", "validation")
+        kind: [line for line in lines if line["kind"] == kind]
+        for kind in ("train", "validation")
     }
     names = [name for name in (rows["train"] or [{}])[0] if name not in ("kind", "step")]
     figure, axes = new_figure(-(-len(names) // 5), 5, (18, 2.6 * -(-len(names) // 5)))
@@ -39,7 +42,9 @@ def curves(log: Path, path: Path) -> None:
         for kind, style in (("train", "-"), ("validation", "o-")):
             points = [(row["step"], row[name]) for row in rows[kind] if name in row]
             if points:
-                axis.plot(*zip(*points, strict=True), style, markersize=3, linewidth=1, label=kind)
+                axis.plot(
+                    *zip(*points, strict=True), style, markersize=3, linewidth=1, label=kind
+                )
         axis.set_title(name, fontsize=9)
     for axis in axes.flat[len(names) :]:
         axis.set_visible(False)
@@ -75,8 +80,8 @@ def scatter(model: Any, seen: Any, path: Path) -> None:
 def along_components(
     points: np.ndarray, means: np.ndarray, sigma: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Points (n, d) along μ₁ − μ₀ and along what else varies most, (n, 2), and both components
-    along it; in sigma."""
+    """Points (n, d) along μ₁ − μ₀ and along what else varies most, (n, 2), and both
+    components along it; in sigma."""
     middle, apart = means.mean(0), means[1] - means[0]
     line = apart / max(float(np.linalg.norm(apart)), 1e-9)
     along = (points - middle) @ line
@@ -86,8 +91,8 @@ def along_components(
 
 
 def rolls(songs: Mapping[str, Song], bars: int, path: Path) -> None:
-    """Piano roll (tracks by colour, first 8 bars) and pitch-class histogram of each song, one
-    row a song."""
+    """Piano roll (tracks by colour, first 8 bars) and pitch-class histogram of each
+    song, one row a song."""
     shown = min(bars, 8)
     figure, axes = new_figure(len(songs), 2, (13, 2.8 * len(songs)))
     for (name, song), (roll, histogram) in zip(songs.items(), axes, strict=True):
@@ -99,11 +104,21 @@ def rolls(songs: Mapping[str, Song], bars: int, path: Path) -> None:
             )
             if track == DRUMS:
                 roll.plot(
-                    start, notes["pitch"], ".", color=colour, markersize=2, label=TRACKS[track]
+                    start,
+                    notes["pitch"],
+                    ".",
+                    color=colour,
+                    markersize=2,
+                    label=TRACKS[track],
                 )
             else:
                 roll.hlines(
-                    notes["pitch"], start, end, color=colour, linewidth=2, label=TRACKS[track]
+                    notes["pitch"],
+                    start,
+                    end,
+                    color=colour,
+                    linewidth=2,
+                    label=TRACKS[track],
                 )
         roll.set(xlim=(0, shown * 4), title=name, xlabel="quarters", ylabel="pitch")
         roll.legend(fontsize=6, loc="upper right")

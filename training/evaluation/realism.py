@@ -1,9 +1,9 @@
-"""Realism of written songs: how near a bar comes to one that was trained on, and how far features
-lie from real songs'.
+"""Realism of written songs: how near a bar comes to one that was trained on, and how far
+features lie from real songs'.
 
-A generator can be hit in its class by copying, or by leaving real music altogether; both show here.
-Features are compared class by class as distributions, for which Yang and Lerch (2020) give the
-reasons.
+A generator can be hit in its class by copying, or by leaving real music altogether; both
+show here. Features are compared class by class as distributions, for which Yang and Lerch
+(2020) give the reasons.
 """
 
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ N_CODES = N_BEATS * len(TRACKS) * N_PITCHES
 
 
 def note_codes(tokens: np.ndarray, bar_offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Bar and code of each different note that legal tokens say, rising by bar, then code: int64,
-    one a note.
+    """Bar and code of each different note that legal tokens say, rising by bar, then code:
+    int64, one a note.
 
-    tokens: flat; bar_offset: n_bars + 1; a code is position · 440 + track · 88 + pitch − 21, below
-    N_CODES.
+    tokens: flat; bar_offset: n_bars + 1; a code is position · 440 + track · 88 + pitch −
+    21, below N_CODES.
     """
     # A note is where its Duration is: a bar whose tail was cut may end in half a note.
     note = np.flatnonzero(tokens >= DURATION) - 2
@@ -50,23 +50,27 @@ class TrainingBars:
         heard = ~np.repeat(split.judge, split.n_bars)[bar]
         bar, code = bar[heard], code[heard]
         self._notes = np.bincount(bar, minlength=1)
-        # The bars that have a code stand together: those of code c from _first[c] up to _first[c +
-        # 1].
+        # The bars that have a code stand together: those of code c from _first[c] up to
+        # _first[c + 1].
         self._bar = bar[np.argsort(code, kind="stable")]
         self._first = np.append(0, np.cumsum(np.bincount(code, minlength=N_CODES)))
 
     def overlap(self, songs: Sequence[Song]) -> dict[str, Any]:
-        """nearest_bar: mean overlap; copied_bars: share that are a training bar's very notes; n:
-        of how many bars."""
+        """nearest_bar: mean overlap; copied_bars: share that are a training bar's very
+        notes; n: of how many bars."""
         nearest = self.nearest(songs)
-        return {"nearest_bar": mean(nearest), "copied_bars": mean(nearest == 1), "n": len(nearest)}
+        return {
+            "nearest_bar": mean(nearest),
+            "copied_bars": mean(nearest == 1),
+            "n": len(nearest),
+        }
 
     def nearest(self, songs: Sequence[Song]) -> np.ndarray:
-        """Largest |A∩B| / |A∪B| of each bar A of LEAST_NOTES notes and more with any training bar
-        B: float, one a bar.
+        """Largest |A∩B| / |A∪B| of each bar A of LEAST_NOTES notes and more with any
+        training bar B: float, one a bar.
 
-        songs: of the tracks, and as thin, as the split's view; their bars in order, those of fewer
-        notes left out.
+        songs: of the tracks, and as thin, as the split's view; their bars in order, those
+        of fewer notes left out.
         """
         return np.array(
             [
@@ -91,17 +95,19 @@ def _bars(song: Song) -> list[np.ndarray]:
 
 
 def distance_to_real(written: np.ndarray, real: np.ndarray) -> float:
-    """Mean over features of Wasserstein-1 between written and real songs, in the real songs'
-    standard deviations.
+    """Mean over features of Wasserstein-1 between written and real songs, in the real
+    songs' standard deviations.
 
-    Tables float (n, n_features), as hand.feature_table makes them; a value that is NaN is left out,
-    and so is a feature that among the real songs never varies, or that no written song has; NaN
-    where nothing is left.
+    Tables float (n, n_features), as hand.feature_table makes them; a value that is NaN is
+    left out, and so is a feature that among the real songs never varies, or that no written
+    song has; NaN where nothing is left.
     """
     if not len(written) or not len(real):
         return float("nan")
     return mean(
-        np.array([_in_deviations(*columns) for columns in zip(written.T, real.T, strict=True)])
+        np.array(
+            [_in_deviations(*columns) for columns in zip(written.T, real.T, strict=True)]
+        )
     )
 
 

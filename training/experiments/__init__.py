@@ -1,2 +1,2 @@
-"""The paper's experiments: what is trained for each, what is measured of it, and the tables and
-plots that come of it."""
+"""The paper's experiments: what is trained for each, what is measured of it, and the
+tables and plots that come of it."""

@@ -1,5 +1,5 @@
-"""What is measured of one cell: pieces before the judges, latents, exchanges and turned songs.
-Each gives plain JSON values."""
+"""What is measured of one cell: pieces before the judges, latents, exchanges and turned
+songs. Each gives plain JSON values."""
 
 from dataclasses import replace
 from typing import Any
@@ -24,14 +24,21 @@ from training.experiments.plan import Cell
 from training.experiments.store import Bench
 from training.generation.transfer import shift_emotion, song_latents, swap_latents
 from training.parts.sampling import SamplingConfig
-from training.protocols import Autoencoder, Classifier, Clustered, Decoder, Generator, require
+from training.protocols import (
+    Autoencoder,
+    Classifier,
+    Clustered,
+    Decoder,
+    Generator,
+    require,
+)
 
 CROPS, ALL_SONGS = 4, 10**9
 
 
 def judged(bench: Bench, cell: Cell) -> dict[str, Any]:
-    """chance: of high, as each judge hears each piece; wanted: what was asked for; realism; what
-    the model knows."""
+    """chance: of high, as each judge hears each piece; wanted: what was asked for;
+    realism; what the model knows."""
     model, data = bench.model(cell)
     choice = replace(bench.plan.judging, seed=cell.seed)
     songs, wanted = pieces_of(require(model, Generator), bench.judge_data.bars, choice)
@@ -44,11 +51,13 @@ def judged(bench: Bench, cell: Cell) -> dict[str, Any]:
 
 
 def _realism(bench: Bench, songs: list[Song], wanted: np.ndarray) -> dict[str, Any]:
-    """Distance of hand features to the real songs of each quadrant, and overlap with the nearest
-    training bars."""
+    """Distance of hand features to the real songs of each quadrant, and overlap with the
+    nearest training bars."""
     written = feature_table(songs)
     distances = {
-        name: distance_to_real(written[(wanted == levels).all(1)], bench.features_of(levels))
+        name: distance_to_real(
+            written[(wanted == levels).all(1)], bench.features_of(levels)
+        )
         for levels, name in QUADRANTS.items()
     }
     return {"distance_to_real": distances, **bench.training_bars.overlap(songs)}
@@ -75,8 +84,8 @@ def _seen(bench: Bench, model: Any, data: DataConfig) -> ModelOutputs:
 
 
 def latents(bench: Bench, cell: Cell) -> dict[str, Any]:
-    """Of each axis: the mean latent of every labelled test song, its label, the components and
-    their spread."""
+    """Of each axis: the mean latent of every labelled test song, its label, the
+    components and their spread."""
     model, data = bench.model(cell)
     found: dict[str, Any] = {}
     outputs = _seen(bench, require(model, Clustered), data)
@@ -93,8 +102,8 @@ def latents(bench: Bench, cell: Cell) -> dict[str, Any]:
 
 
 def excerpts(bench: Bench, data: DataConfig, seed: int) -> tuple[torch.Tensor, np.ndarray]:
-    """A window of each of plan.songs labelled test songs, drawn with a seed: tokens (B, T, L) as
-    read, labels (B, 2)."""
+    """A window of each of plan.songs labelled test songs, drawn with a seed: tokens (B,
+    T, L) as read, labels (B, 2)."""
     split, bars = bench.split(bench.plan.judging.split, data), bench.judge_data.bars
     usable = np.flatnonzero((split.labels != UNLABELLED).all(1) & (split.n_bars >= bars))
     random = np.random.default_rng(seed)
@@ -103,13 +112,16 @@ def excerpts(bench: Bench, data: DataConfig, seed: int) -> tuple[torch.Tensor, n
         raise RunFailed(
             f"the {bench.plan.judging.split} split has under two labelled songs of {bars} bars"
         )
-    start = np.floor(random.random(len(song)) * (split.n_bars[song] - bars + 1)).astype(np.int64)
+    start = np.floor(random.random(len(song)) * (split.n_bars[song] - bars + 1)).astype(
+        np.int64
+    )
     batch = crops(split, song, start, bars, data.tokens_per_bar, split.labels[song])
     return torch.from_numpy(batch.tokens).to(bench.order.device).long(), batch.label
 
 
 def swapped(bench: Bench, cell: Cell) -> dict[str, Any]:
-    """Figures 11-12: the similarities of songs whose z_r, or z_k, was exchanged with another's."""
+    """Figures 11-12: the similarities of songs whose z_r, or z_k, was exchanged with
+    another's."""
     model, data = bench.model(cell)
     tokens, _ = excerpts(bench, data, cell.seed)
     half = len(tokens) // 2
@@ -123,11 +135,12 @@ def swapped(bench: Bench, cell: Cell) -> dict[str, Any]:
 
 
 def turned(bench: Bench, cell: Cell) -> dict[str, Any]:
-    """Table 4: songs turned from their own emotion to each by eq. (21), and how judges hear them.
+    """Table 4: songs turned from their own emotion to each by eq. (21), and how judges hear
+    them.
 
-    turned: of each judge, source and target, the share heard as each quadrant; a source turned to
-    itself is written again. untouched: of each judge and source, the same of the songs as they
-    were. n: songs of each source.
+    turned: of each judge, source and target, the share heard as each quadrant; a source
+    turned to itself is written again. untouched: of each judge and source, the same of the
+    songs as they were. n: songs of each source.
     """
     model, data = bench.model(cell)
     clustered, writer = require(model, Clustered), require(model, Autoencoder)
@@ -141,7 +154,9 @@ def turned(bench: Bench, cell: Cell) -> dict[str, Any]:
             own = songs_of(tokens[of_source].cpu().numpy())
             moved = {
                 goal: writer.write(
-                    shift_emotion(clustered, z[of_source], source, target, bench.plan.strength),
+                    shift_emotion(
+                        clustered, z[of_source], source, target, bench.plan.strength
+                    ),
                     choice,
                 )
                 for target, goal in QUADRANTS.items()
@@ -156,4 +171,6 @@ def turned(bench: Bench, cell: Cell) -> dict[str, Any]:
 def _shares(judge: Judge, songs: list[Song]) -> dict[str, float]:
     """Share of songs heard as each quadrant."""
     said = judge.probability(songs) > 0.5
-    return {name: float((said == levels).all(1).mean()) for levels, name in QUADRANTS.items()}
+    return {
+        name: float((said == levels).all(1).mean()) for levels, name in QUADRANTS.items()
+    }

@@ -1,12 +1,19 @@
-"""Plan: at which size, for how long and with which seeds experiments are run; and its cells, a
-training or plain rival each."""
+"""Plan: at which size, for how long and with which seeds experiments are run; and its
+cells, a training or plain rival each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from schemas.settings import SettingsError, build, override, public, read_toml, refuse_unknown
+from schemas.settings import (
+    SettingsError,
+    build,
+    override,
+    public,
+    read_toml,
+    refuse_unknown,
+)
 from training.config import RunConfig, from_tables
 from training.evaluation.baselines import Retrieval, RuleEditing
 from training.evaluation.classifiers import JudgesConfig
@@ -29,11 +36,12 @@ class Recipe:
 class Plan:
     """What every model of an experiment has in common.
 
-    recipes: a model's run file, or a Recipe; judge: the same of the judge; overrides: laid over
-    every model's recipe, before its own; models: which take part (none named: all); seeds: of
-    training and of sampling; supervision: the share of songs whose label is used (the paper's rho);
-    rhos, alphas: of figures 6-9; judging: the judges, and the budget, temperature and top_p of
-    sampling; songs: of the test split that are exchanged and turned; strength: lambda of eq. (21).
+    recipes: a model's run file, or a Recipe; judge: the same of the judge; overrides: laid
+    over every model's recipe, before its own; models: which take part (none named: all);
+    seeds: of training and of sampling; supervision: the share of songs whose label is used
+    (the paper's rho); rhos, alphas: of figures 6-9; judging: the judges, and the budget,
+    temperature and top_p of sampling; songs: of the test split that are exchanged and
+    turned; strength: lambda of eq. (21).
     """
 
     recipes: Mapping[str, Recipe]
@@ -64,8 +72,8 @@ class Plan:
 
 @dataclass(frozen=True)
 class Cell:
-    """One training of a model with a seed, or a plain rival: its name says what differs from the
-    model's recipe."""
+    """One training of a model with a seed, or a plain rival: its name says what differs
+    from the model's recipe."""
 
     model: str
     seed: int
@@ -80,7 +88,9 @@ def load(path: str, assignments: Sequence[str] = ()) -> Plan:
     if not isinstance(recipes, Mapping):
         raise SettingsError(f"recipes must be a table of run files, not {recipes!r}")
     folder = Path(path).parent
-    found = {name: _recipe(folder, recipe, f"recipes.{name}") for name, recipe in recipes.items()}
+    found = {
+        name: _recipe(folder, recipe, f"recipes.{name}") for name, recipe in recipes.items()
+    }
     return build(
         Plan,
         {
@@ -106,11 +116,11 @@ def judge_config(plan: Plan) -> RunConfig:
 
 
 def cells(plan: Plan, model: str, changes: Mapping[str, Any] | None = None) -> list[Cell]:
-    """A cell a seed of a model with `changes` (dotted settings); none where the plan leaves the
-    model out.
+    """A cell a seed of a model with `changes` (dotted settings); none where the plan leaves
+    the model out.
 
-    What is changed to the value it has anyway leaves no trace in the name, so that experiments
-    share their trainings.
+    What is changed to the value it has anyway leaves no trace in the name, so that
+    experiments share their trainings.
     """
     if (plan.models and model not in plan.models) or model not in [*plan.recipes, *PLAIN]:
         return []
@@ -120,14 +130,21 @@ def cells(plan: Plan, model: str, changes: Mapping[str, Any] | None = None) -> l
     overrides = [*plan.overrides, *recipe.overrides, f"data.supervision={plan.supervision}"]
     tables = override(read_recipe(recipe.file), overrides)
     usual = public(from_tables(tables))
-    told = {key: value for key, value in (changes or {}).items() if _at(usual, key, model) != value}
+    told = {
+        key: value
+        for key, value in (changes or {}).items()
+        if _at(usual, key, model) != value
+    }
     words = [f"{key.rpartition('.')[2]}={value}" for key, value in told.items()]
     found = []
     for seed in plan.seeds:
         name = "-".join([model, *words, f"seed{seed}"])
         config = override(
             tables,
-            [f"{key}={str(value).lower()}" for key, value in (told | {"train.seed": seed}).items()],
+            [
+                f"{key}={str(value).lower()}"
+                for key, value in (told | {"train.seed": seed}).items()
+            ],
         )
         found.append(Cell(model, seed, name, from_tables({**config, "name": name})))
     return found

@@ -1,5 +1,5 @@
-"""Run: an experiment's cells trained and measured, several at once where asked, and its report;
-goes on where it stopped."""
+"""Run: an experiment's cells trained and measured, several at once where asked, and its
+report; goes on where it stopped."""
 
 import json
 import multiprocessing
@@ -28,8 +28,8 @@ Measured = dict[str, Any]
 
 
 class Experiment(NamedTuple):
-    """cells: what is trained; measured: functions of measuring.py, by name; report: JSON values
-    and Markdown of it all; judged: whether judges are heard."""
+    """cells: what is trained; measured: functions of measuring.py, by name; report: JSON
+    values and Markdown of it all; judged: whether judges are heard."""
 
     cells: Callable[[Plan], list[Cell]]
     measured: tuple[str, ...]
@@ -49,10 +49,12 @@ EXPERIMENTS = {
 def experiment(
     name: str, order: Order, workers: int, progress: Callable[[str], object] = print
 ) -> str:
-    """Write OUT/NAME.json, NAME.md and plots; the Markdown. RunFailed where it cannot be done,
-    or was stopped."""
+    """Write OUT/NAME.json, NAME.md and plots; the Markdown. RunFailed where it cannot be
+    done, or was stopped."""
     if name not in EXPERIMENTS:
-        raise SettingsError(f"--experiment must be one of {', '.join(EXPERIMENTS)}, not {name}")
+        raise SettingsError(
+            f"--experiment must be one of {', '.join(EXPERIMENTS)}, not {name}"
+        )
     asked, bench = EXPERIMENTS[name], _bench(order)
     refuse_unknown(bench.plan.recipes, list(tables.ROWS), "recipes")
     cells = list({cell.name: cell for cell in asked.cells(bench.plan)}.values())
@@ -71,7 +73,9 @@ def experiment(
             found[cell.name] = measured
             progress(f"{len(found)} of {len(cells)}: {cell.name}")
         values, text = asked.report(bench, found)
-    (bench.out / f"{name}.json").write_text(json.dumps(measures.rounded(values), indent=2) + "\n")
+    (bench.out / f"{name}.json").write_text(
+        json.dumps(measures.rounded(values), indent=2) + "\n"
+    )
     (bench.out / f"{name}.md").write_text(text)
     return text
 
@@ -97,7 +101,9 @@ def _all(
 ) -> Iterator[tuple[Cell, Measured]]:
     """Each cell with what is measured of it, as they are done."""
     if workers == 1:
-        yield from ((cell, work(order, cell, asked.measured, asked.judged)) for cell in cells)
+        yield from (
+            (cell, work(order, cell, asked.measured, asked.judged)) for cell in cells
+        )
         return
     context, left = multiprocessing.get_context("spawn"), list(reversed(cells))
     with ProcessPoolExecutor(workers, context, _follow_parent) as pool:
@@ -107,14 +113,16 @@ def _all(
                 # No more than are at work: what is queued could not be called back.
                 while left and len(busy) < workers:
                     cell = left.pop()
-                    busy[pool.submit(work, order, cell, asked.measured, asked.judged)] = cell
+                    busy[pool.submit(work, order, cell, asked.measured, asked.judged)] = (
+                        cell
+                    )
                 for done in wait(busy, return_when=FIRST_COMPLETED).done:
                     yield busy.pop(done), done.result()
         except BaseException as error:
             broken = isinstance(error, BrokenProcessPool)
             for child in multiprocessing.active_children():
-                # A training that is told to stop stops, and then waits for work; of a broken pool
-                # nobody would tell it to end.
+                # A training that is told to stop stops, and then waits for work; of a
+                # broken pool nobody would tell it to end.
                 (child.kill if broken else child.terminate)()
             if broken:
                 raise RunFailed(
@@ -143,7 +151,9 @@ def work(order: Order, cell: Cell, names: Sequence[str], judged: bool) -> Measur
 
     def kept(name: str) -> dict[str, Any]:
         return bench.kept(
-            f"{name}/{cell.name}", [model, judge], lambda: getattr(measuring, name)(bench, cell)
+            f"{name}/{cell.name}",
+            [model, judge],
+            lambda: getattr(measuring, name)(bench, cell),
         )
 
     return {name: kept(name) for name in names}
@@ -151,6 +161,6 @@ def work(order: Order, cell: Cell, names: Sequence[str], judged: bool) -> Measur
 
 @lru_cache(maxsize=1)
 def _bench(order: Order) -> Bench:
-    """A process's own bench: its judges are taught and its training bars sorted once, not once a
-    cell."""
+    """A process's own bench: its judges are taught and its training bars sorted once,
+    not once a cell."""
     return Bench(order)

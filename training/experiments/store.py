@@ -1,5 +1,5 @@
-"""Bench: where the cells of an experiment are trained, kept and measured; each process makes its
-own, once."""
+"""Bench: where the cells of an experiment are trained, kept and measured; each process
+makes its own, once."""
 
 import hashlib
 import json
@@ -36,14 +36,15 @@ from training.evaluation.handcrafted import feature_table
 from training.evaluation.realism import TrainingBars, distance_to_real
 from training.experiments.plan import PLAIN, Cell, judge_config, load
 
-# To be raised with every change of what is measured: what was kept before is then measured again.
+# To be raised with every change of what is measured: what was kept before is then measured
+# again.
 MEASURED = 1
 
 
 @dataclass(frozen=True)
 class Order:
-    """What the command was asked: the plan's file and what is laid over it, the release, where
-    to write and cache."""
+    """What the command was asked: the plan's file and what is laid over it, the release,
+    where to write and cache."""
 
     plan: str
     assignments: tuple[str, ...]
@@ -66,8 +67,8 @@ class Bench:
         self.judge_data: DataConfig = judge_config(self.plan).data
 
     def refuse(self, cells: Sequence[Cell]) -> None:
-        """Raise RunFailed, before anything is trained, for a cell that may not be measured, or a
-        split that cannot judge."""
+        """Raise RunFailed, before anything is trained, for a cell that may not be
+        measured, or a split that cannot judge."""
         for config in (cell.config for cell in cells if cell.config):
             refuse_settings(config, self.judge_data)
             for name in ("tokens_per_bar", "overflow"):
@@ -85,18 +86,23 @@ class Bench:
                 )
 
     def train(self, config: RunConfig) -> Path:
-        """The folder of a run that is trained to its end; RunFailed where one of other settings
-        stands there."""
+        """The folder of a run that is trained to its end; RunFailed where one of other
+        settings stands there."""
         folder = self.out / "runs" / config.name
         if (folder / LAST).exists():
             kept = read(folder / LAST).facts
             if odd := [
-                name for name, value in public(config).items() if kept["config"][name] != value
+                name
+                for name, value in public(config).items()
+                if kept["config"][name] != value
             ]:
                 raise RunFailed(
                     f"{folder} was trained with another {odd[0]}: name another --out, or restore the settings"
                 )
-            if kept["step"] >= config.train.steps and kept["release"] == self.release.sha256:
+            if (
+                kept["step"] >= config.train.steps
+                and kept["release"] == self.release.sha256
+            ):
                 return folder
         trainer = Trainer(config, self.order.release, str(folder), self.order.cache)
         trainer.run()
@@ -107,8 +113,8 @@ class Bench:
         return folder
 
     def model(self, cell: Cell) -> tuple[Any, DataConfig]:
-        """A cell's model and what it reads; of a plain rival what the judges read. RunFailed
-        where it may not be judged."""
+        """A cell's model and what it reads; of a plain rival what the judges read.
+        RunFailed where it may not be judged."""
         if cell.config is None:
             return PLAIN[cell.model](
                 self.split("train", self.judge_data), self.judge_data
@@ -120,7 +126,10 @@ class Bench:
     def trained(self, config: RunConfig) -> list[Any]:
         """A run's settings and the hashes of its weights, once it is trained."""
         weights = sorted(self.train(config).glob("*.safetensors"))
-        return [public(config), [hashlib.sha256(path.read_bytes()).hexdigest() for path in weights]]
+        return [
+            public(config),
+            [hashlib.sha256(path.read_bytes()).hexdigest() for path in weights],
+        ]
 
     def trained_judge(self) -> list[Any]:
         """The same of the judge."""
@@ -132,8 +141,8 @@ class Bench:
 
     @cached_property
     def judges(self) -> list[Judge]:
-        """The rules, the boosting and the network, all taught the songs that are set aside for
-        judges."""
+        """The rules, the boosting and the network, all taught the songs that are set
+        aside for judges."""
         model, config = load_judge(
             str(self.train(judge_config(self.plan))), self.release, self.order.device
         )
@@ -155,7 +164,9 @@ class Bench:
         """Every bar that a model may have been taught."""
         return TrainingBars(self.split("train", self.judge_data))
 
-    def kept(self, name: str, settings: Any, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def kept(
+        self, name: str, settings: Any, work: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
         """What `work` gives, kept as OUT/measured/NAME.json; worked out again for other
         settings, budget or release."""
         path, plan = self.out / "measured" / f"{name}.json", public(self.plan)
@@ -179,17 +190,21 @@ class Bench:
         return measured
 
     def unseen(self) -> dict[str, Any]:
-        """What realism.py says of real songs that nothing was taught: test windows, and half of
-        a class to its rest."""
+        """What realism.py says of real songs that nothing was taught: test windows, and
+        half of a class to its rest."""
 
         def work() -> dict[str, Any]:
             some = np.random.default_rng(0).permutation(len(self.heard.songs))[
                 : 4 * self.plan.judging.pieces
             ]
             halves = {
-                name: distance_to_real(*self._halves(levels)) for levels, name in QUADRANTS.items()
+                name: distance_to_real(*self._halves(levels))
+                for levels, name in QUADRANTS.items()
             }
-            return {**halves, **self.training_bars.overlap([self.heard.songs[at] for at in some])}
+            return {
+                **halves,
+                **self.training_bars.overlap([self.heard.songs[at] for at in some]),
+            }
 
         return self.kept("unseen", public(self.judge_data), work)
 

@@ -1,5 +1,5 @@
-"""Sample: the latents of songs, read from MIDI or a release, turned and exchanged; and written
-pieces as MIDI files."""
+"""Sample: the latents of songs, read from MIDI or a release, turned and exchanged; and
+written pieces as MIDI files."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,19 +24,27 @@ from training.protocols import Autoencoder, Classifier, Clustered, require
 @torch.no_grad()
 def song_latents(model: Any, tokens: Tensor) -> Tensor:
     """Means of q(z|x) of each bar: tokens (B, T, L) to (B, T, Σd)."""
-    return torch.cat([mean for mean, _ in require(model, Autoencoder).encode(tokens).values()], -1)
+    return torch.cat(
+        [mean for mean, _ in require(model, Autoencoder).encode(tokens).values()], -1
+    )
 
 
 @torch.no_grad()
 def infer_classes(model: Any, tokens: Tensor) -> list[int]:
-    """Likelier class of each axis by the model's odds over all bars of one piece, tokens (1, T,
-    L)."""
-    return [int(odds.sum() > 0) for odds in require(model, Classifier).odds(tokens).values()]
+    """Likelier class of each axis by the model's odds over all bars of one piece, tokens
+    (1, T, L)."""
+    return [
+        int(odds.sum() > 0) for odds in require(model, Classifier).odds(tokens).values()
+    ]
 
 
 @torch.no_grad()
 def shift_emotion(
-    model: Any, z: Tensor, source: Sequence[int], target: Sequence[int | None], strength: float
+    model: Any,
+    z: Tensor,
+    source: Sequence[int],
+    target: Sequence[int | None],
+    strength: float,
 ) -> Tensor:
     """z (..., Σd) + λ(μ_target − μ_source) on every axis that has a target, eq. (21)."""
     means = [mixture.means for mixture in require(model, Clustered).mixtures.values()]
@@ -49,8 +57,8 @@ def shift_emotion(
 
 
 def swap_latents(first: Tensor, second: Tensor, axis: str) -> tuple[Tensor, Tensor]:
-    """Both latents with the part of `axis` (arousal: z_r, valence: z_k) of the other; pieces are
-    cut to the shorter."""
+    """Both latents with the part of `axis` (arousal: z_r, valence: z_k) of the other;
+    pieces are cut to the shorter."""
     bars = min(first.shape[-2], second.shape[-2])
     (a_r, a_k), (b_r, b_k) = (z[..., :bars, :].chunk(2, -1) for z in (first, second))
     mixed = torch.cat([b_r, a_k], -1), torch.cat([a_r, b_k], -1)
@@ -73,9 +81,16 @@ def read_piece(
             song = np.array([split.ids.index(name)])
             bars = min(data.bars, int(split.n_bars[song[0]]) - start)
             if bars < 1:
-                raise RunFailed(f"{name} has {split.n_bars[song[0]]} bars: start before that")
+                raise RunFailed(
+                    f"{name} has {split.n_bars[song[0]]} bars: start before that"
+                )
             found = crops(
-                split, song, np.array([start]), bars, data.tokens_per_bar, split.labels[song]
+                split,
+                song,
+                np.array([start]),
+                bars,
+                data.tokens_per_bar,
+                split.labels[song],
             )
             return torch.from_numpy(found.tokens.astype(np.int64))
     raise RunFailed(f"{name} is neither a file nor a song_id of the release")
@@ -89,7 +104,8 @@ def _midi_piece(path: str, data: DataConfig, start: int) -> Tensor:
             f"{path} has no notes of the tracks {', '.join(data.tracks)} from bar {start} on"
         )
     padded = [
-        np.pad(part, (0, data.tokens_per_bar - len(part)), constant_values=PAD) for part in parts
+        np.pad(part, (0, data.tokens_per_bar - len(part)), constant_values=PAD)
+        for part in parts
     ]
     return torch.from_numpy(np.stack(padded).astype(np.int64))[None]
 

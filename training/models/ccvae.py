@@ -1,14 +1,14 @@
-"""CCVAE (Joy et al., ICLR 2021): z = (z_c, z_s), z_c one slot for each label, read by a classifier
-of that slot alone.
+"""CCVAE (Joy et al., ICLR 2021): z = (z_c, z_s), z_c one slot for each label, read by a
+classifier of that slot alone.
 
     unlabelled  −log p(x|z) + E_{q(y|z_c)} KL[q(z_c|x) ‖ p(z_c|y)] + KL[q(z_s|x) ‖ N(0, I)] + KL[q(y|z_c) ‖ p(y)]
     labelled    w·(−log p(x|z) + KL[q(z_c|x) ‖ p(z_c|y)] + KL[q(z_s|x) ‖ N(0, I)] + log q(y|z_c)) − log p(y) − log q(y|x)
 with w = q(y|z_c) / q(y|x), q(y|x) the mean of q(y|z_c) over K draws, and z_c detached in w, else the variance is ruinous.
 The published code draws y of unlabelled rows; two classes are summed here. Slots: part of the latent of each axis; y: a song's.
 
-What a label teaches the encoder is mostly the bracket times the gradient of log q(y|x), by the
-detached w. Where the bracket is negative it is taught the wrong class, so that log q(y|z_c) must
-stay small beside log p(x|z): see category_weight.
+What a label teaches the encoder is mostly the bracket times the gradient of log q(y|x), by
+the detached w. Where the bracket is negative it is taught the wrong class, so that log
+q(y|z_c) must stay small beside log p(x|z): see category_weight.
 
 """
 
@@ -34,8 +34,8 @@ from training.parts.sampling import SamplingConfig
 class CcvaeConfig(VaeConfig):
     """The trunk and its KL; slot: how much of each axis's latent is z_c; draws: K.
 
-    category_weight: of the terms of q(y|·) beside mean losses, about one over a song's tokens, as
-    if all were nats a token.
+    category_weight: of the terms of q(y|·) beside mean losses, about one over a song's
+    tokens, as if all were nats a token.
     """
 
     slot: int = 64
@@ -45,12 +45,14 @@ class CcvaeConfig(VaeConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 1 <= self.slot <= self.latent or self.draws < 1:
-            raise ValueError(f"slot must be from 1 to latent = {self.latent}, and draws at least 1")
+            raise ValueError(
+                f"slot must be from 1 to latent = {self.latent}, and draws at least 1"
+            )
 
 
 class Slot(nn.Module):
-    """One label's p(z_c|y), which starts at −2 and 2, and its affine q(y|z_c), a song's by the
-    mean of its bars."""
+    """One label's p(z_c|y), which starts at −2 and 2, and its affine q(y|z_c), a song's
+    by the mean of its bars."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -62,8 +64,8 @@ class Slot(nn.Module):
         nn.init.zeros_(self.classes.bias)
 
     def odds(self, z_c: Tensor) -> Tensor:
-        """Log-odds of high: (..., slot) to (...); affine, so that a song's are the mean of its
-        bars'."""
+        """Log-odds of high: (..., slot) to (...); affine, so that a song's are the mean
+        of its bars'."""
         # A sum, not a matrix product: autocast would take that down to bfloat16.
         return (z_c * self.classes.weight[0]).sum(-1) + self.classes.bias
 
@@ -87,17 +89,23 @@ class Ccvae(AxisVae):
         gaussians = self.gaussians(flat, layout)
         z = {axis: sample_latent(*gaussians[axis]) for axis in AXES}
         scored = row_tokens(
-            self.decoder(flat, layout, torch.cat([z[axis] for axis in AXES], -1)), wanted, layout
+            self.decoder(flat, layout, torch.cat([z[axis] for axis in AXES], -1)),
+            wanted,
+            layout,
         )
         parts = [
             self.axis_terms(axis, gaussians[axis], z[axis], label[:, n])
             for n, axis in enumerate(AXES)
         ]
-        kl, within, outside, log_weight, odds = ([part[n] for part in parts] for n in range(5))
+        kl, within, outside, log_weight, odds = (
+            [part[n] for part in parts] for n in range(5)
+        )
         weight = torch.stack(log_weight).sum(0).exp()
         reconstruction = (weight * scored.nll).sum() / scored.n.sum().clamp(min=1)
         divergence = free_below(torch.cat(kl, -1) * weight[:, None, None], config.free_bits)
-        category = (weight * torch.stack(within).sum(0) + torch.stack(outside).sum(0)).mean()
+        category = (
+            weight * torch.stack(within).sum(0) + torch.stack(outside).sum(0)
+        ).mean()
         kl_weight = config.kl_weight_at(step)
         loss = reconstruction + kl_weight * divergence + config.category_weight * category
         terms = scored.terms() | label_terms(torch.stack(odds, -1).detach(), label)
@@ -130,9 +138,9 @@ class Ccvae(AxisVae):
         noise = torch.randn(
             self.config.draws, *mean[..., :size].shape, device=mean.device, dtype=mean.dtype
         )
-        drawn = slot.odds(mean[..., :size] + noise * (0.5 * log_variance[..., :size]).exp()).mean(
-            -1
-        )
+        drawn = slot.odds(
+            mean[..., :size] + noise * (0.5 * log_variance[..., :size]).exp()
+        ).mean(-1)
         log_q_x = log_chance(drawn, level).logsumexp(0) - math.log(self.config.draws)
         detached = log_chance(slot.odds(z[..., :size].detach()).mean(-1), level)
         negative_entropy = (
@@ -143,8 +151,8 @@ class Ccvae(AxisVae):
         return kl, within, outside, torch.where(known, detached - log_q_x, 0.0), odds
 
     def odds(self, tokens: Tensor) -> dict[str, Tensor]:
-        """Log-odds of high for each axis and bar, at the mean of q(z_c|x): tokens (B, T, L) to
-        (B, T)."""
+        """Log-odds of high for each axis and bar, at the mean of q(z_c|x): tokens (B, T,
+        L) to (B, T)."""
         return {
             axis: self.slots[axis].odds(mean[..., : self.config.slot])
             for axis, (mean, _) in self.encode(tokens).items()
@@ -153,8 +161,8 @@ class Ccvae(AxisVae):
     def generate(
         self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig
     ) -> list[Song]:
-        """n pieces of an emotion, z_c from p(z_c|y), z_s from N(0, I); an axis without a class
-        takes one at random a piece."""
+        """n pieces of an emotion, z_c from p(z_c|y), z_s from N(0, I); an axis without a
+        class takes one at random a piece."""
         generator, device = (
             torch.Generator().manual_seed(choice.seed),
             self.decoder.head.weight.device,
@@ -163,7 +171,8 @@ class Ccvae(AxisVae):
         for index, axis in enumerate(AXES):
             z = torch.randn(n, bars, self.config.latent, generator=generator).to(device)
             mean, log_variance = (
-                of_class[label[:, index], None].detach() for of_class in self.slots[axis].prior()
+                of_class[label[:, index], None].detach()
+                for of_class in self.slots[axis].prior()
             )
             z_c = mean + z[..., : self.config.slot] * (0.5 * log_variance).exp()
             parts += [z_c, z[..., self.config.slot :]]

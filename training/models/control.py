@@ -1,10 +1,10 @@
-"""Control: an autoregressive transformer from scratch that is told the emotion, the plain rival of
-every latent model.
+"""Control: an autoregressive transformer from scratch that is told the emotion, the plain
+rival of every latent model.
 
-The class of each axis is an embedding that is added before every layer, not a token at the head of
-the piece (CTRL, Keskar et al. 2019): attention here reaches one bar back a layer, so that a prefix
-would be out of sight after a few bars. Songs without a label have the class "unknown" and teach the
-music alone. Guidance: Ho and Salimans 2022.
+The class of each axis is an embedding that is added before every layer, not a token at the
+head of the piece (CTRL, Keskar et al. 2019): attention here reaches one bar back a layer,
+so that a prefix would be out of sight after a few bars. Songs without a label have the
+class "unknown" and teach the music alone. Guidance: Ho and Salimans 2022.
 """
 
 from collections.abc import Mapping
@@ -26,8 +26,8 @@ from training.parts.sampling import SamplingConfig, write_pieces
 
 @dataclass(frozen=True)
 class ControlConfig(StackConfig):
-    """hidden: how often training hides a known class, which guidance needs; guidance: how far
-    writing goes beyond what the class changes (1: as trained, 0: no class)."""
+    """hidden: how often training hides a known class, which guidance needs; guidance:
+    how far writing goes beyond what the class changes (1: as trained, 0: no class)."""
 
     hidden: float = 0.1
     guidance: float = 1.0
@@ -39,8 +39,8 @@ class ControlConfig(StackConfig):
 
 
 class Guided:
-    """A decoder whose logits are u + w·(c − u): c with its classes, u with none, worked side by
-    side in one batch."""
+    """A decoder whose logits are u + w·(c − u): c with its classes, u with none, worked
+    side by side in one batch."""
 
     def __init__(self, decoder: Decoder, weight: float) -> None:
         self.decoder, self.weight, self.stack = decoder, weight, self
@@ -51,14 +51,18 @@ class Guided:
 
     def condition(self, code: Tensor) -> Tensor:
         """(B, T, 6) to (2B, T, width), the second half of unknown classes."""
-        nothing = class_code(torch.full((len(code), len(AXES)), UNLABELLED, device=code.device))
+        nothing = class_code(
+            torch.full((len(code), len(AXES)), UNLABELLED, device=code.device)
+        )
         return self.decoder.condition(torch.cat([code, nothing[:, None].expand_as(code)]))
 
     def memory(self, batch: int, length: int, device: torch.device) -> Memory:
         """An empty memory of 2B."""
         return self.decoder.stack.memory(2 * batch, length, device)
 
-    def step(self, hidden: Tensor, memory: Memory, condition: Tensor, alive: Tensor) -> Tensor:
+    def step(
+        self, hidden: Tensor, memory: Memory, condition: Tensor, alive: Tensor
+    ) -> Tensor:
         """One token more: hidden, condition (2B, width); alive (B)."""
         return self.decoder.stack.step(hidden, memory, condition, alive.repeat(2))
 
@@ -69,25 +73,34 @@ class Guided:
 
 
 class Control(nn.Module):
-    """p(token | tokens before, classes); a linear map of one-hot classes is an embedding of each
-    axis, added."""
+    """p(token | tokens before, classes); a linear map of one-hot classes is an embedding
+    of each axis, added."""
 
     def __init__(self, config: ControlConfig, data: DataConfig) -> None:
         super().__init__()
-        self.config, self.packed, self.length = config, data.layout == "packed", data.tokens_per_bar
+        self.config, self.packed, self.length = (
+            config,
+            data.layout == "packed",
+            data.tokens_per_bar,
+        )
         self.decoder = Decoder(config, len(AXES) * N_LEVELS)
 
     def logits(self, tokens: Tensor, label: Tensor, layout: Layout) -> Tensor:
-        """Tokens (B, T, L) and labels (B, 2) to logits (N, vocabulary) of the next token."""
+        """Tokens (B, T, L) and labels (B, 2) to logits (N, vocabulary) of the next
+        token."""
         code = class_code(label)[:, None].expand(-1, tokens.shape[1], -1)
         return self.decoder(layout.gather(tokens), layout, code)
 
-    def forward(self, batch: Mapping[str, Tensor], step: Tensor | None) -> dict[str, Tensor]:
+    def forward(
+        self, batch: Mapping[str, Tensor], step: Tensor | None
+    ) -> dict[str, Tensor]:
         """`loss`, the cross-entropy of the next token, and token_accuracy."""
         tokens, label = batch["tokens"].long(), batch["label"]
         if self.training:
             label = torch.where(
-                torch.rand(label.shape, device=label.device) < self.config.hidden, UNLABELLED, label
+                torch.rand(label.shape, device=label.device) < self.config.hidden,
+                UNLABELLED,
+                label,
             )
         layout = Layout.of(tokens != PAD, self.packed)
         terms = token_terms(
@@ -110,8 +123,12 @@ class Control(nn.Module):
             if self.config.guidance == 1
             else Guided(self.decoder, self.config.guidance)
         )
-        return [song_of(tokens) for tokens in write_pieces(decoder, code, self.length, choice)]
+        return [
+            song_of(tokens) for tokens in write_pieces(decoder, code, self.length, choice)
+        ]
 
     def flops_per_step(self, places: int, length: int) -> float:
         """Multiply-adds ×2 of one training step over `places` worked token places."""
-        return trunk_flops(self, self.config.layers, self.config.width, places, length, n_stacks=1)
+        return trunk_flops(
+            self, self.config.layers, self.config.width, places, length, n_stacks=1
+        )

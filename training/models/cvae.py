@@ -1,9 +1,9 @@
-"""CVAE (Grekow and Dimitrova-Grekow, IEEE Access 9, 2021): a VAE that is told the emotion, taught
-by labelled songs alone.
+"""CVAE (Grekow and Dimitrova-Grekow, IEEE Access 9, 2021): a VAE that is told the emotion,
+taught by labelled songs alone.
 
-The paper's nets are recurrent, its music monophonic and its label one of four quadrants; here both
-nets are the trunk, with the class of each axis at every layer (in-attention). It has no q(y|x): a
-song without a label cannot be encoded, nor teach.
+The paper's nets are recurrent, its music monophonic and its label one of four quadrants;
+here both nets are the trunk, with the class of each axis at every layer (in-attention). It
+has no q(y|x): a song without a label cannot be encoded, nor teach.
 """
 
 from collections.abc import Mapping
@@ -19,16 +19,16 @@ from training.parts.latent import free_below
 
 @dataclass(frozen=True)
 class CvaeConfig(VaeConfig):
-    """The trunk and its KL; set data.labelled_share = 1, since other rows of a batch count for
-    nothing."""
+    """The trunk and its KL; set data.labelled_share = 1, since other rows of a batch
+    count for nothing."""
 
 
 class Cvae(ConditionalVae):
     """−log p(x|y, z) + KL[q(z|x, y) ‖ N(0, I)] over the rows that have a label."""
 
     def forward(self, batch: Mapping[str, Tensor], step: Tensor | None) -> Terms:
-        """`loss` and its terms at a step; a row with one axis labelled counts, its other axis
-        told as unknown."""
+        """`loss` and its terms at a step; a row with one axis labelled counts, its other
+        axis told as unknown."""
         label = batch["label"]
         counts = (label >= 0).any(1).float()
         scored, kl = self.score(batch["tokens"].long(), batch["target"].long(), label)

@@ -1,11 +1,11 @@
-"""EC²-VAE (Yang et al., ISMIR 2019): a melody's latent in two halves, one bound to its rhythm by a
-decoder of its own.
+"""EC²-VAE (Yang et al., ISMIR 2019): a melody's latent in two halves, one bound to its
+rhythm by a decoder of its own.
 
-A bidirectional GRU reads each bar to z_r and z_p; a rhythm decoder tells onset, hold or rest of
-each step from z_r alone, and a pitch decoder the step from that rhythm and z_p. Theirs reads two
-bars and is given the chords, which tokens do not say. It knows no emotion: where one is asked for,
-z is drawn around the mean latents of the songs of that class (as MusicVAE's attribute vectors),
-arousal's in z_r and valence's in z_p.
+A bidirectional GRU reads each bar to z_r and z_p; a rhythm decoder tells onset, hold or
+rest of each step from z_r alone, and a pitch decoder the step from that rhythm and z_p.
+Theirs reads two bars and is given the chords, which tokens do not say. It knows no emotion:
+where one is asked for, z is drawn around the mean latents of the songs of that class (as
+MusicVAE's attribute vectors), arousal's in z_r and valence's in z_p.
 """
 
 from collections.abc import Mapping
@@ -54,7 +54,9 @@ class Ec2vae(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(N_STEPS + 1, config.embedding)
-        self.encoder = nn.GRU(config.embedding, config.width, batch_first=True, bidirectional=True)
+        self.encoder = nn.GRU(
+            config.embedding, config.width, batch_first=True, bidirectional=True
+        )
         self.gaussian = nn.Linear(2 * config.width, 4 * config.latent)
         self.rhythm = nn.GRU(N_RHYTHMS + 1 + config.latent, config.width, batch_first=True)
         self.pitch = nn.GRU(
@@ -69,12 +71,16 @@ class Ec2vae(nn.Module):
     def posterior(self, steps: Tensor) -> tuple[Tensor, Tensor]:
         """Steps (N, 16) to mean and log variance (N, 2·latent), z_r first."""
         _, last = self.encoder(self.embedding(steps))
-        mean, log_variance = self.gaussian(last.transpose(0, 1).flatten(1)).float().chunk(2, -1)
+        mean, log_variance = (
+            self.gaussian(last.transpose(0, 1).flatten(1)).float().chunk(2, -1)
+        )
         return mean, log_variance
 
-    def tell_rhythm(self, before: Tensor, z_r: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        """Logits (N, S, 3) of each step's rhythm from those before (N, S), 3 for none, and z_r
-        (N, latent)."""
+    def tell_rhythm(
+        self, before: Tensor, z_r: Tensor, state: Any = None
+    ) -> tuple[Tensor, Any]:
+        """Logits (N, S, 3) of each step's rhythm from those before (N, S), 3 for none,
+        and z_r (N, latent)."""
         told = functional.one_hot(before, N_RHYTHMS + 1).to(z_r.dtype)
         hidden, state = self.rhythm(torch.cat([told, _at_steps(z_r, before)], -1), state)
         return self.rhythm_head(hidden), state
@@ -82,14 +88,16 @@ class Ec2vae(nn.Module):
     def tell_pitch(
         self, before: Tensor, rhythm: Tensor, z_p: Tensor, state: Any = None
     ) -> tuple[Tensor, Any]:
-        """Logits (N, S, 90) of each step from those before (N, S), its rhythm's odds (N, S, 3)
-        and z_p (N, latent)."""
+        """Logits (N, S, 90) of each step from those before (N, S), its rhythm's odds (N,
+        S, 3) and z_p (N, latent)."""
         hidden, state = self.pitch(
             torch.cat([self.embedding(before), rhythm, _at_steps(z_p, before)], -1), state
         )
         return self.pitch_head(hidden), state
 
-    def forward(self, batch: Mapping[str, Tensor], step: Tensor | None) -> dict[str, Tensor]:
+    def forward(
+        self, batch: Mapping[str, Tensor], step: Tensor | None
+    ) -> dict[str, Tensor]:
         """`loss`: cross-entropies of step and rhythm, and the KL of both halves."""
         by_bar = self.melody(batch["tokens"])
         steps, rhythm = by_bar.flatten(0, 1), rhythm_of(by_bar).flatten(0, 1)
@@ -112,8 +120,8 @@ class Ec2vae(nn.Module):
         }
 
     def _note(self, mean: Tensor, label: Tensor) -> None:
-        """Move each class's mean towards that of the batch's songs: means (B, 2, latent), labels
-        (B, 2)."""
+        """Move each class's mean towards that of the batch's songs: means (B, 2,
+        latent), labels (B, 2)."""
         for level in range(2):
             of = (label == level)[..., None]
             now = (mean * of).sum(0) / of.sum(0).clamp(min=1)
@@ -133,13 +141,18 @@ class Ec2vae(nn.Module):
             x.view(*steps.shape[:2], -1) for x in self.posterior(steps.flatten(0, 1))
         )
         return dict(
-            zip(AXES, zip(mean.chunk(2, -1), log_variance.chunk(2, -1), strict=True), strict=True)
+            zip(
+                AXES,
+                zip(mean.chunk(2, -1), log_variance.chunk(2, -1), strict=True),
+                strict=True,
+            )
         )
 
     def write(self, z: Tensor, choice: SamplingConfig) -> list[Song]:
         """A piece from each of (B, T, 2·latent)."""
         return [
-            song_of_melody(steps.cpu().numpy()) for steps in in_parts(self.write_steps, z, choice)
+            song_of_melody(steps.cpu().numpy())
+            for steps in in_parts(self.write_steps, z, choice)
         ]
 
     @torch.no_grad()
@@ -148,7 +161,8 @@ class Ec2vae(nn.Module):
         generator = torch.Generator(z.device).manual_seed(choice.seed)
         z_r, z_p = z.flatten(0, 1).chunk(2, -1)
         rhythm, step = (
-            torch.full((len(z_r), 1), none, device=z.device) for none in (N_RHYTHMS, N_STEPS)
+            torch.full((len(z_r), 1), none, device=z.device)
+            for none in (N_RHYTHMS, N_STEPS)
         )
         rhythm_state, pitch_state, written = None, None, []
         for _ in range(N_BEATS):
@@ -175,7 +189,8 @@ class Ec2vae(nn.Module):
         return self.write(noise + torch.cat(centre), choice)
 
     def flops_per_step(self, places: int, length: int) -> float:
-        """Multiply-adds ×2 of one training step, at 16 steps a bar that is full of tokens."""
+        """Multiply-adds ×2 of one training step, at 16 steps a bar that is full of
+        tokens."""
         grus = sum(
             parameter.numel()
             for name, parameter in self.named_parameters()

@@ -1,10 +1,10 @@
-"""EMOPIA's generator (Hung et al., ISMIR 2021): compound tokens after a step that says the emotion,
-pre-trained without it.
+"""EMOPIA's generator (Hung et al., ISMIR 2021): compound tokens after a step that says the
+emotion, pre-trained without it.
 
 One causal transformer over the whole piece, by scaled dot products where theirs had linear
-attention; the kind of a step is told first, its other fields by a head each that hears the kind.
-The emotion's step is the sum of a class of each axis, so that one net serves songs with one label,
-both or none, where theirs are three. Chords and keys are left out.
+attention; the kind of a step is told first, its other fields by a head each that hears the
+kind. The emotion's step is the sum of a class of each axis, so that one net serves songs
+with one label, both or none, where theirs are three. Chords and keys are left out.
 """
 
 import math
@@ -46,9 +46,9 @@ LONGEST_BEAT = 5
 
 @dataclass(frozen=True)
 class EmopiaConfig(StackConfig):
-    """pretrain_steps: until then all songs are taught with their emotion hidden, from then on
-    those that have a label alone (data.labelled_share puts more of them into a batch); without
-    labels (data.supervision 0) it never ends."""
+    """pretrain_steps: until then all songs are taught with their emotion hidden, from
+    then on those that have a label alone (data.labelled_share puts more of them into a
+    batch); without labels (data.supervision 0) it never ends."""
 
     pretrain_steps: int = 0
 
@@ -66,7 +66,9 @@ class Emopia(nn.Module):
         )
         self.pretrain_steps = config.pretrain_steps if data.supervision else math.inf
         sizes = {**SIZES, **dict.fromkeys(AXES, 1 + N_LEVELS)}
-        widths = {name: max(1, size * config.width // 512) for name, size in EMBEDDED.items()}
+        widths = {
+            name: max(1, size * config.width // 512) for name, size in EMBEDDED.items()
+        }
         self.embeddings: Any = nn.ModuleDict(
             {name: nn.Embedding(sizes[name], widths[name]) for name in sizes}
         )
@@ -83,19 +85,30 @@ class Emopia(nn.Module):
         """Steps (N, 8), the emotion's two classes last, to (N, width)."""
         return self.join(
             torch.cat(
-                [self.embeddings[name](steps[:, n]) for n, name in enumerate(self.embeddings)], -1
+                [
+                    self.embeddings[name](steps[:, n])
+                    for n, name in enumerate(self.embeddings)
+                ],
+                -1,
             )
         )
 
     def fields(self, hidden: Tensor, kind: Tensor) -> dict[str, Tensor]:
-        """Logits (N, values) of each field but the kind, given the kind (N) of the coming step."""
+        """Logits (N, values) of each field but the kind, given the kind (N) of the
+        coming step."""
         told = self.with_kind(torch.cat([hidden, self.embeddings["kind"](kind)], -1))
         return {name: head(told) for name, head in self.heads.items()}
 
-    def forward(self, batch: Mapping[str, Tensor], step: Tensor | None) -> dict[str, Tensor]:
+    def forward(
+        self, batch: Mapping[str, Tensor], step: Tensor | None
+    ) -> dict[str, Tensor]:
         """`loss`, the mean of the fields' cross-entropies over the steps that have them;
         reconstruction, nats a REMI token."""
-        tokens, target, label = batch["tokens"].long(), batch["target"].long(), batch["label"]
+        tokens, target, label = (
+            batch["tokens"].long(),
+            batch["target"].long(),
+            batch["label"],
+        )
         weight = torch.ones_like(label[:, 0], dtype=torch.float32)
         if step is not None:
             hides, known = step < self.pretrain_steps, (label != UNLABELLED).any(1)
@@ -105,7 +118,11 @@ class Emopia(nn.Module):
             )
         after = target[:, -1].gather(1, (target[:, -1:] != PAD).sum(2) - 1)
         steps = torch.cat(
-            [emotion_step(label), with_room(compound(torch.cat([tokens.flatten(1), after], 1)))], 1
+            [
+                emotion_step(label),
+                with_room(compound(torch.cat([tokens.flatten(1), after], 1))),
+            ],
+            1,
         )[:, None]
         # A place is worked where there is a step to tell: not at the last one.
         layout = Layout.of(steps[:, :, 1:, 0] != 0, self.packed)
@@ -114,7 +131,9 @@ class Emopia(nn.Module):
         logits = {"kind": self.kind_head(hidden), **self.fields(hidden, kind)}
         counts = torch.stack([kind != 0, *(kind == of for of in KIND_OF.values())], 1)
         nll = (
-            torch.stack([_nll(logits[name], wanted[:, n]) for n, name in enumerate(SIZES)], 1)
+            torch.stack(
+                [_nll(logits[name], wanted[:, n]) for n, name in enumerate(SIZES)], 1
+            )
             * counts
         )
         weighed = layout.per_token(weight[:, None])[:, None]
@@ -122,7 +141,11 @@ class Emopia(nn.Module):
         with torch.no_grad():
             right = (
                 torch.stack(
-                    [logits[name].argmax(-1) == wanted[:, n] for n, name in enumerate(SIZES)], 1
+                    [
+                        logits[name].argmax(-1) == wanted[:, n]
+                        for n, name in enumerate(SIZES)
+                    ],
+                    1,
                 )
                 & counts
             )
@@ -135,46 +158,63 @@ class Emopia(nn.Module):
     def generate(
         self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig
     ) -> list[Song]:
-        """n pieces of an emotion; an axis without a class is unknown, as in pre-training."""
+        """n pieces of an emotion; an axis without a class is unknown, as in
+        pre-training."""
         label = label_of(classes, n).to(self.join.weight.device)
         return [
             song_of(tokens)
-            for tokens in in_parts(lambda part, its: self.write(part, bars, its), label, choice)
+            for tokens in in_parts(
+                lambda part, its: self.write(part, bars, its), label, choice
+            )
         ]
 
     @torch.no_grad()
     def write(self, label: Tensor, bars: int, choice: SamplingConfig) -> list[np.ndarray]:
-        """REMI tokens of a piece for each of the labels (B, 2), held to REMI's grammar and to
-        `length` tokens a bar."""
+        """REMI tokens of a piece for each of the labels (B, 2), held to REMI's grammar
+        and to `length` tokens a bar."""
         generator = torch.Generator(label.device).manual_seed(choice.seed)
         most = 1 + bars * (1 + self.length // 2)
         memory = self.stack.memory(len(label), most, label.device)
         memory.next_bar()
-        step, alive = emotion_step(label)[:, 0], torch.ones_like(label[:, 0], dtype=torch.bool)
+        step, alive = (
+            emotion_step(label)[:, 0],
+            torch.ones_like(label[:, 0], dtype=torch.bool),
+        )
         begun, used, beat, pitch = (torch.zeros_like(label[:, 0]) for _ in range(4))
         written = []
         for _ in range(most):
             embedded = self.embed(step)
             hidden = self.stack.step(embedded, memory, torch.zeros_like(embedded), alive)
             opens = (step[:, 0] == METRICAL) & (step[:, 1] != BAR_FIELD)
-            room = (step[:, 0] == NOTE) & (used + 3 <= self.length) & (pitch + 1 < SIZES["pitch"])
+            room = (
+                (step[:, 0] == NOTE)
+                & (used + 3 <= self.length)
+                & (pitch + 1 < SIZES["pitch"])
+            )
             may = torch.stack([~opens, opens | room], 1)
             kind = METRICAL + sample_token(
                 self.kind_head(hidden)[:, METRICAL:].masked_fill(~may, -torch.inf),
                 choice,
                 generator,
             )
-            logits, metrical, note = self.fields(hidden, kind), kind == METRICAL, kind == NOTE
+            logits, metrical, note = (
+                self.fields(hidden, kind),
+                kind == METRICAL,
+                kind == NOTE,
+            )
             last = torch.where(
                 (begun == 0) | (used + LONGEST_BEAT > self.length), SIZES["beat"], beat
             )
             rising = {
-                name: torch.arange(SIZES[name], device=label.device) for name in ("beat", "pitch")
+                name: torch.arange(SIZES[name], device=label.device)
+                for name in ("beat", "pitch")
             }
             logits["beat"][
                 (rising["beat"] <= last[:, None]) & (rising["beat"] != BAR_FIELD)
             ] = -torch.inf
-            logits["pitch"][(rising["pitch"] <= pitch[:, None]) & note[:, None]] = -torch.inf
+            logits["pitch"][
+                (rising["pitch"] <= pitch[:, None]) & note[:, None]
+            ] = -torch.inf
             logits["velocity"][:, 0] = logits["duration"][:, 0] = -torch.inf
             drawn = {
                 name: sample_token(logits[name], choice, generator) * (kind == of)
@@ -188,14 +228,16 @@ class Emopia(nn.Module):
                 break
             step = with_room(torch.stack([kind, *drawn.values()], 1))
             written.append(step * alive[:, None])
-            used = torch.where(is_bar, 1, used + torch.where(note, 3, 1 + (drawn["tempo"] > 0)))
+            used = torch.where(
+                is_bar, 1, used + torch.where(note, 3, 1 + (drawn["tempo"] > 0))
+            )
             beat, pitch = torch.where(metrical, drawn["beat"], beat), drawn["pitch"]
         pieces = torch.stack(written, 1)[..., : len(SIZES)]
         return [remi(piece).cpu().numpy().astype(np.uint16) for piece in pieces]
 
     def flops_per_step(self, places: int, length: int) -> float:
-        """Multiply-adds ×2 of one training step over `places` REMI token places, taken as two a
-        step."""
+        """Multiply-adds ×2 of one training step over `places` REMI token places, taken
+        as two a step."""
         return trunk_flops(
             self,
             self.config.layers,
@@ -207,8 +249,8 @@ class Emopia(nn.Module):
 
 
 def emotion_step(label: Tensor) -> Tensor:
-    """The step (B, 1, 8) before a piece: labels (B, 2), whose field has 1 for unknown, as 0 says
-    that there is none."""
+    """The step (B, 1, 8) before a piece: labels (B, 2), whose field has 1 for unknown,
+    as 0 says that there is none."""
     step = label.new_zeros(len(label), 1, len(EMBEDDED))
     step[:, 0, 0], step[:, 0, len(SIZES) :] = EMOTION, label + 2
     return step

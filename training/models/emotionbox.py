@@ -1,10 +1,10 @@
-"""EmotionBox (Zheng et al., Frontiers in Psychology 2022): music psychology as a steering wheel, no
-label learnt from.
+"""EmotionBox (Zheng et al., Frontiers in Psychology 2022): music psychology as a steering
+wheel, no label learnt from.
 
-A GRU writes performance events, told at each what the coming bar is to hold: a histogram of its
-pitch classes and how many notes begin in it. Emotion is set by hand when it writes: a major scale
-for high valence, a minor one for low; many notes for high arousal, few for low. Started from
-nothing, not from a random vector; all tracks but the drums are one piano.
+A GRU writes performance events, told at each what the coming bar is to hold: a histogram of
+its pitch classes and how many notes begin in it. Emotion is set by hand when it writes: a
+major scale for high valence, a minor one for low; many notes for high arousal, few for low.
+Started from nothing, not from a random vector; all tracks but the drums are one piano.
 """
 
 from collections.abc import Mapping
@@ -33,9 +33,13 @@ from training.parts.performance import (  # fmt: skip
 )
 from training.parts.sampling import SamplingConfig, in_parts, sample_token
 
-# Degrees of C minor and C major with the tonic twice, as Magenta's Performance RNN gives them.
+# Degrees of C minor and C major with the tonic twice, as Magenta's Performance RNN gives
+# them.
 SCALES = (
-    torch.tensor([[2, 0, 1, 1, 0, 1, 0, 1, 1, 0, 1, 0], [2, 0, 1, 0, 1, 1, 0, 1, 0, 1, 0, 1]]) / 8
+    torch.tensor(
+        [[2, 0, 1, 1, 0, 1, 0, 1, 1, 0, 1, 0], [2, 0, 1, 0, 1, 1, 0, 1, 0, 1, 0, 1]]
+    )
+    / 8
 )
 NOTES_A_BIN, N_BINS = 3, 12
 WINDOW = N_BEATS
@@ -43,8 +47,8 @@ WINDOW = N_BEATS
 
 @dataclass(frozen=True)
 class EmotionboxConfig:
-    """Sizes are the paper's; notes: that begin in a bar of low and of high arousal, which it
-    leaves to the ear."""
+    """Sizes are the paper's; notes: that begin in a bar of low and of high arousal,
+    which it leaves to the ear."""
 
     layers: int = 3
     width: int = 512
@@ -80,14 +84,16 @@ class Emotionbox(nn.Module):
     def logits(
         self, before: Tensor, control: Tensor, state: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The events before (B, N) and controls (B, N, 24) to logits (B, N, events), and the
-        state behind the last."""
+        """The events before (B, N) and controls (B, N, 24) to logits (B, N, events), and
+        the state behind the last."""
         hidden, state = self.stack(
             torch.relu(self.join(torch.cat([self.embedding(before), control], -1))), state
         )
         return self.head(hidden), state
 
-    def forward(self, batch: Mapping[str, Tensor], step: Tensor | None) -> dict[str, Tensor]:
+    def forward(
+        self, batch: Mapping[str, Tensor], step: Tensor | None
+    ) -> dict[str, Tensor]:
         """`loss`, the cross-entropy of the next event."""
         wanted, control = played(batch["tokens"])
         logits, _ = self.logits(functional.pad(wanted, (1, -1), value=NONE), control)
@@ -101,8 +107,8 @@ class Emotionbox(nn.Module):
     def generate(
         self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig
     ) -> list[Song]:
-        """n pieces of an emotion, each in a key at random; an axis without a class takes one at
-        random a piece."""
+        """n pieces of an emotion, each in a key at random; an axis without a class takes
+        one at random a piece."""
         generator = torch.Generator().manual_seed(choice.seed)
         label = drawn_classes(classes, n, generator)
         roots = torch.randint(0, 12, (n,), generator=generator)
@@ -118,18 +124,24 @@ class Emotionbox(nn.Module):
         control = torch.cat([scale, density], 1).to(self.head.weight.device)
         return [
             song_of_events(events)
-            for events in in_parts(lambda part, its: self.write(part, bars, its), control, choice)
+            for events in in_parts(
+                lambda part, its: self.write(part, bars, its), control, choice
+            )
         ]
 
     @torch.no_grad()
     def write(self, control: Tensor, bars: int, choice: SamplingConfig) -> list[np.ndarray]:
-        """Events of a piece of `bars` bars for each control (B, 24), at most as many as its bars
-        have tokens."""
+        """Events of a piece of `bars` bars for each control (B, 24), at most as many as
+        its bars have tokens."""
         generator = torch.Generator(control.device).manual_seed(choice.seed)
         count, end = len(control), bars * N_BEATS
         begun = torch.full((count, N_PITCHES), -1, device=control.device)
         now, before = torch.zeros_like(begun[:, 0]), torch.full_like(begun[:, 0], NONE)
-        jump, state, written = torch.arange(1, N_SHIFTS + 1, device=control.device), None, []
+        jump, state, written = (
+            torch.arange(1, N_SHIFTS + 1, device=control.device),
+            None,
+            [],
+        )
         for _ in range(bars * self.length):
             logits, state = self.logits(before[:, None], control[:, None], state)
             may = torch.ones(count, N_EVENTS, dtype=torch.bool, device=control.device)
@@ -182,11 +194,13 @@ def density_bin(notes: Tensor) -> Tensor:
 
 
 def controls(performance: Performance) -> np.ndarray:
-    """Control (B, N, 24) float32 of each event: shares of the pitch classes that begin in the
-    bar's length from it on, and a one-hot of their number's bin; near the end of a piece, of its
-    last whole bar."""
+    """Control (B, N, 24) float32 of each event: shares of the pitch classes that begin
+    in the bar's length from it on, and a one-hot of their number's bin; near the end of
+    a piece, of its last whole bar."""
     pieces, length, _ = performance.onsets.shape
-    total = np.concatenate([np.zeros((pieces, 1, 12), np.int64), performance.onsets.cumsum(1)], 1)
+    total = np.concatenate(
+        [np.zeros((pieces, 1, 12), np.int64), performance.onsets.cumsum(1)], 1
+    )
     start = np.minimum(performance.time, length - WINDOW)
     row = np.arange(pieces)[:, None]
     coming = total[row, start + WINDOW] - total[row, start]

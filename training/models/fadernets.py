@@ -1,10 +1,10 @@
-"""Music FaderNets' GM-VAE (Tan and Herremans, ISMIR 2020), what Semg-GMVAE came from: the same
-latents, neither α nor mutual information nor adversary; labels teach q(y|z), and the first
-dimension of each latent is put in the order of its feature.
+"""Music FaderNets' GM-VAE (Tan and Herremans, ISMIR 2020), what Semg-GMVAE came from: the
+same latents, neither α nor mutual information nor adversary; labels teach q(y|z), and the
+first dimension of each latent is put in the order of its feature.
 
-Its second feature, note density, is the key here; in order of mode, since keys themselves have
-none. The public code's slips (softmax over time, a variance used as a deviation, β under 0 at the
-start) are not inherited; its nets are the trunk here.
+Its second feature, note density, is the key here; in order of mode, since keys themselves
+have none. The public code's slips (softmax over time, a variance used as a deviation, β
+under 0 at the start) are not inherited; its nets are the trunk here.
 """
 
 from collections.abc import Mapping
@@ -23,8 +23,8 @@ FIRST_MINOR = N_KEYS // 2
 
 @dataclass(frozen=True)
 class FaderConfig(SemgConfig):
-    """SemgConfig as FaderNets has it: rhythm and key weigh a fifth of the tokens, as in 5:1:1;
-    order_weight: of order_loss."""
+    """SemgConfig as FaderNets has it: rhythm and key weigh a fifth of the tokens, as in
+    5:1:1; order_weight: of order_loss."""
 
     alpha: float = 1.0
     mutual_information: bool = False
@@ -44,7 +44,10 @@ class FaderNets(SemgGmvae):
     ) -> Tensor | float:
         total = super()._features(batch, z, terms)
         key = batch["key"].long()
-        features = {"arousal": batch["rhythm"].sum(-1), "valence": (key < FIRST_MINOR).long()}
+        features = {
+            "arousal": batch["rhythm"].sum(-1),
+            "valence": (key < FIRST_MINOR).long(),
+        }
         kept = {"arousal": torch.ones_like(key, dtype=torch.bool), "valence": key < N_KEYS}
         for axis, value in features.items():
             terms[f"{axis}_order"] = order_loss(z[axis][..., 0], value, kept[axis])
@@ -53,8 +56,8 @@ class FaderNets(SemgGmvae):
 
 
 def order_loss(z: Tensor, value: Tensor, kept: Tensor) -> Tensor:
-    """Mean over pairs of bars of (tanh(z_i − z_j) − sign(a_i − a_j))²: z, value a and kept, all
-    (B, T)."""
+    """Mean over pairs of bars of (tanh(z_i − z_j) − sign(a_i − a_j))²: z, value a and
+    kept, all (B, T)."""
     z, value, kept = z.flatten(), value.flatten().to(z.dtype), kept.flatten()
     wrong = (torch.tanh(z[:, None] - z) - torch.sign(value[:, None] - value)).pow(2)
     pairs = kept[:, None] & kept

@@ -1,10 +1,11 @@
 """GAN-CVAE (Kawai, Esling and Harada, ISMIR 2020): attributes condition the decoder, and an
 adversary keeps them out of z.
 
-A discriminator tells from z which bounds each attribute is over (ordinal labels: 1 1 0 0 ...); the
-encoder is taught the flipped labels, 1 − label. The flip rewards z for being confidently wrong as
-well as for knowing nothing. Its attributes are jSymbolic's of melodies; here the rhythm's density
-and the polyphony of a bar. Emotion is set by hand (parts/attributes.py).
+A discriminator tells from z which bounds each attribute is over (ordinal labels: 1 1 0 0
+...); the encoder is taught the flipped labels, 1 − label. The flip rewards z for being
+confidently wrong as well as for knowing nothing. Its attributes are jSymbolic's of
+melodies; here the rhythm's density and the polyphony of a bar. Emotion is set by hand
+(parts/attributes.py).
 """
 
 from collections.abc import Mapping
@@ -21,8 +22,8 @@ from training.parts.bar_vae import Terms
 
 @dataclass(frozen=True)
 class GanConfig(AttributeConfig):
-    """Published weights: KL .1, and adversary_weight; β is constant there (set kl_warmup and
-    kl_cycle to 0)."""
+    """Published weights: KL .1, and adversary_weight; β is constant there (set kl_warmup
+    and kl_cycle to 0)."""
 
     adversary_weight: float = 0.1
     kl_weight: float = 0.1
@@ -42,9 +43,11 @@ class GanCvae(AttributeVae):
         )
 
     def told(self, values: Tensor) -> Tensor:
-        """Each attribute as a number, 0 at its middle bound and 2 apart between the outermost:
-        (B, T, 2) to (B, T, 2, 1)."""
-        low, middle, high = (self.bounds[:, at] for at in (0, self.bounds.shape[1] // 2, -1))
+        """Each attribute as a number, 0 at its middle bound and 2 apart between the
+        outermost: (B, T, 2) to (B, T, 2, 1)."""
+        low, middle, high = (
+            self.bounds[:, at] for at in (0, self.bounds.shape[1] // 2, -1)
+        )
         return (2 * (values - middle) / (high - low)).unsqueeze(-1)
 
     def forward(self, batch: Mapping[str, Tensor], step: Tensor | None) -> Terms:

@@ -1,9 +1,9 @@
-"""The judge: EMOPIA's classifier of symbolic music (Hung et al., ISMIR 2021) with the padding mask
-that it lacks.
+"""The judge: EMOPIA's classifier of symbolic music (Hung et al., ISMIR 2021) with the
+padding mask that it lacks.
 
-Embedding, one BiLSTM, structured self-attention of several heads (Lin et al., ICLR 2017), and a
-head each for arousal, valence and the four quadrants. It reads windows of eight bars; a song's
-class is the mean over its windows.
+Embedding, one BiLSTM, structured self-attention of several heads (Lin et al., ICLR 2017),
+and a head each for arousal, valence and the four quadrants. It reads windows of eight bars;
+a song's class is the mean over its windows.
 """
 
 from collections.abc import Mapping
@@ -22,8 +22,8 @@ CLASSES = {"arousal": 2, "valence": 2, "quadrant": 4}
 
 @dataclass(frozen=True)
 class JudgeConfig:
-    """Sizes are EMOPIA's; dropout and diversity (weight of ‖AAᵀ − I‖², which keeps the heads
-    apart) it leaves out."""
+    """Sizes are EMOPIA's; dropout and diversity (weight of ‖AAᵀ − I‖², which keeps the
+    heads apart) it leaves out."""
 
     embedding: int = 300
     hidden: int = 128
@@ -41,7 +41,9 @@ class Judge(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(VOCABULARY_SIZE, config.embedding)
-        self.lstm = nn.LSTM(config.embedding, config.hidden, batch_first=True, bidirectional=True)
+        self.lstm = nn.LSTM(
+            config.embedding, config.hidden, batch_first=True, bidirectional=True
+        )
         self.attend = nn.Sequential(
             nn.Linear(2 * config.hidden, config.attention, bias=False),
             nn.Tanh(),
@@ -58,18 +60,21 @@ class Judge(nn.Module):
         )
 
     def attention(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights (B, N, heads), nought at PAD, and hidden states (B, N, 2·hidden) of tokens (B,
-        N), padding last."""
+        """Weights (B, N, heads), nought at PAD, and hidden states (B, N, 2·hidden) of
+        tokens (B, N), padding last."""
         real = tokens != PAD
         packed = pack_padded_sequence(
-            self.embedding(tokens), real.sum(1).cpu(), batch_first=True, enforce_sorted=False
+            self.embedding(tokens),
+            real.sum(1).cpu(),
+            batch_first=True,
+            enforce_sorted=False,
         )
         hidden, _ = pad_packed_sequence(
             self.lstm(packed)[0], batch_first=True, total_length=tokens.shape[1]
         )
         scores = self.attend(hidden).masked_fill(~real.unsqueeze(-1), float("-inf"))
-        # Over the places of a window, each head by itself: over heads, every place would weigh the
-        # same.
+        # Over the places of a window, each head by itself: over heads, every place would
+        # weigh the same.
         return scores.softmax(1), hidden
 
     def logits(self, tokens: Tensor) -> tuple[dict[str, Tensor], Tensor]:
@@ -79,16 +84,20 @@ class Judge(nn.Module):
         body = self.body(torch.einsum("bnr,bnh->brh", weights, hidden).flatten(1))
         return {name: head(body) for name, head in self.heads.items()}, weights
 
-    def forward(self, batch: Mapping[str, Tensor], step: Tensor | None = None) -> dict[str, Tensor]:
-        """`loss` and its terms: the cross-entropy of each head over songs that have its label
-        (B, 2; −1 none)."""
+    def forward(
+        self, batch: Mapping[str, Tensor], step: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """`loss` and its terms: the cross-entropy of each head over songs that have its
+        label (B, 2; −1 none)."""
         logits, weights = self.logits(batch["tokens"].long())
         label = batch["label"]
         wanted = {axis: label[:, index] for index, axis in enumerate(AXES)}
         wanted["quadrant"] = torch.where(
             (label != UNLABELLED).all(1), 2 * label[:, 0] + label[:, 1], UNLABELLED
         )
-        terms = {name: feature_loss(logits[name], wanted[name], UNLABELLED) for name in CLASSES}
+        terms = {
+            name: feature_loss(logits[name], wanted[name], UNLABELLED) for name in CLASSES
+        }
         identity = torch.eye(weights.shape[-1], device=weights.device)
         terms["diversity"] = (
             (weights.transpose(1, 2) @ weights - identity).pow(2).sum((1, 2)).mean()

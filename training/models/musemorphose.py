@@ -1,10 +1,11 @@
-"""MuseMorphose (Wu and Yang, TASLP 31, 2023): a VAE of bars whose decoder hears each bar's class of
-rhythm and polyphony.
+"""MuseMorphose (Wu and Yang, TASLP 31, 2023): a VAE of bars whose decoder hears each bar's
+class of rhythm and polyphony.
 
-It needs no emotion labels, and emotion is set by hand when it writes (parts/attributes.py: high
-arousal is dense; valence has no handle). The class is one-hot beside z, and the decoder's linear
-map to every layer makes an embedding of it (in-attention). The paper pools a bar by the state of
-its Bar token and decodes over the whole excerpt; the trunk takes the mean and looks back.
+It needs no emotion labels, and emotion is set by hand when it writes (parts/attributes.py:
+high arousal is dense; valence has no handle). The class is one-hot beside z, and the
+decoder's linear map to every layer makes an embedding of it (in-attention). The paper pools
+a bar by the state of its Bar token and decodes over the whole excerpt; the trunk takes the
+mean and looks back.
 """
 
 from collections.abc import Mapping

@@ -1,10 +1,11 @@
-"""Semg-GMVAE (Xu and Liu, Computer Science 51(8), 2024): a semi-supervised Gaussian-mixture VAE of
-emotion in music.
+"""Semg-GMVAE (Xu and Liu, Computer Science 51(8), 2024): a semi-supervised Gaussian-mixture
+VAE of emotion in music.
 
-Two encoders give a rhythm latent z_r, whose two components are low and high arousal, and a key
-latent z_k, whose two are low and high valence, one of each a bar; local decoders tie each to its
-feature, an adversary keeps the other's out; a global decoder writes the bars. Equations are cited
-by number; where the paper errs or is silent, SemgConfig says what stands.
+Two encoders give a rhythm latent z_r, whose two components are low and high arousal, and a
+key latent z_k, whose two are low and high valence, one of each a bar; local decoders tie
+each to its feature, an adversary keeps the other's out; a global decoder writes the bars.
+Equations are cited by number; where the paper errs or is silent, SemgConfig says what
+stands.
 """
 
 import math
@@ -19,7 +20,12 @@ from schemas.keys import N_KEYS
 from schemas.remi import N_BEATS
 from schemas.song import Song
 from training.config import AXES, DataConfig
-from training.parts.adversary import feature_loss, held_still, reverse_gradient, unlikelihood
+from training.parts.adversary import (
+    feature_loss,
+    held_still,
+    reverse_gradient,
+    unlikelihood,
+)
 from training.parts.backbone import Decoder, sample_latent, token_terms
 from training.parts.bar_vae import AxisVae, Terms, VaeConfig
 from training.parts.latent import Mixture, free_below, mixture_kl, prior_latents
@@ -35,11 +41,11 @@ class SemgConfig(VaeConfig):
     """What the paper sets, and with *_weight what it leaves out.
 
     sigma: of every component, fixed and shared, as eq. (7) assumes; alpha: eq. (10);
-    mutual_information: eq. (14), both on unlabelled songs alone as in eq. (17); adversary: see
-    parts/adversary.py; vanilla: the ELBO alone (alpha 1, no mutual information, no feature terms);
-    label_weight: of a cross-entropy of q(y|x) on labelled songs, 0 as the paper has it (1: Music
-    FaderNets); below free_bits a label teaches nothing unless it is set. temperature divides the
-    log-odds of q(y|x).
+    mutual_information: eq. (14), both on unlabelled songs alone as in eq. (17); adversary:
+    see parts/adversary.py; vanilla: the ELBO alone (alpha 1, no mutual information, no
+    feature terms); label_weight: of a cross-entropy of q(y|x) on labelled songs, 0 as the
+    paper has it (1: Music FaderNets); below free_bits a label teaches nothing unless it is
+    set. temperature divides the log-odds of q(y|x).
     """
 
     sigma: float = 0.1353352832366127
@@ -70,7 +76,8 @@ class SemgGmvae(AxisVae):
     """The whole model; forward gives the loss of eq. (17) and its terms."""
 
     def __init__(self, config: SemgConfig, data: DataConfig) -> None:
-        # Start with the components' own variance: else q(y|x) is one-hot noise from the first step.
+        # Start with the components' own variance: else q(y|x) is one-hot noise from the
+        # first step.
         super().__init__(config, data, 2 * math.log(config.sigma))
         self.counts = data.max_count + 1
         self.mixtures: Any = nn.ModuleDict(
@@ -88,8 +95,8 @@ class SemgGmvae(AxisVae):
         )
 
     def forward(self, batch: Mapping[str, Tensor], step: Tensor | None) -> Terms:
-        """`loss` and its terms at a step; without one, as in validation, the KL has its full
-        weight."""
+        """`loss` and its terms at a step; without one, as in validation, the KL has its
+        full weight."""
         flat, wanted, layout = self.read(batch)
         gaussians = self.gaussians(flat, layout)
         z = {axis: sample_latent(*gaussians[axis]) for axis in AXES}
@@ -123,10 +130,14 @@ class SemgGmvae(AxisVae):
             if config.adversary == "none":
                 continue
             if config.adversary == "paper":
-                harm = unlikelihood(self._shaped(axis, held_still(local, wrong)), wanted, IGNORE)
+                harm = unlikelihood(
+                    self._shaped(axis, held_still(local, wrong)), wanted, IGNORE
+                )
             else:
                 harm = feature_loss(
-                    self._shaped(axis, self.probes[axis](reverse_gradient(wrong))), wanted, IGNORE
+                    self._shaped(axis, self.probes[axis](reverse_gradient(wrong))),
+                    wanted,
+                    IGNORE,
                 )
             terms[f"{name}_adversary"] = harm
             total = total + config.adversary_weight * harm
@@ -170,25 +181,31 @@ class SemgGmvae(AxisVae):
 
     def _shaped(self, axis: str, logits: Tensor) -> Tensor:
         return (
-            logits.view(*logits.shape[:-1], N_BEATS, self.counts) if axis == "arousal" else logits
+            logits.view(*logits.shape[:-1], N_BEATS, self.counts)
+            if axis == "arousal"
+            else logits
         )
 
     def predict(self, axis: str, z: Tensor) -> Tensor:
-        """The axis's feature told from its own z (B, T, latent): onsets (B, T, 16) or key (B,
-        T)."""
+        """The axis's feature told from its own z (B, T, latent): onsets (B, T, 16) or
+        key (B, T)."""
         return self._shaped(axis, self.local[axis](z)).argmax(-1)
 
     def odds(self, tokens: Tensor) -> dict[str, Tensor]:
-        """Log-odds of high against low for each axis and bar, at the mean of q(z|x): tokens (B,
-        T, L) to (B, T)."""
+        """Log-odds of high against low for each axis and bar, at the mean of q(z|x):
+        tokens (B, T, L) to (B, T)."""
         found = {
             axis: self.mixtures[axis].log_odds(mean)
             for axis, (mean, _) in self.encode(tokens).items()
         }
-        return {axis: log_odds[..., 1] - log_odds[..., 0] for axis, log_odds in found.items()}
+        return {
+            axis: log_odds[..., 1] - log_odds[..., 0] for axis, log_odds in found.items()
+        }
 
     def generate(
         self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig
     ) -> list[Song]:
         """n pieces of an emotion; an axis without a class takes one at random a piece."""
-        return self.write(prior_latents(self.mixtures, classes, n, bars, choice.seed), choice)
+        return self.write(
+            prior_latents(self.mixtures, classes, n, bars, choice.seed), choice
+        )

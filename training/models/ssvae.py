@@ -1,5 +1,5 @@
-"""SSVAE, M2 (Kingma et al., NeurIPS 2014): q(y|x), q(z|x, y), p(x|y, z), each with weights of its
-own.
+"""SSVAE, M2 (Kingma et al., NeurIPS 2014): q(y|x), q(z|x, y), p(x|y, z), each with weights
+of its own.
 
     labelled    L(x, y) = −log p(x|y, z) + KL[q(z|x, y) ‖ N(0, I)] − log p(y), and a cross-entropy of q(y|x)
     unlabelled  Σ_y q(y|x) L(x, y) − H[q(y|x)]
@@ -27,8 +27,8 @@ QUADRANTS = torch.cartesian_prod(torch.arange(2), torch.arange(2))
 
 @dataclass(frozen=True)
 class SsvaeConfig(VaeConfig):
-    """The trunk and its KL; label_weight: the paper's alpha; category_weight: of KL[q(y|x) ‖
-    p(y)] beside mean losses."""
+    """The trunk and its KL; label_weight: the paper's alpha; category_weight: of
+    KL[q(y|x) ‖ p(y)] beside mean losses."""
 
     label_weight: float = 1.0
     category_weight: float = 1.0
@@ -51,7 +51,9 @@ class Ssvae(ConditionalVae):
         row, said, weight = possible_classes(log_q.exp(), label)
         scored, kl = self.score(tokens[row], target[row], said)
         unknown = label < 0
-        category = (((log_q.exp() * log_q).sum(-1) + math.log(2)) * unknown).sum() / len(label)
+        category = (((log_q.exp() * log_q).sum(-1) + math.log(2)) * unknown).sum() / len(
+            label
+        )
         terms = scored.terms(weight) | {
             "kl": free_below(kl, config.free_bits, weight),
             "category": category,
@@ -73,18 +75,23 @@ class Ssvae(ConditionalVae):
     def odds(self, tokens: Tensor) -> dict[str, Tensor]:
         """The song's log-odds on each of its bars: tokens (B, T, L) to (B, T) an axis."""
         of_song = self.song_odds(tokens)
-        return {axis: of_song[:, n, None].expand(tokens.shape[:2]) for n, axis in enumerate(AXES)}
+        return {
+            axis: of_song[:, n, None].expand(tokens.shape[:2])
+            for n, axis in enumerate(AXES)
+        }
 
     def encode(self, tokens: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         """Half of z, with the likelier class of an axis after it, for each axis; z's halves
         themselves mean nothing apart."""
         label = (self.song_odds(tokens) > 0).long()
-        return as_axes(*self.posterior(tokens, label), self.told_code(label, tokens.shape[1]))
+        return as_axes(
+            *self.posterior(tokens, label), self.told_code(label, tokens.shape[1])
+        )
 
 
 def possible_classes(q: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """All that the labels (B, 2) leave open: row (P), its classes (P, 2), and their probability
-    (P), from q (B, 2, 2)."""
+    """All that the labels (B, 2) leave open: row (P), its classes (P, 2), and their
+    probability (P), from q (B, 2, 2)."""
     known = (label >= 0).unsqueeze(-1)
     certain = functional.one_hot(label.clamp(min=0), 2)
     arousal, valence = torch.where(known, certain.to(q.dtype), q).unbind(1)

@@ -1,10 +1,10 @@
-"""Adversaries for eq. (16): what keeps a feature out of the latent it does not belong to. The
-encoder alone is taught.
+"""Adversaries for eq. (16): what keeps a feature out of the latent it does not belong to.
+The encoder alone is taught.
 
-`paper`: the feature's own decoder, held still, reads the wrong latent, and −log(1 − p(correct)) is
-made small; an encoder can also obey by making that decoder confidently wrong. `reversal`: a second
-decoder is trained on the wrong latent and its gradient is turned round (Ganin & Lempitsky 2015),
-which such a trick does not deceive.
+`paper`: the feature's own decoder, held still, reads the wrong latent, and −log(1 −
+p(correct)) is made small; an encoder can also obey by making that decoder confidently
+wrong. `reversal`: a second decoder is trained on the wrong latent and its gradient is
+turned round (Ganin & Lempitsky 2015), which such a trick does not deceive.
 """
 
 from typing import Any
@@ -36,8 +36,8 @@ def held_still(decoder: nn.Module, z: Tensor) -> Tensor:
 
 
 def unlikelihood(logits: Tensor, target: Tensor, ignore: int = -100) -> Tensor:
-    """Mean of −log(1 − p(target)) over all targets that are not `ignore`: logits (..., classes),
-    target (...)."""
+    """Mean of −log(1 − p(target)) over all targets that are not `ignore`: logits (...,
+    classes), target (...)."""
     kept = target != ignore
     probability = (
         logits.float().softmax(-1).gather(-1, target.clamp(min=0).unsqueeze(-1)).squeeze(-1)
@@ -50,6 +50,9 @@ def feature_loss(logits: Tensor, target: Tensor, ignore: int = -100) -> Tensor:
     """Mean cross-entropy over targets that are not `ignore`, 0 where all are: logits (...,
     classes), target (...)."""
     losses = functional.cross_entropy(
-        logits.flatten(0, -2).float(), target.flatten(), ignore_index=ignore, reduction="sum"
+        logits.flatten(0, -2).float(),
+        target.flatten(),
+        ignore_index=ignore,
+        reduction="sum",
     )
     return losses / (target != ignore).sum().clamp(min=1)

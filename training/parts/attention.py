@@ -1,11 +1,11 @@
-"""Attention over bars with the previous bar as memory: Transformer-XL's forward pass, all bars at
-once.
+"""Attention over bars with the previous bar as memory: Transformer-XL's forward pass, all
+bars at once.
 
-A token sees its own bar and the one before it, layer by layer, so n layers reach n bars back (Dai
-et al. 2019; eq. 18 of Semg-GMVAE). Written as a banded mask this needs no loop over bars; tests
-hold it equal to the loop. Positions are relative (rotary, Su et al. 2021), counted on through the
-padded bars, and z is added before every layer (in-attention, MuseMorphose). Unlike the loop,
-gradients also reach the previous bar.
+A token sees its own bar and the one before it, layer by layer, so n layers reach n bars
+back (Dai et al. 2019; eq. 18 of Semg-GMVAE). Written as a banded mask this needs no loop
+over bars; tests hold it equal to the loop. Positions are relative (rotary, Su et al. 2021),
+counted on through the padded bars, and z is added before every layer (in-attention,
+MuseMorphose). Unlike the loop, gradients also reach the previous bar.
 """
 
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ SIZES = 16
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Where tokens stand in B pieces of T bars of L places: mask bool (B, T, L), and, when packed,
-    the N places worked.
+    """Where tokens stand in B pieces of T bars of L places: mask bool (B, T, L), and, when
+    packed, the N places worked.
 
-    Hidden states are (N, width): all B·T·L places when padded, the true ones and few more when
-    packed.
+    Hidden states are (N, width): all B·T·L places when padded, the true ones and few more
+    when packed.
     """
 
     mask: Tensor
@@ -33,8 +33,8 @@ class Layout:
 
     @staticmethod
     def of(mask: Tensor, packed: bool) -> "Layout":
-        """Packed sizes go in steps of a sixteenth, filled with padding: a new size each time
-        costs malloc and compilers."""
+        """Packed sizes go in steps of a sixteenth, filled with padding: a new size each
+        time costs malloc and compilers."""
         if not packed:
             return Layout(mask, None)
         step = -(-mask.numel() // SIZES)
@@ -97,8 +97,8 @@ def band(mask: Tensor, causal: bool) -> Tensor:
 
 
 class Memory:
-    """Keys and values (B, 2L, 2, heads, size) of the previous and the own bar in every layer,
-    for writing token by token."""
+    """Keys and values (B, 2L, 2, heads, size) of the previous and the own bar in every
+    layer, for writing token by token."""
 
     def __init__(self, batch: int, length: int, layers: int, device: torch.device) -> None:
         self.length, self.bar, self.place = length, -1, length
@@ -114,8 +114,8 @@ class Memory:
         self.mask[:, self.length :] = False
 
     def put(self, layer: int, key_value: Tensor) -> tuple[Tensor, Tensor]:
-        """Store one token's key and value (B, 2, heads, size); those of all places so far, each
-        (B, places, heads, size)."""
+        """Store one token's key and value (B, 2, heads, size); those of all places so
+        far, each (B, places, heads, size)."""
         held, now = self.layers[layer], self.length + self.place
         if held is None:
             held = self.layers[layer] = key_value.new_zeros(
@@ -147,7 +147,9 @@ class Block(nn.Module):
         qkv = layout.spread(self.qkv(self.norm1(hidden)))
         batch, bars, length, _ = qkv.shape
         position = torch.arange(bars * length, device=hidden.device)
-        query, key, value = qkv.view(batch, bars * length, 3, self.heads, self.size).unbind(2)
+        query, key, value = qkv.view(batch, bars * length, 3, self.heads, self.size).unbind(
+            2
+        )
         split = (batch, bars, length, self.heads, self.size)
         query = rotate(query, position).view(split).flatten(0, 1).transpose(1, 2)
         key, value = (
@@ -161,7 +163,9 @@ class Block(nn.Module):
     def step(self, hidden: Tensor, memory: Memory, layer: int) -> Tensor:
         """One token more of every piece: hidden (B, width)."""
         qkv = self.qkv(self.norm1(hidden)).view(len(hidden), 3, self.heads, self.size)
-        position = torch.tensor([memory.bar * memory.length + memory.place], device=hidden.device)
+        position = torch.tensor(
+            [memory.bar * memory.length + memory.place], device=hidden.device
+        )
         query, key = rotate(qkv[:, None, 0], position), rotate(qkv[:, None, 1], position)
         keys, values = memory.put(layer, torch.cat([key, qkv[:, 2:]], 1))
         heard = functional.scaled_dot_product_attention(
@@ -188,7 +192,13 @@ class AttentionStack(nn.Module):
     """Layers of Block; `condition` (B, T, width) is added before every one of them."""
 
     def __init__(
-        self, width: int, heads: int, feed_forward: int, layers: int, dropout: float, causal: bool
+        self,
+        width: int,
+        heads: int,
+        feed_forward: int,
+        layers: int,
+        dropout: float,
+        causal: bool,
     ) -> None:
         super().__init__()
         self.causal = causal
@@ -197,7 +207,9 @@ class AttentionStack(nn.Module):
         )
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, hidden: Tensor, layout: Layout, condition: Tensor | None = None) -> Tensor:
+    def forward(
+        self, hidden: Tensor, layout: Layout, condition: Tensor | None = None
+    ) -> Tensor:
         """hidden (N, width) to the same."""
         sees = band(layout.mask, self.causal)
         added = 0 if condition is None else layout.per_token(condition)
@@ -209,7 +221,9 @@ class AttentionStack(nn.Module):
         """An empty memory for `step`."""
         return Memory(batch, length, len(self.blocks), device)
 
-    def step(self, hidden: Tensor, memory: Memory, condition: Tensor, alive: Tensor) -> Tensor:
+    def step(
+        self, hidden: Tensor, memory: Memory, condition: Tensor, alive: Tensor
+    ) -> Tensor:
         """One token more: hidden, condition (B, width); alive (B): pieces whose bar has not
         ended."""
         memory.mask[:, memory.length + memory.place] = alive

@@ -29,9 +29,9 @@ from training.parts.sampling import SamplingConfig
 class AttributeConfig(VaeConfig):
     """The trunk, its KL, and what parts the classes of each attribute, from low to high.
 
-    rhythm_bounds: of the share of sixteenths where a note starts; polyphony_bounds: of notes that
-    sound on average. The defaults are MuseMorphose's, octiles of piano covers: other data needs its
-    own.
+    rhythm_bounds: of the share of sixteenths where a note starts; polyphony_bounds: of
+    notes that sound on average. The defaults are MuseMorphose's, octiles of piano covers:
+    other data needs its own.
     """
 
     rhythm_bounds: tuple[float, ...] = (0.2, 0.25, 0.32, 0.38, 0.44, 0.5, 0.63)
@@ -52,16 +52,18 @@ def bar_attributes(tokens: Tensor) -> Tensor:
     """Share of sixteenths with an onset, and mean notes sounding (all lengths of those that
     start): (B, T, L) to (B, T, 2)."""
     onsets = ((tokens >= BEAT) & (tokens < TEMPO_TOKEN)).sum(-1)
-    lengths = torch.where(tokens >= DURATION, (tokens - DURATION) % N_DURATIONS + 1, 0).sum(-1)
+    lengths = torch.where(tokens >= DURATION, (tokens - DURATION) % N_DURATIONS + 1, 0).sum(
+        -1
+    )
     return torch.stack([onsets, lengths], -1) / N_BEATS
 
 
 class AttributeVae(BarVae):
-    """One latent (B, T, 2·latent) with the prior N(0, I), and the bar's attributes beside it in the
-    decoder's code.
+    """One latent (B, T, 2·latent) with the prior N(0, I), and the bar's attributes beside
+    it in the decoder's code.
 
-    In a code the rhythm's attribute stands by the first half of z and the polyphony's by the
-    second, only to stand somewhere.
+    In a code the rhythm's attribute stands by the first half of z and the polyphony's by
+    the second, only to stand somewhere.
     """
 
     bounds: Tensor
@@ -81,11 +83,13 @@ class AttributeVae(BarVae):
         raise NotImplementedError
 
     def ordinal(self, values: Tensor) -> Tensor:
-        """Which bounds each attribute is over, (..., 2) to (..., 2, bounds): class 2 of 8 is 1 1
-        0 0 0 0 0."""
+        """Which bounds each attribute is over, (..., 2) to (..., 2, bounds): class 2 of
+        8 is 1 1 0 0 0 0 0."""
         return (values.unsqueeze(-1) > self.bounds).float()
 
-    def elbo(self, batch: Mapping[str, Tensor], step: Tensor | None) -> tuple[Terms, Tensor]:
+    def elbo(
+        self, batch: Mapping[str, Tensor], step: Tensor | None
+    ) -> tuple[Terms, Tensor]:
         """The ELBO as `loss`, with its terms, and the z (B, T, 2·latent) that was drawn."""
         flat, wanted, layout = self.read(batch)
         mean, log_variance = self.encoder(flat, layout)
@@ -108,11 +112,12 @@ class AttributeVae(BarVae):
     def generate(
         self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig
     ) -> list[Song]:
-        """n pieces, dense for high arousal and sparse for low: by a rule of ours, since no label
-        taught this model anything.
+        """n pieces, dense for high arousal and sparse for low: by a rule of ours, since no
+        label taught this model anything.
 
-        Both attributes take a class of the upper or lower half, at random a piece. There is no
-        handle on valence: beside an arousal it is left to chance, asked for alone it is refused.
+        Both attributes take a class of the upper or lower half, at random a piece. There is
+        no handle on valence: beside an arousal it is left to chance, asked for alone it is
+        refused.
         """
         if classes["arousal"] is None and classes["valence"] is not None:
             raise RunFailed(
@@ -124,7 +129,9 @@ class AttributeVae(BarVae):
         )
         middles = self.middles()
         half = middles.shape[1] // 2
-        first, stop = {None: (0, 2 * half), 0: (0, half), 1: (half, 2 * half)}[classes["arousal"]]
+        first, stop = {None: (0, 2 * half), 0: (0, half), 1: (half, 2 * half)}[
+            classes["arousal"]
+        ]
         level = torch.randint(first, stop, (n, 2), generator=generator).to(device)
         values = torch.stack([middles[index, level[:, index]] for index in range(2)], -1)
         z = torch.randn(n, bars, 2 * self.config.latent, generator=generator).to(device)

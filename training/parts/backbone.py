@@ -1,4 +1,5 @@
-"""The trunk of VAEs over bars: tokens to q(z|x) of each bar, and each bar's tokens from its z."""
+"""The trunk of VAEs over bars: tokens to q(z|x) of each bar, and each bar's tokens from
+its z."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,14 +12,15 @@ from schemas.remi import PAD, VOCABULARY_SIZE
 from training.parts.attention import AttentionStack, Layout
 from training.parts.recurrent import RecurrentStack
 
-# Large beside the z that is added to it: at 0.02 the decoder does not hear its tokens for the first
-# hundreds of steps.
+# Large beside the z that is added to it: at 0.02 the decoder does not hear its tokens for
+# the first hundreds of steps.
 EMBEDDING_STD = 0.3
 
 
 @dataclass(frozen=True)
 class StackConfig:
-    """Sizes of a stack, as Semg-GMVAE's paper has them (4.3; feed_forward it leaves out)."""
+    """Sizes of a stack, as Semg-GMVAE's paper has them (4.3; feed_forward it leaves
+    out)."""
 
     layers: int = 12
     heads: int = 8
@@ -36,7 +38,9 @@ class StackConfig:
                 "layers, heads, width and feed_forward must be at least 1, and dropout from 0 to under 1"
             )
         if self.width % self.heads or (self.width // self.heads) % 2:
-            raise ValueError(f"width {self.width} must divide into {self.heads} heads of even size")
+            raise ValueError(
+                f"width {self.width} must divide into {self.heads} heads of even size"
+            )
 
 
 @dataclass(frozen=True)
@@ -56,12 +60,18 @@ def make_stack(config: StackConfig, causal: bool) -> nn.Module:
     if config.cell == "lstm":
         return RecurrentStack(config.width, config.layers, config.dropout, causal)
     return AttentionStack(
-        config.width, config.heads, config.feed_forward, config.layers, config.dropout, causal
+        config.width,
+        config.heads,
+        config.feed_forward,
+        config.layers,
+        config.dropout,
+        causal,
     )
 
 
 class Encoder(nn.Module):
-    """Tokens to q(z|x) of each bar, eq. (19), which starts with log variance `log_variance`."""
+    """Tokens to q(z|x) of each bar, eq. (19), which starts with log variance
+    `log_variance`."""
 
     def __init__(self, config: TrunkConfig, log_variance: float) -> None:
         super().__init__()
@@ -74,8 +84,8 @@ class Encoder(nn.Module):
     def forward(
         self, flat: Tensor, layout: Layout, condition: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Tokens (N), and what each layer is told (B, T, width), to mean and log variance (B, T,
-        latent), float32 or better."""
+        """Tokens (N), and what each layer is told (B, T, width), to mean and log
+        variance (B, T, latent), float32 or better."""
         hidden = self.stack(self.embedding(flat), layout, condition)
         mean, log_variance = self.gaussian(layout.mean(hidden)).chunk(2, -1)
         return (
@@ -103,13 +113,15 @@ class Decoder(nn.Module):
 
 
 def token_terms(logits: Tensor, wanted: Tensor) -> dict[str, Tensor]:
-    """`reconstruction`, the cross-entropy, and `token_accuracy` of logits (N, vocabulary) for
-    wanted (N), PAD left out."""
+    """`reconstruction`, the cross-entropy, and `token_accuracy` of logits (N,
+    vocabulary) for wanted (N), PAD left out."""
     real = wanted != PAD
     with torch.no_grad():
         accuracy = ((logits.argmax(-1) == wanted) & real).sum() / real.sum()
     return {
-        "reconstruction": functional.cross_entropy(logits.float(), wanted, ignore_index=PAD),
+        "reconstruction": functional.cross_entropy(
+            logits.float(), wanted, ignore_index=PAD
+        ),
         "token_accuracy": accuracy,
     }
 
@@ -122,8 +134,8 @@ def sample_latent(mean: Tensor, log_variance: Tensor) -> Tensor:
 def trunk_flops(
     model: nn.Module, layers: int, width: int, places: int, length: int, n_stacks: int = 3
 ) -> float:
-    """Multiply-adds ×2 of a training step (backward as twice forward) over `places` places, for
-    n_stacks of the trunk."""
+    """Multiply-adds ×2 of a training step (backward as twice forward) over `places`
+    places, for n_stacks of the trunk."""
     stacks = sum(
         parameter.numel()
         for name, parameter in model.named_parameters()

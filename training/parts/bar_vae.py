@@ -1,5 +1,5 @@
-"""What VAEs of bars share: settings of the KL, tokens read and scored row by row, writing from
-latents."""
+"""What VAEs of bars share: settings of the KL, tokens read and scored row by row,
+writing from latents."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ CERTAIN = -60.0
 class VaeConfig(TrunkConfig):
     """The trunk and the KL beside it.
 
-    Losses are means over tokens, positions and latent dimensions; the KL is 0 for kl_warmup steps,
-    then comes in cycles of kl_cycle up to kl_weight, and is free below free_bits nats a dimension
-    (MuseMorphose: 0.25).
+    Losses are means over tokens, positions and latent dimensions; the KL is 0 for kl_warmup
+    steps, then comes in cycles of kl_cycle up to kl_weight, and is free below free_bits
+    nats a dimension (MuseMorphose: 0.25).
     """
 
     kl_weight: float = 1.0
@@ -40,7 +40,9 @@ class VaeConfig(TrunkConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if min(self.kl_weight, self.kl_warmup, self.kl_cycle, self.free_bits) < 0:
-            raise ValueError("kl_weight, kl_warmup, kl_cycle and free_bits must be 0 or more")
+            raise ValueError(
+                "kl_weight, kl_warmup, kl_cycle and free_bits must be 0 or more"
+            )
 
     def kl_weight_at(self, step: Tensor | None) -> Tensor | float:
         """The KL's weight at a step; without one, as in validation, its full weight."""
@@ -66,11 +68,16 @@ class RowTokens(NamedTuple):
 
 def row_tokens(logits: Tensor, wanted: Tensor, layout: Layout) -> RowTokens:
     """Score logits (N, vocabulary) of the targets (N); PAD is no target."""
-    nll = functional.cross_entropy(logits.float(), wanted, ignore_index=PAD, reduction="none")
+    nll = functional.cross_entropy(
+        logits.float(), wanted, ignore_index=PAD, reduction="none"
+    )
     real = wanted != PAD
     right = (logits.argmax(-1) == wanted) & real
     return RowTokens(
-        *(layout.spread(each.to(nll.dtype)).flatten(1).sum(1) for each in (nll, right, real))
+        *(
+            layout.spread(each.to(nll.dtype)).flatten(1).sum(1)
+            for each in (nll, right, real)
+        )
     )
 
 
@@ -85,16 +92,23 @@ def beside(z: Tensor, extra: Tensor) -> Tensor:
     return torch.cat([torch.unflatten(z, -1, (2, -1)), extra], -1).flatten(-2)
 
 
-def as_axes(mean: Tensor, log_variance: Tensor, extra: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    """One latent (B, T, 2d), and what its code says without noise (B, T, 2, k), as if each axis
-    had a latent of d + k."""
-    means, spreads = beside(mean, extra), beside(log_variance, torch.full_like(extra, CERTAIN))
-    return dict(zip(AXES, zip(means.chunk(2, -1), spreads.chunk(2, -1), strict=True), strict=True))
+def as_axes(
+    mean: Tensor, log_variance: Tensor, extra: Tensor
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """One latent (B, T, 2d), and what its code says without noise (B, T, 2, k), as if
+    each axis had a latent of d + k."""
+    means, spreads = (
+        beside(mean, extra),
+        beside(log_variance, torch.full_like(extra, CERTAIN)),
+    )
+    return dict(
+        zip(AXES, zip(means.chunk(2, -1), spreads.chunk(2, -1), strict=True), strict=True)
+    )
 
 
 def label_terms(odds: Tensor, label: Tensor) -> Terms:
-    """Cross-entropy over all labels there are, and accuracy of each axis: log-odds of high and
-    labels, both (B, 2)."""
+    """Cross-entropy over all labels there are, and accuracy of each axis: log-odds of
+    high and labels, both (B, 2)."""
     known = label >= 0
     losses = functional.binary_cross_entropy_with_logits(
         odds, label.clamp(min=0).to(odds.dtype), reduction="none"
@@ -110,8 +124,8 @@ def label_terms(odds: Tensor, label: Tensor) -> Terms:
 
 
 class BarVae(nn.Module):
-    """Tokens in, `decoder` to tokens out of a code of each bar; what encodes is each model's
-    own."""
+    """Tokens in, `decoder` to tokens out of a code of each bar; what encodes is each
+    model's own."""
 
     decoder: Decoder
 
@@ -131,33 +145,42 @@ class BarVae(nn.Module):
         return layout.gather(tokens), layout.gather(batch["target"].long()), layout
 
     def decode(self, tokens: Tensor, z: Tensor) -> Tensor:
-        """Logits (B, T, L, vocabulary) of the token after each of tokens (B, T, L), from codes
-        (B, T, size)."""
+        """Logits (B, T, L, vocabulary) of the token after each of tokens (B, T, L), from
+        codes (B, T, size)."""
         layout = self.layout(tokens)
         return layout.spread(self.decoder(layout.gather(tokens), layout, z).float())
 
     def write(self, z: Tensor, choice: SamplingConfig) -> list[Song]:
         """A piece from each code of (B, T, size)."""
-        return [song_of(tokens) for tokens in write_pieces(self.decoder, z, self.length, choice)]
+        return [
+            song_of(tokens) for tokens in write_pieces(self.decoder, z, self.length, choice)
+        ]
 
     def flops_per_step(self, places: int, length: int) -> float:
         """Multiply-adds ×2 of one training step over `places` worked token places."""
         n_stacks = sum(name.endswith("stack") for name, _ in self.named_modules())
-        return trunk_flops(self, self.config.layers, self.config.width, places, length, n_stacks)
+        return trunk_flops(
+            self, self.config.layers, self.config.width, places, length, n_stacks
+        )
 
 
 class AxisVae(BarVae):
     """An encoder for each axis, apart from the first weight to the last."""
 
-    def __init__(self, config: VaeConfig, data: DataConfig, log_variance: float = 0.0) -> None:
+    def __init__(
+        self, config: VaeConfig, data: DataConfig, log_variance: float = 0.0
+    ) -> None:
         super().__init__(config, data)
-        self.encoders: Any = nn.ModuleDict({axis: Encoder(config, log_variance) for axis in AXES})
+        self.encoders: Any = nn.ModuleDict(
+            {axis: Encoder(config, log_variance) for axis in AXES}
+        )
 
     def gaussians(self, flat: Tensor, layout: Layout) -> dict[str, tuple[Tensor, Tensor]]:
         """Mean and log variance (B, T, latent) of each axis from tokens (N)."""
         return {axis: self.encoders[axis](flat, layout) for axis in AXES}
 
     def encode(self, tokens: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-        """Mean and log variance (B, T, latent) of each axis: z_r is arousal's, z_k valence's."""
+        """Mean and log variance (B, T, latent) of each axis: z_r is arousal's, z_k
+        valence's."""
         layout = self.layout(tokens)
         return self.gaussians(layout.gather(tokens), layout)

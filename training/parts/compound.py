@@ -1,8 +1,9 @@
-"""Compound tokens (Hsiao et al., AAAI 2021): REMI tokens as steps of several fields, and back,
-without loss in REMI's grammar.
+"""Compound tokens (Hsiao et al., AAAI 2021): REMI tokens as steps of several fields, and
+back, without loss in REMI's grammar.
 
-A step is metrical (a Bar, or a Beat with its Tempo, if any), a note (Pitch, Velocity, Duration) or
-the end. In every field 0 says that the step has none. The track stands in the pitch alone.
+A step is metrical (a Bar, or a Beat with its Tempo, if any), a note (Pitch, Velocity,
+Duration) or the end. In every field 0 says that the step has none. The track stands in the
+pitch alone.
 """
 
 import torch
@@ -34,13 +35,19 @@ SIZES = {
     "velocity": 1 + N_VELOCITIES, "duration": 1 + N_DURATIONS,
 }  # fmt: skip
 """Fields of a step in their order, and how many values each has."""
-KIND_OF = {"beat": METRICAL, "tempo": METRICAL, "pitch": NOTE, "velocity": NOTE, "duration": NOTE}
+KIND_OF = {
+    "beat": METRICAL,
+    "tempo": METRICAL,
+    "pitch": NOTE,
+    "velocity": NOTE,
+    "duration": NOTE,
+}
 ROUND = 16
 
 
 def compound(tokens: Tensor) -> Tensor:
-    """REMI tokens (B, N), PAD anywhere between bars, to steps (B, S, 6), all-0 after the last; S in
-    steps of 16.
+    """REMI tokens (B, N), PAD anywhere between bars, to steps (B, S, 6), all-0 after the
+    last; S in steps of 16.
 
     A note without its velocity and duration, as a cut tail leaves, is left out.
     """

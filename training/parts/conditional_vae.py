@@ -9,7 +9,14 @@ from torch import Tensor, nn
 from schemas.song import Song
 from training.config import AXES, DataConfig
 from training.parts.backbone import Decoder, Encoder, sample_latent
-from training.parts.bar_vae import BarVae, RowTokens, VaeConfig, beside, laid_on_bars, row_tokens
+from training.parts.bar_vae import (
+    BarVae,
+    RowTokens,
+    VaeConfig,
+    beside,
+    laid_on_bars,
+    row_tokens,
+)
 from training.parts.conditioning import N_LEVELS, class_code, drawn_classes
 from training.parts.latent import standard_kl
 from training.parts.sampling import SamplingConfig
@@ -26,7 +33,8 @@ class ConditionalVae(BarVae):
         self.decoder = Decoder(config, 2 * (config.latent + N_LEVELS))
 
     def posterior(self, tokens: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance (B, T, 2·latent) of q(z|x, y): tokens (B, T, L), labels (B, 2)."""
+        """Mean and log variance (B, T, 2·latent) of q(z|x, y): tokens (B, T, L), labels
+        (B, 2)."""
         layout = self.layout(tokens)
         return self.encoder(
             layout.gather(tokens),
@@ -36,10 +44,15 @@ class ConditionalVae(BarVae):
 
     def told_code(self, label: Tensor, bars: int) -> Tensor:
         """What a code says of labels (B, 2) beside z: (B, T, 2, 3)."""
-        return laid_on_bars(torch.unflatten(class_code(label), -1, (len(AXES), N_LEVELS)), bars)
+        return laid_on_bars(
+            torch.unflatten(class_code(label), -1, (len(AXES), N_LEVELS)), bars
+        )
 
-    def score(self, tokens: Tensor, target: Tensor, label: Tensor) -> tuple[RowTokens, Tensor]:
-        """One draw of log p(x|y, z) of each row, and KL[q(z|x, y) ‖ N(0, I)] (B, T, 2·latent)."""
+    def score(
+        self, tokens: Tensor, target: Tensor, label: Tensor
+    ) -> tuple[RowTokens, Tensor]:
+        """One draw of log p(x|y, z) of each row, and KL[q(z|x, y) ‖ N(0, I)] (B, T,
+        2·latent)."""
         gaussian = self.posterior(tokens, label)
         code = beside(sample_latent(*gaussian), self.told_code(label, tokens.shape[1]))
         layout = self.layout(tokens)
@@ -49,8 +62,8 @@ class ConditionalVae(BarVae):
     def generate(
         self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig
     ) -> list[Song]:
-        """n pieces of an emotion, z from N(0, I); an axis without a class takes one at random a
-        piece."""
+        """n pieces of an emotion, z from N(0, I); an axis without a class takes one at
+        random a piece."""
         generator, device = (
             torch.Generator().manual_seed(choice.seed),
             self.decoder.head.weight.device,

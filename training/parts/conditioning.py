@@ -1,4 +1,5 @@
-"""Emotion classes as models are told them: of each of AXES low (0), high (1) or unknown (−1)."""
+"""Emotion classes as models are told them: of each of AXES low (0), high (1) or unknown
+(−1)."""
 
 from collections.abc import Mapping
 
@@ -14,14 +15,21 @@ N_LEVELS = 3
 def label_of(classes: Mapping[str, int | None], n: int) -> Tensor:
     """Labels (n, 2) of n pieces, all alike; an axis whose class is None is unknown."""
     levels = [classes[axis] for axis in AXES]
-    return torch.tensor([UNLABELLED if level is None else level for level in levels]).repeat(n, 1)
+    return torch.tensor(
+        [UNLABELLED if level is None else level for level in levels]
+    ).repeat(n, 1)
 
 
-def drawn_classes(classes: Mapping[str, int | None], n: int, generator: torch.Generator) -> Tensor:
-    """Class (n, 2) of each piece and axis; an axis without one takes one at random a piece."""
+def drawn_classes(
+    classes: Mapping[str, int | None], n: int, generator: torch.Generator
+) -> Tensor:
+    """Class (n, 2) of each piece and axis; an axis without one takes one at random a
+    piece."""
     levels = [classes[axis] for axis in AXES]
     columns = [
-        torch.randint(2, (n,), generator=generator) if level is None else torch.full((n,), level)
+        torch.randint(2, (n,), generator=generator)
+        if level is None
+        else torch.full((n,), level)
         for level in levels
     ]
     return torch.stack(columns, -1)

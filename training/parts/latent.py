@@ -1,5 +1,5 @@
-"""Mixture latents: q(y|x) by Bayes' rule and one KL that covers GMVAE, variance penalty, mutual
-information and labels.
+"""Mixture latents: q(y|x) by Bayes' rule and one KL that covers GMVAE, variance penalty,
+mutual information and labels.
 
 The component variances are shared, so that with p̄ = N(Σ_y q_y μ_y, σ²)
     Σ_y q_y KL[q(z|x) ‖ p(z|y)] = KL[q(z|x) ‖ p̄] + Var_q(μ) / 2σ²          Var = E[μ²] − E[μ]²
@@ -19,8 +19,9 @@ LEAST = 1e-20
 
 
 class MixtureTerms(NamedTuple):
-    """Per row: kl (..., d) to the average component, spread (..., d) the part that alpha weighs;
-    posterior (..., K); and one number: category, the KL of classes over the unlabelled rows."""
+    """Per row: kl (..., d) to the average component, spread (..., d) the part that alpha
+    weighs; posterior (..., K); and one number: category, the KL of classes over the
+    unlabelled rows."""
 
     kl: Tensor
     spread: Tensor
@@ -29,8 +30,8 @@ class MixtureTerms(NamedTuple):
 
 
 class Mixture(nn.Module):
-    """K components N(μ_y, σ²) in d dimensions, σ fixed and shared (Music FaderNets: e⁻²), means
-    by Xavier."""
+    """K components N(μ_y, σ²) in d dimensions, σ fixed and shared (Music FaderNets:
+    e⁻²), means by Xavier."""
 
     means: Tensor
     log_variance: Tensor
@@ -38,12 +39,16 @@ class Mixture(nn.Module):
     def __init__(self, classes: int, size: int, sigma: float) -> None:
         super().__init__()
         self.means = nn.Parameter(nn.init.xavier_uniform_(torch.empty(classes, size)))
-        self.register_buffer("log_variance", torch.tensor(2.0 * math.log(sigma)), persistent=False)
+        self.register_buffer(
+            "log_variance", torch.tensor(2.0 * math.log(sigma)), persistent=False
+        )
 
     def log_odds(self, z: Tensor) -> Tensor:
-        """log p(y|z) up to a constant, eq. (3) with p(y) uniform: z (..., d) to (..., K), in
-        float32 or better."""
-        z, means = (z, self.means) if z.dtype == torch.float64 else (z.float(), self.means.float())
+        """log p(y|z) up to a constant, eq. (3) with p(y) uniform: z (..., d) to (...,
+        K), in float32 or better."""
+        z, means = (
+            (z, self.means) if z.dtype == torch.float64 else (z.float(), self.means.float())
+        )
         return -0.5 * (z.unsqueeze(-2) - means).pow(2).sum(-1) * (-self.log_variance).exp()
 
     def distance(self) -> Tensor:
@@ -56,7 +61,9 @@ def gaussian_kl(
 ) -> Tensor:
     """KL[N(mean, e^log_variance) ‖ N(other)] of each dimension, in nats."""
     squared = (mean - other_mean).pow(2) + log_variance.exp()
-    return 0.5 * (other_log_variance - log_variance + squared * (-other_log_variance).exp() - 1)
+    return 0.5 * (
+        other_log_variance - log_variance + squared * (-other_log_variance).exp() - 1
+    )
 
 
 def standard_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -66,8 +73,8 @@ def standard_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def free_below(kl: Tensor, free_bits: float, weight: Tensor | None = None) -> Tensor:
-    """Mean KL of (B, T, d) over rows (weighed by (B)), bars and dimensions, a dimension's mean
-    not pressed below free_bits."""
+    """Mean KL of (B, T, d) over rows (weighed by (B)), bars and dimensions, a
+    dimension's mean not pressed below free_bits."""
     each = kl.mean(1)
     by_dimension = (
         each.mean(0)
@@ -87,14 +94,16 @@ def mixture_kl(
 ) -> MixtureTerms:
     """The terms of L_sup and L_unsup (eqs. 5, 10, 14, 15).
 
-    mean, log_variance (..., d) of q(z|x); log_posterior (..., K), log q(y|x); label (...), −1 where
-    there is none: a labelled row counts as certain of its class, so its spread is 0 and its kl is
-    KL[q(z|x) ‖ p(z|y*)]. category: with mutual_information KL[q̄(y) ‖ p(y)] of the batch's average,
-    else E KL[q(y|x) ‖ p(y)]; unlabelled rows alone.
+    mean, log_variance (..., d) of q(z|x); log_posterior (..., K), log q(y|x); label (...),
+    −1 where there is none: a labelled row counts as certain of its class, so its spread is
+    0 and its kl is KL[q(z|x) ‖ p(z|y*)]. category: with mutual_information KL[q̄(y) ‖ p(y)]
+    of the batch's average, else E KL[q(y|x) ‖ p(y)]; unlabelled rows alone.
     """
     posterior = log_posterior.exp()
     labelled = label >= 0
-    certain = functional.one_hot(label.clamp(min=0), posterior.shape[-1]).to(posterior.dtype)
+    certain = functional.one_hot(label.clamp(min=0), posterior.shape[-1]).to(
+        posterior.dtype
+    )
     weight = torch.where(labelled.unsqueeze(-1), certain, posterior)
     # Sums, not matrix products: autocast would take those down to bfloat16.
     average = (weight.unsqueeze(-1) * mixture.means).sum(-2)
@@ -117,31 +126,45 @@ def mixture_kl(
 
 
 def _from_uniform(probability: Tensor, log_probability: Tensor) -> Tensor:
-    """KL to the uniform distribution over the last dimension; logarithms are handed in, since
-    0·log 0 has no gradient."""
+    """KL to the uniform distribution over the last dimension; logarithms are handed in,
+    since 0·log 0 has no gradient."""
     return (probability * (log_probability + math.log(probability.shape[-1]))).sum(-1)
 
 
-def cyclical_weight(step: Tensor | None, warmup: int, cycle: int, highest: float) -> Tensor | float:
-    """KL weight: 0 for `warmup`, then cycles that rise in their first half (Fu et al. 2019);
-    without one, `highest`."""
+def cyclical_weight(
+    step: Tensor | None, warmup: int, cycle: int, highest: float
+) -> Tensor | float:
+    """KL weight: 0 for `warmup`, then cycles that rise in their first half (Fu et al.
+    2019); without one, `highest`."""
     if step is None:
         return highest
     done = (step - warmup).double()
-    rises = (2.0 * (done % cycle + 1) / cycle).clamp(max=1.0) if cycle else torch.ones_like(done)
+    rises = (
+        (2.0 * (done % cycle + 1) / cycle).clamp(max=1.0)
+        if cycle
+        else torch.ones_like(done)
+    )
     return (highest * torch.where(done < 0, 0.0, rises)).float()
 
 
 @torch.no_grad()
 def prior_latents(
-    mixtures: Mapping[str, Mixture], classes: Mapping[str, int | None], n: int, bars: int, seed: int
+    mixtures: Mapping[str, Mixture],
+    classes: Mapping[str, int | None],
+    n: int,
+    bars: int,
+    seed: int,
 ) -> Tensor:
-    """z ~ N(μ_y, σ²) of every mixture for each bar, side by side: (n, bars, Σd); without a class
-    one at random a piece."""
+    """z ~ N(μ_y, σ²) of every mixture for each bar, side by side: (n, bars, Σd); without
+    a class one at random a piece."""
     generator = torch.Generator().manual_seed(seed)
     parts = []
     for axis, mixture in mixtures.items():
-        (count, size), device, level = mixture.means.shape, mixture.means.device, classes[axis]
+        (count, size), device, level = (
+            mixture.means.shape,
+            mixture.means.device,
+            classes[axis],
+        )
         chosen = (
             torch.randint(0, count, (n,), generator=generator)
             if level is None
@@ -149,6 +172,7 @@ def prior_latents(
         )
         noise = torch.randn(n, bars, size, generator=generator).to(device)
         parts.append(
-            mixture.means[chosen.to(device)][:, None] + noise * (0.5 * mixture.log_variance).exp()
+            mixture.means[chosen.to(device)][:, None]
+            + noise * (0.5 * mixture.log_variance).exp()
         )
     return torch.cat(parts, -1)

@@ -1,8 +1,8 @@
-"""Melody: the top line of a crop's first melodic track, a step a sixteenth, as VAEs of melodies
-read it, and back.
+"""Melody: the top line of a crop's first melodic track, a step a sixteenth, as VAEs of
+melodies read it, and back.
 
-A step is the pitch that begins there, HOLD while it lasts or REST. Of notes that begin together the
-highest is heard, until the next begins; bars are of 4/4, as tokens have it.
+A step is the pitch that begins there, HOLD while it lasts or REST. Of notes that begin
+together the highest is heard, until the next begins; bars are of 4/4, as tokens have it.
 """
 
 import numpy as np
@@ -43,7 +43,8 @@ def melody(tokens: np.ndarray) -> np.ndarray:
 
 
 def song_of_melody(steps: np.ndarray) -> Song:
-    """The song, for piano at 120 BPM, that steps (T, 16) say; a HOLD of nothing is a rest."""
+    """The song, for piano at 120 BPM, that steps (T, 16) say; a HOLD of nothing is a
+    rest."""
     events: list[int] = []
     sounding: int | None = None
     for step in steps.ravel().tolist():

@@ -1,9 +1,9 @@
-"""Performance events (Oore et al. 2018): notes as note-on, note-off, velocity and time-shift, one
-instrument, and back.
+"""Performance events (Oore et al. 2018): notes as note-on, note-off, velocity and
+time-shift, one instrument, and back.
 
-Time is counted in sixteenths of bars of 4/4, as tokens have it, not in seconds; at 120 BPM a bar is
-the two seconds that EmotionBox looks ahead. Tempo, tracks and drums are left out: of one pitch one
-note sounds at a time (see views.separate).
+Time is counted in sixteenths of bars of 4/4, as tokens have it, not in seconds; at 120 BPM
+a bar is the two seconds that EmotionBox looks ahead. Tempo, tracks and drums are left out:
+of one pitch one note sounds at a time (see views.separate).
 """
 
 from dataclasses import dataclass
@@ -35,9 +35,9 @@ BPM = 120.0
 
 @dataclass(frozen=True, eq=False)
 class Performance:
-    """Of B pieces of one length: event, int64 (B, N), NONE after the last; time, int64 (B, N):
-    the sixteenth at which each event comes, a shift's before it; onsets, int64 (B, sixteenths,
-    12): notes of each pitch class that begin in each."""
+    """Of B pieces of one length: event, int64 (B, N), NONE after the last; time, int64
+    (B, N): the sixteenth at which each event comes, a shift's before it; onsets, int64
+    (B, sixteenths, 12): notes of each pitch class that begin in each."""
 
     event: np.ndarray
     time: np.ndarray
@@ -45,15 +45,15 @@ class Performance:
 
 
 def perform(tokens: np.ndarray) -> Performance:
-    """REMI tokens (B, T, L), all tracks but the drums as one instrument, each piece closed by a
-    shift to its end."""
+    """REMI tokens (B, T, L), all tracks but the drums as one instrument, each piece
+    closed by a shift to its end."""
     pieces, length = len(tokens), tokens.shape[1] * N_BEATS
     notes = decode(tokens[tokens != PAD]).notes
     notes = notes[notes["track"] != DRUMS].copy()
     notes["track"] = PIANO
     notes = separate(notes)
-    # All pieces stand one behind the other; a note that would sound into the next ends with its
-    # own.
+    # All pieces stand one behind the other; a note that would sound into the next ends with
+    # its own.
     start = notes["start"].astype(np.int64) // TICKS_PER_SIXTEENTH
     end = np.minimum(
         start + notes["duration"] // TICKS_PER_SIXTEENTH, (start // length + 1) * length
@@ -75,7 +75,8 @@ def _events(
     pieces: int,
     length: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Event and time (B, N): at each time what ends, then what begins, from the lowest pitch up."""
+    """Event and time (B, N): at each time what ends, then what begins, from the lowest
+    pitch up."""
     n, closing = len(start), (np.arange(pieces) + 1) * length
     time = np.concatenate([end, closing, start])
     piece = np.concatenate([start // length, np.arange(pieces), start // length])
@@ -84,7 +85,9 @@ def _events(
         [np.full(n + pieces, -1), (velocity.astype(np.int64) - 1) // LOUDNESS_STEP]
     )
     order = np.lexsort((event % N_PITCHES, event == NONE, loudness >= 0, time, piece))
-    time, piece, event, loudness = (column[order] for column in (time, piece, event, loudness))
+    time, piece, event, loudness = (
+        column[order] for column in (time, piece, event, loudness)
+    )
     first = np.append(True, piece[1:] != piece[:-1])
     before = np.where(first, piece * length, np.append(0, time[:-1]))
     gap = time - before
@@ -93,7 +96,8 @@ def _events(
     changes = np.zeros(len(time), bool)
     same_piece = np.append(False, piece[begins][1:] == piece[begins][:-1])[: len(begins)]
     changes[begins] = (
-        ~same_piece | np.append(True, loudness[begins][1:] != loudness[begins][:-1])[: len(begins)]
+        ~same_piece
+        | np.append(True, loudness[begins][1:] != loudness[begins][:-1])[: len(begins)]
     )
     # Each row becomes its shifts, its loudness where that changes, and itself.
     count = shifts + changes + (event != NONE)
@@ -102,7 +106,10 @@ def _events(
     said[(at + shifts - 1)[shifts > 0]] = SHIFT + (gap[shifts > 0] - 1) % N_SHIFTS
     said[(at + shifts)[changes]] = LOUDNESS + loudness[changes]
     said[(at + count - 1)[event != NONE]] = event[event != NONE]
-    row, place = np.repeat(np.arange(len(time)), count), np.arange(len(said)) - np.repeat(at, count)
+    row, place = (
+        np.repeat(np.arange(len(time)), count),
+        np.arange(len(said)) - np.repeat(at, count),
+    )
     when = (
         np.where(place < shifts[row], before[row] + place * N_SHIFTS, time[row])
         - piece[row] * length
@@ -115,8 +122,8 @@ def _events(
 
 
 def song_of_events(events: np.ndarray, name: str = "generated") -> Song:
-    """The song, for piano at 120 BPM, that events (N) say; a note without its end ends with the
-    piece."""
+    """The song, for piano at 120 BPM, that events (N) say; a note without its end ends
+    with the piece."""
     now, loudness = 0, N_LOUDNESS // 2
     sounding: dict[int, tuple[int, int]] = {}
     rows: list[tuple[int, int, int, int]] = []

@@ -1,5 +1,5 @@
-"""The same stack in LSTM, for the ablation of attention: bars run on as one sequence, z added
-before every layer."""
+"""The same stack in LSTM, for the ablation of attention: bars run on as one sequence, z
+added before every layer."""
 
 import torch
 from torch import Tensor, nn
@@ -19,17 +19,21 @@ class State:
 
 
 class RecurrentStack(nn.Module):
-    """LSTM layers with the calls of AttentionStack; both directions where it is not causal."""
+    """LSTM layers with the calls of AttentionStack; both directions where it is not
+    causal."""
 
     def __init__(self, width: int, layers: int, dropout: float, causal: bool) -> None:
         super().__init__()
         size = width if causal else width // 2
         self.lstms = nn.ModuleList(
-            nn.LSTM(width, size, batch_first=True, bidirectional=not causal) for _ in range(layers)
+            nn.LSTM(width, size, batch_first=True, bidirectional=not causal)
+            for _ in range(layers)
         )
         self.dropout, self.norm = nn.Dropout(dropout), nn.LayerNorm(width)
 
-    def forward(self, hidden: Tensor, layout: Layout, condition: Tensor | None = None) -> Tensor:
+    def forward(
+        self, hidden: Tensor, layout: Layout, condition: Tensor | None = None
+    ) -> Tensor:
         """hidden (N, width) to the same; padding between bars is stepped over."""
         added = 0 if condition is None else layout.per_token(condition)
         flat = layout.mask.flatten(1)
@@ -40,10 +44,14 @@ class RecurrentStack(nn.Module):
             padded = layout.spread(hidden + added).flatten(1, 2)
             together = padded.gather(1, order[..., None].expand_as(padded))
             out, _ = lstm(
-                pack_padded_sequence(together, lengths, batch_first=True, enforce_sorted=False)
+                pack_padded_sequence(
+                    together, lengths, batch_first=True, enforce_sorted=False
+                )
             )
             out, _ = pad_packed_sequence(out, batch_first=True, total_length=flat.shape[1])
-            apart = out.gather(1, back[..., None].expand_as(out)).view(*layout.mask.shape, -1)
+            apart = out.gather(1, back[..., None].expand_as(out)).view(
+                *layout.mask.shape, -1
+            )
             hidden = hidden + self.dropout(layout.gather(apart))
         return self.norm(hidden)
 
@@ -51,9 +59,11 @@ class RecurrentStack(nn.Module):
         """An empty state for `step`."""
         return State(len(self.lstms))
 
-    def step(self, hidden: Tensor, memory: State, condition: Tensor, alive: Tensor) -> Tensor:
-        """One token more: hidden, condition (B, width); pieces whose bar has ended keep their
-        state."""
+    def step(
+        self, hidden: Tensor, memory: State, condition: Tensor, alive: Tensor
+    ) -> Tensor:
+        """One token more: hidden, condition (B, width); pieces whose bar has ended keep
+        their state."""
         for layer, lstm in enumerate(self.lstms):
             before = memory.layers[layer]
             out, after = lstm((hidden + condition)[:, None], before)

@@ -1,4 +1,5 @@
-"""Writing: tokens drawn one by one from a decoder and its latents, held to REMI's grammar."""
+"""Writing: tokens drawn one by one from a decoder and its latents, held to REMI's
+grammar."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -29,8 +30,8 @@ Piece = TypeVar("Piece")
 
 @dataclass(frozen=True)
 class SamplingConfig:
-    """How tokens are drawn: from the smallest set that holds top_p, flattened by temperature;
-    temperature 0 takes the best."""
+    """How tokens are drawn: from the smallest set that holds top_p, flattened by
+    temperature; temperature 0 takes the best."""
 
     temperature: float = 1.2
     top_p: float = 0.9
@@ -38,11 +39,14 @@ class SamplingConfig:
 
     def __post_init__(self) -> None:
         if self.temperature < 0 or not 0 < self.top_p <= 1:
-            raise ValueError("temperature must be 0 or more, and top_p over 0 and at most 1")
+            raise ValueError(
+                "temperature must be 0 or more, and top_p over 0 and at most 1"
+            )
 
 
 def grammar() -> Tensor:
-    """Which token may follow which within a bar, bool (V, V); Bar stands for the bar's end."""
+    """Which token may follow which within a bar, bool (V, V); Bar stands for the bar's
+    end."""
     kind = torch.arange(VOCABULARY_SIZE)
     part = torch.bucketize(
         kind, torch.tensor([BEAT, TEMPO_TOKEN, PITCH, VELOCITY, DURATION]), right=True
@@ -66,24 +70,33 @@ def grammar() -> Tensor:
     return allowed
 
 
-def sample_token(logits: Tensor, choice: SamplingConfig, generator: torch.Generator) -> Tensor:
+def sample_token(
+    logits: Tensor, choice: SamplingConfig, generator: torch.Generator
+) -> Tensor:
     """One token a row from logits (B, V)."""
     if choice.temperature == 0:
         return logits.argmax(-1)
-    probability, order = (logits.float() / choice.temperature).softmax(-1).sort(-1, descending=True)
+    probability, order = (
+        (logits.float() / choice.temperature).softmax(-1).sort(-1, descending=True)
+    )
     probability[(probability.cumsum(-1) - probability) >= choice.top_p] = 0
-    return order.gather(-1, torch.multinomial(probability, 1, generator=generator)).squeeze(-1)
+    return order.gather(-1, torch.multinomial(probability, 1, generator=generator)).squeeze(
+        -1
+    )
 
 
 @torch.no_grad()
 def write_bars(
     decoder: Decoder, z: Tensor, length: int, choice: SamplingConfig
 ) -> list[np.ndarray]:
-    """Tokens of each piece from its latents (B, T, latent), at most `length` a bar, notes in
-    order."""
+    """Tokens of each piece from its latents (B, T, latent), at most `length` a bar,
+    notes in order."""
     generator = torch.Generator(z.device).manual_seed(choice.seed)
     allowed, kind = grammar().to(z.device), torch.arange(VOCABULARY_SIZE, device=z.device)
-    is_beat, is_pitch = (kind >= BEAT) & (kind < TEMPO_TOKEN), (kind >= PITCH) & (kind < VELOCITY)
+    is_beat, is_pitch = (
+        (kind >= BEAT) & (kind < TEMPO_TOKEN),
+        (kind >= PITCH) & (kind < VELOCITY),
+    )
     condition, memory = decoder.condition(z), decoder.stack.memory(len(z), length, z.device)
     written = torch.full((*z.shape[:2], length), PAD, device=z.device)
     for bar in range(z.shape[1]):
@@ -93,8 +106,12 @@ def write_bars(
         beat, pitch = torch.zeros_like(token), torch.zeros_like(token)
         for place in range(length):
             written[:, bar, place] = torch.where(alive, token, PAD)
-            hidden = decoder.stack.step(decoder.embedding(token), memory, condition[:, bar], alive)
-            rising = ~(is_beat & (kind <= beat[:, None])) & ~(is_pitch & (kind <= pitch[:, None]))
+            hidden = decoder.stack.step(
+                decoder.embedding(token), memory, condition[:, bar], alive
+            )
+            rising = ~(is_beat & (kind <= beat[:, None])) & ~(
+                is_pitch & (kind <= pitch[:, None])
+            )
             following = sample_token(
                 decoder.head(hidden).masked_fill(~(allowed[token] & rising), -torch.inf),
                 choice,
@@ -104,18 +121,26 @@ def write_bars(
             if not alive.any():
                 break
             token = torch.where(alive, following, token)
-            pitch = torch.where(is_pitch[token], token, torch.where(is_beat[token], 0, pitch))
+            pitch = torch.where(
+                is_pitch[token], token, torch.where(is_beat[token], 0, pitch)
+            )
             beat = torch.where(is_beat[token], token, beat)
-    return [piece[piece != PAD].cpu().numpy().astype(np.uint16) for piece in written.flatten(1)]
+    return [
+        piece[piece != PAD].cpu().numpy().astype(np.uint16) for piece in written.flatten(1)
+    ]
 
 
 def in_parts(
-    write: Callable[[Tensor, SamplingConfig], list[Piece]], given: Tensor, choice: SamplingConfig
+    write: Callable[[Tensor, SamplingConfig], list[Piece]],
+    given: Tensor,
+    choice: SamplingConfig,
 ) -> list[Piece]:
     """write(given, choice) in parts that fit in memory: given (B, ...), one piece a row."""
     parts = enumerate(torch.split(given, AT_ONCE))
     return [
-        piece for n, part in parts for piece in write(part, replace(choice, seed=choice.seed + n))
+        piece
+        for n, part in parts
+        for piece in write(part, replace(choice, seed=choice.seed + n))
     ]
 
 

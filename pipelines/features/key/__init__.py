@@ -1,2 +1,2 @@
-"""The key of each bar and of the song, and what tells it: profiles, bass and phrases, hidden
-states."""
+"""The key of each bar and of the song, and what tells it: profiles, bass and phrases,
+hidden states."""

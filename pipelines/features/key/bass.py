@@ -1,5 +1,5 @@
-"""The bass: the lowest notes at the places of a song that tell its key, and where its phrases
-start."""
+"""The bass: the lowest notes at the places of a song that tell its key, and where its
+phrases start."""
 
 from dataclasses import dataclass
 
@@ -10,20 +10,20 @@ from schemas.song import DRUMS, Song
 
 NO_BASS = 12
 PHRASE_BARS = 8
-# Of the sixteenths that sound, the share with two notes at once up to which a song is one voice:
-# legato notes overlap.
+# Of the sixteenths that sound, the share with two notes at once up to which a song is one
+# voice: legato notes overlap.
 ONE_VOICE = 0.05
 
 
 @dataclass(frozen=True, eq=False)
 class Bass:
-    """Pitch classes of lowest notes, 12 where there is none: int64[n_bars] or, for the whole song,
-    int.
+    """Pitch classes of lowest notes, 12 where there is none: int64[n_bars] or, for the
+    whole song, int.
 
-    opening, first: under the first two notes that sound together in each bar, in the song; 12
-    throughout where polyphonic is False, for a melody alone has no bass. closing, last: at the last
-    sound of each bar, of the song. first_bar: index of the first bar after rests and a pick-up,
-    from which phrases are counted.
+    opening, first: under the first two notes that sound together in each bar, in the song;
+    12 throughout where polyphonic is False, for a melody alone has no bass. closing, last:
+    at the last sound of each bar, of the song. first_bar: index of the first bar after
+    rests and a pick-up, from which phrases are counted.
     """
 
     opening: np.ndarray
@@ -35,13 +35,16 @@ class Bass:
 
 
 def bass_notes(song: Song, grid: Grid) -> Bass:
-    """The bass of a song that has a pitched note, on the sixteenths of the grid; drums left out."""
+    """The bass of a song that has a pitched note, on the sixteenths of the grid; drums
+    left out."""
     bar_first = np.concatenate([[0], np.cumsum(grid.bar_positions)])
     pitched = song.notes["track"] != DRUMS
     start = bar_first[grid.bar[pitched]] + grid.position[pitched]
     end = np.minimum(start + grid.sixteenths[pitched], bar_first[-1])
     size = int(bar_first[-1]) + 1
-    sounding = np.cumsum(np.bincount(start, minlength=size) - np.bincount(end, minlength=size))[:-1]
+    sounding = np.cumsum(
+        np.bincount(start, minlength=size) - np.bincount(end, minlength=size)
+    )[:-1]
     heard, together = np.flatnonzero(sounding > 0), np.flatnonzero(sounding > 1)
     polyphonic = len(together) > ONE_VOICE * len(heard)
     opening = _first_in_bars(together if polyphonic else together[:0], bar_first)
@@ -80,10 +83,11 @@ def _last_in_bars(moments: np.ndarray, bar_first: np.ndarray) -> np.ndarray:
 def _lowest_at(
     moments: np.ndarray, start: np.ndarray, end: np.ndarray, pitch: np.ndarray
 ) -> np.ndarray:
-    """Pitch class of the lowest note that sounds at each moment (some note does), 12 for moment
-    -1."""
+    """Pitch class of the lowest note that sounds at each moment (some note does), 12 for
+    moment -1."""
     asked = np.unique(moments[moments >= 0])
-    # A roll of the asked moments alone: each note covers those from its start to before its end.
+    # A roll of the asked moments alone: each note covers those from its start to before its
+    # end.
     cells = [np.searchsorted(asked, edge) * 128 + pitch for edge in (start, end)]
     steps = np.bincount(cells[0], minlength=(len(asked) + 1) * 128) - np.bincount(
         cells[1], minlength=(len(asked) + 1) * 128

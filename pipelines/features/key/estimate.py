@@ -1,12 +1,12 @@
 """Key: one key a bar, how sure of it, and the key of the song.
 
-`hmm` (the default) follows the key through the song with a hidden Markov model of 24 keys, one step
-a bar (after Temperley 2007, Music and Probability, and Nápoles López et al. 2019, Key-Finding Based
-on a Hidden Markov Model and Key Profiles). What a bar says for a key is the mean log-likelihood of
-its pitch classes under six published profiles, and what stands in its bass; keys seldom change, and
-mostly to neighbours and where a phrase of eight bars begins. `ks_bar` is the plain way,
-Krumhansl-Schmuckler on every bar alone. tests/bench/key_accuracy.py measures both and chose the
-defaults.
+`hmm` (the default) follows the key through the song with a hidden Markov model of 24 keys,
+one step a bar (after Temperley 2007, Music and Probability, and Nápoles López et al. 2019,
+Key-Finding Based on a Hidden Markov Model and Key Profiles). What a bar says for a key is
+the mean log-likelihood of its pitch classes under six published profiles, and what stands
+in its bass; keys seldom change, and mostly to neighbours and where a phrase of eight bars
+begins. `ks_bar` is the plain way, Krumhansl-Schmuckler on every bar alone.
+tests/bench/key_accuracy.py measures both and chose the defaults.
 """
 
 import math
@@ -32,20 +32,22 @@ _KS_ORDER = np.array([key for tonic in range(11, -1, -1) for key in (tonic + 12,
 
 @dataclass(frozen=True)
 class KeyConfig:
-    """How keys are found; all but `method` are for `hmm`: natural logarithms or probabilities,
-    chosen by measurement.
+    """How keys are found; all but `method` are for `hmm`: natural logarithms or
+    probabilities, chosen by measurement.
 
-    method: "hmm" or "ks_bar". uniform: share of an even profile mixed into each published one.
-    evidence: weight of a bar's pitch classes; at 20 the key follows passing modulations too, as an
-    analyst of chorales does, at the default it changes where a new signature would stand.
-    bass_tonic, bass_subdominant: for a bar whose first bass note is the tonic, the fourth degree.
-    phrase_bass: for an eight-bar phrase that starts over its tonic. first_bass, last_bass: for a
-    song that starts and ends so. melody_phrase, melody_last: for a phrase and a song that end on
-    the tonic, where there is one voice alone. change, phrase_change: chance of moving to the key a
-    fifth away at any bar, at the start of a phrase; others are less likely by fifths_cost a step of
-    the circle and mode_cost for a change of mode, the parallel and relative keys by parallel_cost
-    and relative_cost alone. song_evidence, song_first, song_last, song_minor: weights of the song's
-    key: pitch classes of the whole, first and last bass, and the minor keys' handicap.
+    method: "hmm" or "ks_bar". uniform: share of an even profile mixed into each published
+    one. evidence: weight of a bar's pitch classes; at 20 the key follows passing
+    modulations too, as an analyst of chorales does, at the default it changes where a new
+    signature would stand. bass_tonic, bass_subdominant: for a bar whose first bass note is
+    the tonic, the fourth degree. phrase_bass: for an eight-bar phrase that starts over its
+    tonic. first_bass, last_bass: for a song that starts and ends so. melody_phrase,
+    melody_last: for a phrase and a song that end on the tonic, where there is one voice
+    alone. change, phrase_change: chance of moving to the key a fifth away at any bar, at
+    the start of a phrase; others are less likely by fifths_cost a step of the circle and
+    mode_cost for a change of mode, the parallel and relative keys by parallel_cost and
+    relative_cost alone. song_evidence, song_first, song_last, song_minor: weights of the
+    song's key: pitch classes of the whole, first and last bass, and the minor keys'
+    handicap.
     """
 
     method: Literal["hmm", "ks_bar"] = "hmm"
@@ -72,11 +74,16 @@ class KeyConfig:
     def __post_init__(self) -> None:
         methods = get_args(KeyConfig.__annotations__["method"])
         if self.method not in methods:
-            raise ValueError(f"unknown key method {self.method!r}: known are {', '.join(methods)}")
+            raise ValueError(
+                f"unknown key method {self.method!r}: known are {', '.join(methods)}"
+            )
         for name in ("uniform", "change", "phrase_change"):
             if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"{name} must be over 0 and under 1, not {getattr(self, name)}")
-        # A move must stay possible in numbers too, or a song that contradicts it has no posterior.
+                raise ValueError(
+                    f"{name} must be over 0 and under 1, not {getattr(self, name)}"
+                )
+        # A move must stay possible in numbers too, or a song that contradicts it has no
+        # posterior.
         for name in ("fifths_cost", "mode_cost", "parallel_cost", "relative_cost"):
             if not 0 <= getattr(self, name) <= 50:
                 raise ValueError(f"{name} must lie in [0, 50], not {getattr(self, name)}")
@@ -87,12 +94,12 @@ class KeyConfig:
 
 
 def compute(song: Song, grid: Grid, config: KeyConfig) -> dict[str, Any]:
-    """The key columns: key uint8[n_bars] (schemas.keys), key_confidence float32[n_bars] of 0-1,
-    song_key int.
+    """The key columns: key uint8[n_bars] (schemas.keys), key_confidence float32[n_bars] of
+    0-1, song_key int.
 
-    The confidence of `hmm` is the posterior probability of the key given, of `ks_bar` its lead in
-    correlation; both to four places. Without a pitched note all is 24 and 0; an empty bar is 24 in
-    `ks_bar` and carried through in `hmm`.
+    The confidence of `hmm` is the posterior probability of the key given, of `ks_bar` its
+    lead in correlation; both to four places. Without a pitched note all is 24 and 0; an
+    empty bar is 24 in `ks_bar` and carried through in `hmm`.
     """
     weights = pitch_class_weights(song, grid)
     if not weights.any():
@@ -109,8 +116,8 @@ def compute(song: Song, grid: Grid, config: KeyConfig) -> dict[str, Any]:
 def follow(
     song: Song, grid: Grid, weights: np.ndarray, config: KeyConfig
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Keys by `hmm` of a song with a pitched note: int64[n_bars], their posteriors float64[n_bars,
-    24], the song's key.
+    """Keys by `hmm` of a song with a pitched note: int64[n_bars], their posteriors
+    float64[n_bars, 24], the song's key.
 
     weights: those of pitch_class_weights.
     """
@@ -137,9 +144,9 @@ def _columns(key: np.ndarray, confidence: np.ndarray, song_key: int) -> dict[str
 def pitch_class_weights(song: Song, grid: Grid) -> np.ndarray:
     """Ticks that each pitch class sounds in each bar, drums left out; float64[n_bars, 12].
 
-    Notes stand on the sixteenths of the grid, so that one played a tick early does not count in the
-    bar before; a note counts in every bar it sounds in, and one that outlasts the song is cut at
-    its end.
+    Notes stand on the sixteenths of the grid, so that one played a tick early does not
+    count in the bar before; a note counts in every bar it sounds in, and one that outlasts
+    the song is cut at its end.
     """
     pitched = song.notes["track"] != DRUMS
     pitch_class = song.notes["pitch"][pitched].astype(np.int64) % 12
@@ -155,14 +162,14 @@ def pitch_class_weights(song: Song, grid: Grid) -> np.ndarray:
         bar: np.ndarray, pitch_class: np.ndarray, ticks: np.ndarray | None = None
     ) -> np.ndarray:
         size = (len(bar_start) + 1) * 12
-        return np.bincount(bar * 12 + pitch_class, weights=ticks, minlength=size).reshape(-1, 12)[
-            :-1
-        ]
+        return np.bincount(bar * 12 + pitch_class, weights=ticks, minlength=size).reshape(
+            -1, 12
+        )[:-1]
 
     heads = add(first, pitch_class, np.maximum(np.minimum(end, bar_end[first]) - onset, 0))
     tails = add(last[over], pitch_class[over], end[over] - bar_start[last[over]])
-    # Bars that a note fills from line to line: up after its first, down at its last, and the
-    # running sum between.
+    # Bars that a note fills from line to line: up after its first, down at its last, and
+    # the running sum between.
     throughout = np.cumsum(
         add(first[over] + 1, pitch_class[over]) - add(last[over], pitch_class[over]), axis=0
     )
@@ -172,28 +179,34 @@ def pitch_class_weights(song: Song, grid: Grid) -> np.ndarray:
 def bar_evidence(
     weights: np.ndarray, bass: Bass, phrase_start: np.ndarray, config: KeyConfig
 ) -> np.ndarray:
-    """What each bar says for each key: log-likelihood up to a constant; float64[n_bars, 24]."""
+    """What each bar says for each key: log-likelihood up to a constant; float64[n_bars,
+    24]."""
     total = weights.sum(axis=1, keepdims=True)
     shares = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
     evidence = config.evidence * (shares @ _log_profiles(config.uniform).T)
     tonic, fourth = _points_to(0), _points_to(5)
     if bass.polyphonic:
         evidence += (
-            config.bass_tonic * tonic[bass.opening] + config.bass_subdominant * fourth[bass.opening]
+            config.bass_tonic * tonic[bass.opening]
+            + config.bass_subdominant * fourth[bass.opening]
         )
-        evidence += config.phrase_bass * tonic[np.where(phrase_start, bass.opening, NO_BASS)]
+        evidence += (
+            config.phrase_bass * tonic[np.where(phrase_start, bass.opening, NO_BASS)]
+        )
         evidence[0] += config.first_bass * tonic[bass.first]
         evidence[-1] += config.last_bass * tonic[bass.last]
     else:
         ends_phrase = np.append(phrase_start[1:], False)
-        evidence += config.melody_phrase * tonic[np.where(ends_phrase, bass.closing, NO_BASS)]
+        evidence += (
+            config.melody_phrase * tonic[np.where(ends_phrase, bass.closing, NO_BASS)]
+        )
         evidence[-1] += config.melody_last * tonic[bass.last]
     return evidence
 
 
 def song_evidence(weights: np.ndarray, bass: Bass, config: KeyConfig) -> np.ndarray:
-    """What the song says for each key as its own: pitch classes of the whole, first bass, last
-    note; float64[24]."""
+    """What the song says for each key as its own: pitch classes of the whole, first
+    bass, last note; float64[24]."""
     tonic = _points_to(0)
     evidence = config.song_evidence * (
         _log_profiles(config.uniform) @ (weights.sum(axis=0) / weights.sum())
@@ -205,8 +218,8 @@ def song_evidence(weights: np.ndarray, bass: Bass, config: KeyConfig) -> np.ndar
 
 @lru_cache(maxsize=8)
 def transitions(config: KeyConfig) -> np.ndarray:
-    """Chance of each move at any bar and at the start of a phrase: float64[2, 24 from, 24 to],
-    rows of sum 1."""
+    """Chance of each move at any bar and at the start of a phrase: float64[2, 24 from,
+    24 to], rows of sum 1."""
     costs = neighbour_costs(
         config.fifths_cost, config.mode_cost, config.parallel_cost, config.relative_cost
     )
@@ -227,8 +240,8 @@ def _log_profiles(uniform: float) -> np.ndarray:
 
 @lru_cache(maxsize=2)
 def _points_to(degree: int) -> np.ndarray:
-    """1 where a bass note is that degree (semitones above the tonic) of a key: float64[13, 24],
-    the last row for no bass."""
+    """1 where a bass note is that degree (semitones above the tonic) of a key:
+    float64[13, 24], the last row for no bass."""
     bass, key = np.arange(12)[:, None], np.arange(N_KEYS)
     return np.vstack([(bass - key) % 12 == degree, np.zeros(N_KEYS, bool)]).astype(float)
 
@@ -237,17 +250,17 @@ def krumhansl_schmuckler(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Key of each row by correlation with the Krumhansl-Kessler profiles (Krumhansl 1990):
     uint8[n], float64[n].
 
-    Equal to music21's KrumhanslSchmuckler; of keys that correlate alike the higher tonic, then
-    minor. The confidence is the lead in correlation over the next best key, at most 1. An empty row
-    has no key (24) and confidence 0.
+    Equal to music21's KrumhanslSchmuckler; of keys that correlate alike the higher tonic,
+    then minor. The confidence is the lead in correlation over the next best key, at most 1.
+    An empty row has no key (24) and confidence 0.
     """
     profiles = key_profile("krumhansl_kessler")
     profiles -= profiles.mean(axis=1, keepdims=True)
     rows = weights - weights.mean(axis=1, keepdims=True)
     scale = np.sqrt((rows**2).sum(axis=1, keepdims=True) * (profiles**2).sum(axis=1))
-    ordered = np.divide(rows @ profiles.T, scale, out=np.zeros_like(scale), where=scale > 0)[
-        :, _KS_ORDER
-    ]
+    ordered = np.divide(
+        rows @ profiles.T, scale, out=np.zeros_like(scale), where=scale > 0
+    )[:, _KS_ORDER]
     second, first = np.partition(ordered, -2, axis=1)[:, -2:].T
     key = _KS_ORDER[np.argmax(ordered >= first[:, None] - TIE, axis=1)].astype(np.uint8)
     confidence = np.minimum(first - second, 1.0)

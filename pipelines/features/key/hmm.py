@@ -1,26 +1,26 @@
 """Hidden Markov chains: the likeliest path, and how likely each state is at each step.
 
-The state moves by one of several tables, told step by step (`table[i]` is the move into step i;
-`table[0]` is not read), and every state is as likely as any other at the start. Evidence is
-log-likelihood up to a constant a step.
+The state moves by one of several tables, told step by step (`table[i]` is the move into
+step i; `table[0]` is not read), and every state is as likely as any other at the start.
+Evidence is log-likelihood up to a constant a step.
 """
 
 import numpy as np
 
 
 def viterbi(evidence: np.ndarray, log_moves: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Likeliest path (Viterbi 1967): int64[n_steps]; of equals the lowest state, from the end
-    backwards.
+    """Likeliest path (Viterbi 1967): int64[n_steps]; of equals the lowest state, from the
+    end backwards.
 
-    evidence: float64[n_steps, n_states]; log_moves: float64[n_tables, n_states from, n_states to];
-    table: int[n_steps].
+    evidence: float64[n_steps, n_states]; log_moves: float64[n_tables, n_states from,
+    n_states to]; table: int[n_steps].
     """
     best = np.array(evidence)
     moves = [log_moves[i] for i in table]
     reach = np.empty(log_moves.shape[1:])
     into = np.empty(evidence.shape[1])
-    # `best` becomes the score of the best path that ends in each state; each row still holds its
-    # own evidence.
+    # `best` becomes the score of the best path that ends in each state; each row still
+    # holds its own evidence.
     for row, before, move in zip(best[1:], best, moves[1:], strict=False):
         np.add(before[:, None], move, out=reach)
         np.maximum.reduce(reach, axis=0, out=into)

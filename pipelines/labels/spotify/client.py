@@ -1,8 +1,9 @@
-"""Spotify's Web API as far as freezing labels needs it: search, audio features, and good manners.
+"""Spotify's Web API as far as freezing labels needs it: search, audio features, and good
+manners.
 
-Spotify closed audio features to new apps on 27 November 2024; an app that may still use them needs
-SPOTIPY_CLIENT_ID and SPOTIPY_CLIENT_SECRET in the environment. Neither they nor the tokens made
-from them are logged or written.
+Spotify closed audio features to new apps on 27 November 2024; an app that may still use
+them needs SPOTIPY_CLIENT_ID and SPOTIPY_CLIENT_SECRET in the environment. Neither they nor
+the tokens made from them are logged or written.
 """
 
 import logging
@@ -21,8 +22,8 @@ MAX_IDS = 100
 
 
 class SpotifyError(Exception):
-    """Why Spotify can give no more, in one sentence with what to do; what was fetched before is
-    kept."""
+    """Why Spotify can give no more, in one sentence with what to do; what was fetched
+    before is kept."""
 
 
 class _BadAnswer(Exception):
@@ -31,9 +32,9 @@ class _BadAnswer(Exception):
 
 @dataclass(frozen=True)
 class Manners:
-    """How a request is made: timeout_seconds to wait for an answer; tries in all; between tries
-    backoff_seconds, twice as long each time; max_wait_seconds: longest wait that Spotify may ask
-    for; budget: requests in all, tries counted.
+    """How a request is made: timeout_seconds to wait for an answer; tries in all; between
+    tries backoff_seconds, twice as long each time; max_wait_seconds: longest wait that
+    Spotify may ask for; budget: requests in all, tries counted.
     """
 
     timeout_seconds: float = 10.0
@@ -64,19 +65,23 @@ class SpotifyApi:
         api_url: str = "https://api.spotify.com/v1/",
         token_url: str = "https://accounts.spotify.com/api/token",
     ) -> None:
-        # The library writes headers, and with them the token and the secret, to its debug log.
+        # The library writes headers, and with them the token and the secret, to its debug
+        # log.
         logging.getLogger("spotipy").setLevel(logging.CRITICAL + 1)
         try:
-            # In memory: the library's default leaves the token in a file of the working directory.
+            # In memory: the library's default leaves the token in a file of the working
+            # directory.
             credentials = spotipy.SpotifyClientCredentials(
-                requests_timeout=manners.timeout_seconds, cache_handler=spotipy.MemoryCacheHandler()
+                requests_timeout=manners.timeout_seconds,
+                cache_handler=spotipy.MemoryCacheHandler(),
             )
         except spotipy.SpotifyOauthError as error:
             raise SpotifyError(
                 f"no Spotify credentials: set SPOTIPY_CLIENT_ID and SPOTIPY_CLIENT_SECRET, or {FROZEN_TABLE}"
             ) from error
         credentials.OAUTH_TOKEN_URL = token_url
-        # A session of our own: the library's retries unseen, and takes every failure for a 429.
+        # A session of our own: the library's retries unseen, and takes every failure for a
+        # 429.
         self.client = spotipy.Spotify(
             auth_manager=credentials,
             requests_timeout=manners.timeout_seconds,
@@ -94,8 +99,8 @@ class SpotifyApi:
     def features(self, ids: Sequence[str]) -> dict[str, tuple[float, float] | None]:
         """Valence and energy of each of at most MAX_IDS ids, None where Spotify has none or
         gives no such numbers."""
-        # The library's own method fails on an empty answer, and warns at every call that Spotify
-        # closed this one.
+        # The library's own method fails on an empty answer, and warns at every call that
+        # Spotify closed this one.
         return self._ask(
             lambda: _features(self.client._get("audio-features", ids=",".join(ids)), ids)
         )
@@ -117,7 +122,11 @@ class SpotifyApi:
                 wait = self._wait_of(error, wait)
             except spotipy.SpotifyOauthError as error:
                 said = f"no token: {' '.join(str(error.error or 'refused').split())[:60]}"
-                if error.error in ("invalid_client", "unauthorized_client", "invalid_request"):
+                if error.error in (
+                    "invalid_client",
+                    "unauthorized_client",
+                    "invalid_request",
+                ):
                     raise SpotifyError(
                         "Spotify does not know these credentials: correct SPOTIPY_CLIENT_ID and SPOTIPY_CLIENT_SECRET"
                     ) from None
@@ -125,18 +134,21 @@ class SpotifyApi:
                 said = str(error) if isinstance(error, _BadAnswer) else type(error).__name__
             if attempt + 1 < self.manners.tries:
                 self.sleep(wait)
-        raise SpotifyError(f"Spotify failed {self.manners.tries} times, last with {said}: {GO_ON}")
+        raise SpotifyError(
+            f"Spotify failed {self.manners.tries} times, last with {said}: {GO_ON}"
+        )
 
     def _have_token(self) -> None:
-        """Let the library ask for a token where it has none that is valid; it takes an answer's
-        form for granted."""
+        """Let the library ask for a token where it has none that is valid; it takes an
+        answer's form for granted."""
         try:
             self.client.auth_manager.get_access_token(as_dict=False)
         except (LookupError, TypeError) as error:
             raise _BadAnswer("a token of another form") from error
 
     def _wait_of(self, error: spotipy.SpotifyException, usual: float) -> float:
-        """Seconds to wait before asking again; raises SpotifyError where asking again is no use."""
+        """Seconds to wait before asking again; raises SpotifyError where asking again is
+        no use."""
         status = error.http_status
         if status == 401:
             raise SpotifyError(
@@ -179,8 +191,8 @@ def _found(answer: Any, query: str) -> list[Found]:
 
 
 def _features(answer: Any, ids: Sequence[str]) -> dict[str, tuple[float, float] | None]:
-    """Read by the id that stands with the values, never by place: an answer may be late, short
-    or another's."""
+    """Read by the id that stands with the values, never by place: an answer may be late,
+    short or another's."""
     items = answer.get("audio_features") if isinstance(answer, dict) else None
     if not isinstance(items, list):
         raise _BadAnswer("a features answer of another form")

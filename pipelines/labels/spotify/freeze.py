@@ -1,10 +1,11 @@
 """freeze-spotify: MSD tracks to a frozen table of Spotify's valence and energy, resumable.
 
-A track is searched by title, artist and release, then by title and artist, then by the plain words
-of both. Of what is found, the likeness to the track is the smaller of title and artist likeness
-(names.similarity of the normal forms, the best of several artists); the likest is taken, on a tie
-the one whose release, then whose written title, then whose duration is nearer, then the one that
-Spotify ranks first. Under min_similarity nothing is taken.
+A track is searched by title, artist and release, then by title and artist, then by the
+plain words of both. Of what is found, the likeness to the track is the smaller of title and
+artist likeness (names.similarity of the normal forms, the best of several artists); the
+likest is taken, on a tie the one whose release, then whose written title, then whose
+duration is nearer, then the one that Spotify ranks first. Under min_similarity nothing is
+taken.
 """
 
 import json
@@ -34,15 +35,17 @@ GIVEN = "given id"
 
 @dataclass(frozen=True)
 class FreezeConfig:
-    """min_similarity: how like title and artist must be, 0 to 1; search_limit: tracks asked for
-    in a search."""
+    """min_similarity: how like title and artist must be, 0 to 1; search_limit: tracks
+    asked for in a search."""
 
     min_similarity: float = 0.8
     search_limit: int = 10
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_similarity <= 1:
-            raise ValueError(f"min_similarity must lie in [0, 1], not {self.min_similarity}")
+            raise ValueError(
+                f"min_similarity must lie in [0, 1], not {self.min_similarity}"
+            )
 
 
 def freeze(
@@ -53,14 +56,14 @@ def freeze(
     config: FreezeConfig,
     today: str,
 ) -> pa.Table:
-    """Fetch the valence and energy of tracks and write them to `out` (Parquet, FROZEN, sorted by
-    track_id).
+    """Fetch the valence and energy of tracks and write them to `out` (Parquet, FROZEN,
+    sorted by track_id).
 
-    tracks: TRACKS; given: Spotify ids by track_id, which are not searched; today: the date that
-    stands on new rows. Every answer goes into `out`.journal at once, and what stands there is not
-    asked again; a second call goes on where the first stopped. `out` is written when all is there.
-    Raises SpotifyError where Spotify can give no more, ValueError where the journal was kept under
-    other settings.
+    tracks: TRACKS; given: Spotify ids by track_id, which are not searched; today: the date
+    that stands on new rows. Every answer goes into `out`.journal at once, and what stands
+    there is not asked again; a second call goes on where the first stopped. `out` is
+    written when all is there. Raises SpotifyError where Spotify can give no more,
+    ValueError where the journal was kept under other settings.
     """
     journal = _Journal(Path(f"{out}.journal"), config)
     with journal:
@@ -73,7 +76,8 @@ def freeze(
             for row in rows:
                 if row["track_id"] not in journal.matches:
                     journal.add_match(
-                        _match(row, given.get(row["track_id"]), api, config) | {"date": today}
+                        _match(row, given.get(row["track_id"]), api, config)
+                        | {"date": today}
                     )
             ids = sorted(
                 {journal.matches[row["track_id"]]["spotify_id"] for row in rows}
@@ -89,9 +93,11 @@ def freeze(
     return table
 
 
-def best_match(row: Mapping[str, Any], found: Sequence[Found]) -> tuple[Found, float] | None:
-    """The found track most like an MSD track (title and artist given, release and duration where
-    known)."""
+def best_match(
+    row: Mapping[str, Any], found: Sequence[Found]
+) -> tuple[Found, float] | None:
+    """The found track most like an MSD track (title and artist given, release and
+    duration where known)."""
     title, *titles = normalise(
         pa.array([row["title"], *(one.title for one in found)]), TITLE
     ).to_pylist()
@@ -101,7 +107,9 @@ def best_match(row: Mapping[str, Any], found: Sequence[Found]) -> tuple[Found, f
 
     def rank(place: int) -> tuple[float, float, float, float, int]:
         one = found[place]
-        by_artist = (similarity(artist, name) for name in names[ends[place] : ends[place + 1]])
+        by_artist = (
+            similarity(artist, name) for name in names[ends[place] : ends[place + 1]]
+        )
         likeness = min(similarity(title, titles[place]), max(by_artist, default=0.0))
         release = similarity((row["release"] or "").lower(), one.release.lower())
         gap = abs(one.seconds - row["duration"]) if row["duration"] else 0.0
@@ -133,10 +141,17 @@ def queries(row: Mapping[str, Any]) -> Iterator[str]:
 def _match(
     row: Mapping[str, Any], given: str | None, api: SpotifyApi, config: FreezeConfig
 ) -> dict[str, Any]:
-    """What stands in the journal for a track: the query that found it, or the last one where
-    none did."""
+    """What stands in the journal for a track: the query that found it, or the last one
+    where none did."""
     result = dict.fromkeys(
-        ("query", "spotify_id", "matched_artist", "matched_title", "matched_release", "similarity")
+        (
+            "query",
+            "spotify_id",
+            "matched_artist",
+            "matched_title",
+            "matched_release",
+            "similarity",
+        )
     )
     result["track_id"] = row["track_id"]
     if given:
@@ -156,8 +171,8 @@ def _match(
 
 
 class _Journal:
-    """The answers so far: one JSON object a line, appended as they come; a last line cut short
-    is dropped."""
+    """The answers so far: one JSON object a line, appended as they come; a last line cut
+    short is dropped."""
 
     def __init__(self, path: Path, config: FreezeConfig) -> None:
         self.path, self.config = path, config
@@ -227,8 +242,8 @@ class _Journal:
 
 
 def _batches(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """A first batch of one track, so that a refusal costs one search and not a hundred; then
-    MAX_IDS at a time."""
+    """A first batch of one track, so that a refusal costs one search and not a hundred;
+    then MAX_IDS at a time."""
     if rows:
         yield rows[:1]
     for start in range(1, len(rows), MAX_IDS):
@@ -236,8 +251,8 @@ def _batches(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 
 def _searchable(name: str) -> str:
-    """A name without what is a mark of Spotify's query language, no longer than its searches may
-    be."""
+    """A name without what is a mark of Spotify's query language, no longer than its
+    searches may be."""
     return " ".join("".join(" " if mark in '":' else mark for mark in name).split())[:80]
 
 

@@ -1,1 +1,2 @@
-"""The embedded sample: real music that comes with music21, in the forms of the real corpora."""
+"""The embedded sample: real music that comes with music21, in the forms of the real
+corpora."""

@@ -1,9 +1,9 @@
-"""The corpus that comes with music21: which of its pieces are tunes and scores, what they are
-called, how fast they go.
+"""The corpus that comes with music21: which of its pieces are tunes and scores, what they
+are called, how fast they go.
 
-Titles and composers of scores are taken from file and folder names: those inside the files are
-partly scanning noise. Many pieces have no tempo; each then gets one within the usual range of its
-genre, picked by hash, the same every time.
+Titles and composers of scores are taken from file and folder names: those inside the files
+are partly scanning noise. Many pieces have no tempo; each then gets one within the usual
+range of its genre, picked by hash, the same every time.
 """
 
 import hashlib
@@ -22,8 +22,8 @@ from schemas.reject import BadInput
 
 @dataclass(frozen=True)
 class Tune:
-    """One ABC tune: text is the whole of it; default_bpm: quarters a minute where the text gives
-    none, else None."""
+    """One ABC tune: text is the whole of it; default_bpm: quarters a minute where the
+    text gives none, else None."""
 
     key: str
     text: str
@@ -36,8 +36,8 @@ class Tune:
 
 @dataclass(frozen=True)
 class Piece:
-    """One score: path is below the corpus folder, default_bpm holds where the score gives no
-    tempo."""
+    """One score: path is below the corpus folder, default_bpm holds where the score
+    gives no tempo."""
 
     path: str
     title: str
@@ -90,15 +90,17 @@ _COLLECTIONS = (
     )),
 )  # fmt: skip
 
-# Bars a minute at which a dance usually goes; a bar has the same steps whether it is written in 2/4
-# or 4/4.
+# Bars a minute at which a dance usually goes; a bar has the same steps whether it is
+# written in 2/4 or 4/4.
 _BARS_A_MINUTE = {
     "reel": 50, "hornpipe": 38, "slip jig": 40, "jig": 58, "strathspey": 30, "highland fling": 34, "walkaround": 40,
     "clog": 36, "quick step": 56, "march": 28, "waltz": 50, "minuet": 40, "gavotte": 34, "cotillion": 50, "slide": 60,
     "polka": 60, "air": 20, "tune": 32,
 }  # fmt: skip
 _GENRE = re.compile(
-    "|".join(rf"\b{name.replace(' ', ' ?')}s?\b" for name in _BARS_A_MINUTE if name != "tune")
+    "|".join(
+        rf"\b{name.replace(' ', ' ?')}s?\b" for name in _BARS_A_MINUTE if name != "tune"
+    )
 )
 _KEY = re.compile(r"[A-G][#b]?\s*([A-Za-z]*)")
 _UPPER = {"bwv": "BWV"}
@@ -110,27 +112,34 @@ def corpus_folder() -> Path:
 
 
 def tunes(seed: int, most: int | None) -> list[Tune]:
-    """The tunes of Aird, O'Neill and Ryan, sorted by key; `most` of them, chosen by hash."""
+    """The tunes of Aird, O'Neill and Ryan, sorted by key; `most` of them, chosen by
+    hash."""
     found = [
         tune
         for folder, prefix in TUNE_FOLDERS.items()
         for tune in _tunes_of(corpus_folder() / folder, prefix, seed)
     ]
     return sorted(
-        sorted(found, key=lambda tune: _fraction(seed, tune.key))[:most], key=lambda tune: tune.key
+        sorted(found, key=lambda tune: _fraction(seed, tune.key))[:most],
+        key=lambda tune: tune.key,
     )
 
 
 def pieces(seed: int, most: int | None) -> list[Piece]:
-    """The scores, sorted by path; `most` of them, chosen by hash and from each genre in turn."""
+    """The scores, sorted by path; `most` of them, chosen by hash and from each genre in
+    turn."""
     by_genre = [_pieces_of(collection, seed) for collection in _COLLECTIONS]
-    in_turn = [piece for piece in chain.from_iterable(zip_longest(*by_genre)) if piece is not None]
+    in_turn = [
+        piece for piece in chain.from_iterable(zip_longest(*by_genre)) if piece is not None
+    ]
     return sorted(in_turn[:most], key=lambda piece: piece.path)
 
 
 def _fraction(seed: int, text: str) -> float:
     """A number in [0, 1) that depends on seed and text alone."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{text}".encode()).digest()[:6], "big") / (1 << 48)
+    return int.from_bytes(hashlib.sha256(f"{seed}:{text}".encode()).digest()[:6], "big") / (
+        1 << 48
+    )
 
 
 def _tunes_of(folder: Path, prefix: str, seed: int) -> Iterable[Tune]:
@@ -148,14 +157,28 @@ def _tunes_of(folder: Path, prefix: str, seed: int) -> Iterable[Tune]:
 def _tune(key: str, text: str, header: AbcHeader, seed: int) -> Tune:
     # Ryan's titles end in " -- REEL" and the like.
     title, _, kind = header.title.partition(" -- ")
-    words = [text.lower().replace("jigg", "jig") for text in (f"{header.rhythm} {kind}", title)]
+    words = [
+        text.lower().replace("jigg", "jig") for text in (f"{header.rhythm} {kind}", title)
+    ]
     match = _GENRE.search(words[0]) or _GENRE.search(words[1])
     genre = _genre_name(match[0]) if match else "tune"
     numerator, denominator = header.meter or (4, 4)
-    bpm = _BARS_A_MINUTE[genre] * 4 * numerator / denominator * (0.88 + 0.24 * _fraction(seed, key))
+    bpm = (
+        _BARS_A_MINUTE[genre]
+        * 4
+        * numerator
+        / denominator
+        * (0.88 + 0.24 * _fraction(seed, key))
+    )
     default = None if header.tempo_bpm else float(min(max(round(bpm), 40), 220))
     return Tune(
-        key, text, title, header.composer or "Traditional", genre, mode_of(header.key), default
+        key,
+        text,
+        title,
+        header.composer or "Traditional",
+        genre,
+        mode_of(header.key),
+        default,
     )
 
 
@@ -165,8 +188,8 @@ def _genre_name(found: str) -> str:
 
 
 def mode_of(key: str) -> str | None:
-    """ "major" or "minor" of an ABC key: the modes with a minor third count as minor; None where
-    there is no key."""
+    """ "major" or "minor" of an ABC key: the modes with a minor third count as minor;
+    None where there is no key."""
     if key.upper().startswith("HP"):
         # The bagpipe's scale is A mixolydian.
         return "major"
@@ -175,7 +198,9 @@ def mode_of(key: str) -> str | None:
         return None
     word = match[1].lower()
     return (
-        "minor" if word.startswith(("min", "dor", "aeo", "phr", "loc")) or word == "m" else "major"
+        "minor"
+        if word.startswith(("min", "dor", "aeo", "phr", "loc")) or word == "m"
+        else "major"
     )
 
 
@@ -185,14 +210,17 @@ def _pieces_of(collection: _Collection, seed: int) -> list[Piece]:
     for pattern, composer in collection.patterns:
         for path in corpus_folder().glob(pattern):
             name = path.relative_to(corpus_folder()).as_posix()
-            # Movements share a work's tempo range but not its tempo; two encodings of one movement
-            # share both.
+            # Movements share a work's tempo range but not its tempo; two encodings of one
+            # movement share both.
             share = _fraction(seed, name.rpartition(".")[0])
             bpm = collection.slowest_bpm + round(
                 share * (collection.fastest_bpm - collection.slowest_bpm)
             )
-            found[name] = Piece(name, title_of(name), composer, collection.genre, float(bpm))
-    # Pieces in two encodings come first: they are near-duplicates that nobody had to make up.
+            found[name] = Piece(
+                name, title_of(name), composer, collection.genre, float(bpm)
+            )
+    # Pieces in two encodings come first: they are near-duplicates that nobody had to make
+    # up.
     encodings = Counter(name.rpartition(".")[0] for name in found)
 
     def place(piece: Piece) -> tuple[int, float, str]:

@@ -1,8 +1,8 @@
 """Scores: MusicXML and Humdrum files read with music21, arranged onto LPD's five tracks
 (arrange.py).
 
-Repeats are not taken: each bar sounds once, as written. Grace notes are left out, chord symbols are
-not sounded.
+Repeats are not taken: each bar sounds once, as written. Grace notes are left out, chord
+symbols are not sounded.
 """
 
 import re
@@ -61,12 +61,13 @@ _TEMPO_WORD = re.compile(
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """notes: NOTE, bars: BAR, tempi: TEMPO, in ticks; title and composer as the file gives them,
-    else None.
+    """notes: NOTE, bars: BAR, tempi: TEMPO, in ticks; title and composer as the file gives
+    them, else None.
 
-    tonic: pitch class 0-11 and mode ("major", "minor") of the first key signature, None without
-    one; tempo_source: where the first tempo is from: "printed" (a metronome mark), "playback" (a
-    number for playback alone), "words" (Allegro and the like, by music21's table), "default".
+    tonic: pitch class 0-11 and mode ("major", "minor") of the first key signature, None
+    without one; tempo_source: where the first tempo is from: "printed" (a metronome mark),
+    "playback" (a number for playback alone), "words" (Allegro and the like, by music21's
+    table), "default".
     """
 
     notes: np.ndarray
@@ -90,7 +91,12 @@ def read_score(path: Path, default_bpm: float) -> Score:
             parsed = converter.parse(path, forceSource=True, storePickle=False)
             parts = _sounding_parts(parsed)
             rows = np.array(
-                [row for index, part in enumerate(parts) for row in _part_rows(index, part)], _ROW
+                [
+                    row
+                    for index, part in enumerate(parts)
+                    for row in _part_rows(index, part)
+                ],
+                _ROW,
             )
     except _REFUSALS as error:
         raise BadInput(
@@ -102,21 +108,31 @@ def read_score(path: Path, default_bpm: float) -> Score:
     track = assign_tracks([_kind(part) for part in parts], _mean_pitches(rows, len(parts)))
     lengths = rows["stop"] - rows["start"]
     notes = detach(
-        make_notes(rows["start"], lengths, rows["pitch"], rows["velocity"], track[rows["part"]])
+        make_notes(
+            rows["start"], lengths, rows["pitch"], rows["velocity"], track[rows["part"]]
+        )
     )
     tempi, tempo_source = _tempi(parts, default_bpm)
     return Score(
-        notes, _bars(parts[0], notes), tempi, *_names(parsed), *_key(parts[0], rows), tempo_source
+        notes,
+        _bars(parts[0], notes),
+        tempi,
+        *_names(parsed),
+        *_key(parts[0], rows),
+        tempo_source,
     )
 
 
 def _sounding_parts(parsed: Any) -> list[stream.Part]:
-    """The parts at the pitch they sound; a part that is written so already is left as it is."""
+    """The parts at the pitch they sound; a part that is written so already is left as it
+    is."""
     if not isinstance(parsed, stream.Score) or not parsed.parts:
         raise BadInput(Reason.MALFORMED, "not a score with parts")
     parts = [part for part in parsed.parts if part.getElementsByClass(stream.Measure)]
     for part in parts:
-        transposes = any(player.transposition is not None for player in part[instrument.Instrument])
+        transposes = any(
+            player.transposition is not None for player in part[instrument.Instrument]
+        )
         if transposes or part[spanner.Ottava]:
             part.toSoundingPitch(inPlace=True)
     return parts
@@ -126,20 +142,27 @@ def _measures(part: stream.Part) -> Any:
     return part.getElementsByClass(stream.Measure)
 
 
-def _part_rows(index: int, part: stream.Part) -> Iterator[tuple[int, int, int, int, bool, int]]:
-    """The notes of a part (_ROW): ticks, pitch, velocity, whether tied to the one before."""
+def _part_rows(
+    index: int, part: stream.Part
+) -> Iterator[tuple[int, int, int, int, bool, int]]:
+    """The notes of a part (_ROW): ticks, pitch, velocity, whether tied to the one
+    before."""
     at, velocities = _dynamics(part)
     for measure in _measures(part):
         for voice in (measure, *measure.voices):
             begin = measure.offset + (0 if voice is measure else voice.offset)
             for element in voice.notes:
-                # A grace note has no length; a chord symbol is a name, not a chord that is played.
+                # A grace note has no length; a chord symbol is a name, not a chord that is
+                # played.
                 if not element.quarterLength or isinstance(element, harmony.Harmony):
                     continue
                 start = begin + element.offset
                 velocity = velocities[int(np.searchsorted(at, float(start), side="right"))]
                 for single in getattr(element, "notes", (element,)):
-                    tied = single.tie is not None and single.tie.type in ("stop", "continue")
+                    tied = single.tie is not None and single.tie.type in (
+                        "stop",
+                        "continue",
+                    )
                     yield (
                         to_tick(start),
                         to_tick(start + element.quarterLength),
@@ -164,8 +187,8 @@ def _pitch(single: Any) -> int:
 
 
 def _dynamics(part: stream.Part) -> tuple[np.ndarray, list[int]]:
-    """Quarters at which a dynamic mark stands, rising, and the velocity before the first and
-    after each of them."""
+    """Quarters at which a dynamic mark stands, rising, and the velocity before the first
+    and after each of them."""
     marks = sorted(
         (float(measure.offset + mark.offset), max(1, round(127 * mark.volumeScalar)))
         for measure in _measures(part)
@@ -178,8 +201,8 @@ def _dynamics(part: stream.Part) -> tuple[np.ndarray, list[int]]:
 
 
 def _join_ties(rows: np.ndarray) -> np.ndarray:
-    """Rows with tied notes made one, sorted by part, pitch and start; a tie to nothing begins a
-    note of its own."""
+    """Rows with tied notes made one, sorted by part, pitch and start; a tie to nothing
+    begins a note of its own."""
     rows = rows[rows["stop"] > rows["start"]]
     rows = rows[np.lexsort((rows["start"], rows["pitch"], rows["part"]))]
     joins = np.zeros(len(rows), bool)
@@ -196,7 +219,9 @@ def _mean_pitches(rows: np.ndarray, n_parts: int) -> np.ndarray:
     """Mean pitch of each part, NaN for one without notes."""
     count = np.bincount(rows["part"], minlength=n_parts)
     with np.errstate(invalid="ignore"):
-        return np.bincount(rows["part"], rows["pitch"], n_parts) / np.where(count, count, np.nan)
+        return np.bincount(rows["part"], rows["pitch"], n_parts) / np.where(
+            count, count, np.nan
+        )
 
 
 def _kind(part: stream.Part) -> str:
@@ -206,10 +231,11 @@ def _kind(part: stream.Part) -> str:
 
 
 def _bars(part: stream.Part, notes: np.ndarray) -> np.ndarray:
-    """BAR array of a part's measures as long as they are, with the meter in force, until all notes
-    are covered.
+    """BAR array of a part's measures as long as they are, with the meter in force, until
+    all notes are covered.
 
-    Two short measures that make one together, as at a repeat sign within a bar, are one bar.
+    Two short measures that make one together, as at a repeat sign within a bar, are one
+    bar.
     """
     starts, meters, meter = [], [], (4, 4)
     for measure in _measures(part):
@@ -225,20 +251,25 @@ def _bars(part: stream.Part, notes: np.ndarray) -> np.ndarray:
     end = max(to_tick(part.highestTime), covered_ticks(notes), starts[-1] + 1)
     lengths = np.diff([*starts, end])
     bars = np.array(
-        [(*place, *meter) for *place, meter in zip(starts, lengths, meters, strict=True)], BAR
+        [(*place, *meter) for *place, meter in zip(starts, lengths, meters, strict=True)],
+        BAR,
     )
     return _join_halves(bars[bars["length"] > 0])
 
 
 def _join_halves(bars: np.ndarray) -> np.ndarray:
-    nominal = 4 * TICKS_PER_QUARTER * bars["numerator"].astype(np.int64) // bars["denominator"]
+    nominal = (
+        4 * TICKS_PER_QUARTER * bars["numerator"].astype(np.int64) // bars["denominator"]
+    )
     completes = np.append(False, bars["length"][1:] + bars["length"][:-1] == nominal[1:])
     # Of three short measures in a row the first two make the bar.
     for index in np.flatnonzero(completes):
         completes[index] = not completes[index - 1]
     joined = bars[~completes].copy()
     joined["start"][0] = 0
-    joined["length"] = np.diff(np.append(joined["start"], bars["start"][-1] + bars["length"][-1]))
+    joined["length"] = np.diff(
+        np.append(joined["start"], bars["start"][-1] + bars["length"][-1])
+    )
     return joined
 
 
@@ -259,8 +290,8 @@ def _tempi(parts: Sequence[stream.Part], default_bpm: float) -> tuple[np.ndarray
 
 
 def _marks(measure: stream.Measure) -> Iterator[tuple[int, Any, float]]:
-    """(rank, offset in quarters, quarters a minute) of a measure's tempo marks; the lowest rank
-    is worth most."""
+    """(rank, offset in quarters, quarters a minute) of a measure's tempo marks; the
+    lowest rank is worth most."""
     for mark in measure.getElementsByClass(tempo.MetronomeMark):
         bpm = mark.getQuarterBPM()
         if bpm is not None and mark.number is not None:
@@ -284,8 +315,8 @@ def _names(parsed: Any) -> tuple[str | None, str | None]:
 
 
 def _key(part: stream.Part, rows: np.ndarray) -> tuple[int | None, str | None]:
-    """Tonic and mode of the first key signature; where it gives no mode, minor if the last bass
-    note is minor's tonic."""
+    """Tonic and mode of the first key signature; where it gives no mode, minor if the
+    last bass note is minor's tonic."""
     signature = next(iter(part[key.KeySignature]), None)
     if signature is None:
         return None, None

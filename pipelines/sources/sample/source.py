@@ -1,19 +1,20 @@
-"""The embedded sample: real music from the corpus that comes with music21, in the forms of the real
-corpora.
+"""The embedded sample: real music from the corpus that comes with music21, in the forms of
+the real corpora.
 
 `prepare` writes, once, below its root:
 
-* `abc/<collection>/<key>.abc` and `abc/TR…/<key>.abc`: the tunes of Aird, O'Neill and Ryan, a file
-  each;
-* `lpd_5/lpd_5_full/<hex>/<md5>.npz`: multi-part scores in LPD-5's form (unlike LPD's, with every
-  bar in `downbeat`);
-* `lpd_matched_ids.txt`, `msd/A/B/C/TR….h5`, `sample_names.tsv`, `sample_valence_energy.csv`: match
-  list, metadata, names and labels in the forms of LPD, MSD and the label tables; `songs.jsonl`:
-  what is known of each file.
+* `abc/<collection>/<key>.abc` and `abc/TR…/<key>.abc`: the tunes of Aird, O'Neill and Ryan,
+  a file each;
+* `lpd_5/lpd_5_full/<hex>/<md5>.npz`: multi-part scores in LPD-5's form (unlike LPD's, with
+  every bar in `downbeat`);
+* `lpd_matched_ids.txt`, `msd/A/B/C/TR….h5`, `sample_names.tsv`,
+  `sample_valence_energy.csv`: match list, metadata, names and labels in the forms of LPD,
+  MSD and the label tables; `songs.jsonl`: what is known of each file.
 
-The track ids begin with TRSAMPL: no MSD track is meant. The labels are a rule's, not Spotify's and
-no listener's (see stand_in.py), and their source says so. Scores are labelled by the match list,
-tunes of Aird and Ryan by their TR… folder; O'Neill's have none, so that there are unlabelled songs.
+The track ids begin with TRSAMPL: no MSD track is meant. The labels are a rule's, not
+Spotify's and no listener's (see stand_in.py), and their source says so. Scores are labelled
+by the match list, tunes of Aird and Ryan by their TR… folder; O'Neill's have none, so that
+there are unlabelled songs.
 """
 
 import contextlib
@@ -92,7 +93,9 @@ def items(files: Files, config: SampleConfig) -> list[Item]:
     )
 
 
-def parse(item: Item, blobs: tuple[bytes, ...], config: SampleConfig, limits: Limits) -> Song:
+def parse(
+    item: Item, blobs: tuple[bytes, ...], config: SampleConfig, limits: Limits
+) -> Song:
     """The Song in one tune or npz; raises BadInput."""
     side = json.loads(item.side)
     if item.paths[0].endswith(".npz"):
@@ -126,8 +129,8 @@ def _read_tune(
 
 
 def prepare(config: SampleConfig, write_track: WriteTrack) -> None:
-    """Write the sample below config.root, unless it stands there already; write_track writes one
-    MSD HDF5 file.
+    """Write the sample below config.root, unless it stands there already; write_track
+    writes one MSD HDF5 file.
 
     The folder appears whole or not at all. Raises SettingsError where something else is at
     config.root.
@@ -137,7 +140,9 @@ def prepare(config: SampleConfig, write_track: WriteTrack) -> None:
             f"{config.root} is not a local folder: choose another sources.sample.root"
         )
     root = Path(config.root).absolute()
-    text = json.dumps({"form": FORM, "music21": version("music21"), **public(config)}) + "\n"
+    text = (
+        json.dumps({"form": FORM, "music21": version("music21"), **public(config)}) + "\n"
+    )
     if _holds_sample(root):
         if (root / MANIFEST).read_text("utf-8") == text:
             return
@@ -159,7 +164,8 @@ def prepare(config: SampleConfig, write_track: WriteTrack) -> None:
 
 
 def _holds_sample(root: Path) -> bool:
-    """Whether a sample, of this form or another, stands at root: only that may be replaced."""
+    """Whether a sample, of this form or another, stands at root: only that may be
+    replaced."""
     try:
         return {"form", "music21"} <= set(json.loads((root / MANIFEST).read_text("utf-8")))
     except (OSError, ValueError, TypeError):
@@ -184,20 +190,25 @@ def _write(folder: Path, config: SampleConfig, write_track: WriteTrack) -> None:
         names.append(f"{entry['key']}\t{piece.composer}\t{piece.title}")
         # Two encodings of one work are two songs and one track, labelled by the first.
         labels = {track_id: label} | labels
-    _store_lines(folder, INDEX, sorted(json.dumps(entry, ensure_ascii=False) for entry in entries))
+    _store_lines(
+        folder, INDEX, sorted(json.dumps(entry, ensure_ascii=False) for entry in entries)
+    )
     _store_lines(folder, MATCHES, sorted(matches))
     _store_lines(folder, NAMES, ["md5\tartist\ttitle", *sorted(names)])
     header = "track_id,song_id,artist,title,tempo,valence,energy,source"
-    _store_lines(folder, LABELS, [header, *(labels[track_id] for track_id in sorted(labels))])
+    _store_lines(
+        folder, LABELS, [header, *(labels[track_id] for track_id in sorted(labels))]
+    )
 
 
 def _write_tune(folder: Path, tune: bundle.Tune) -> tuple[dict[str, Any], dict[str, str]]:
-    """Store a tune; its entry of the index and its row of the label table, if it has one."""
+    """Store a tune; its entry of the index and its row of the label table, if it has
+    one."""
     track_id = sample_id("TR", tune.key)
     labels: dict[str, str] = {}
     if tune.mode and not tune.key.startswith(UNLABELLED):
-        # A tune that cannot be read is left as it is: its reader refuses it again, where it is
-        # counted.
+        # A tune that cannot be read is left as it is: its reader refuses it again, where it
+        # is counted.
         with contextlib.suppress(BadInput):
             notes, _, tempi = _read_tune(tune.text.encode(), tune.default_bpm, Limits())
             labels[track_id] = _label_row(
@@ -211,11 +222,11 @@ def _write_tune(folder: Path, tune: bundle.Tune) -> tuple[dict[str, Any], dict[s
 def _write_piece(
     folder: Path, piece: bundle.Piece, write_track: WriteTrack
 ) -> tuple[dict[str, Any], str | None, str]:
-    """Store a score and, unless it stands there, its MSD file; its entry of the index, its track id
-    and its label row.
+    """Store a score and, unless it stands there, its MSD file; its entry of the index, its
+    track id and its label row.
 
-    A score that this music21 cannot read becomes an empty file without a track: its reader refuses
-    it, where it is counted.
+    A score that this music21 cannot read becomes an empty file without a track: its reader
+    refuses it, where it is counted.
     """
     try:
         score = read_score(bundle.corpus_folder() / piece.path, piece.default_bpm)
@@ -230,11 +241,15 @@ def _write_piece(
     if not h5.exists():
         h5.parent.mkdir(parents=True, exist_ok=True)
         write_track(str(h5), track, *segment_chroma(notes, tempi))
-    label = _label_row(track_id, piece.composer, piece.title, notes, tempi, score.mode or "major")
+    label = _label_row(
+        track_id, piece.composer, piece.title, notes, tempi, score.mode or "major"
+    )
     return _store_npz(folder, piece, notes.tobytes(), npz), track_id, label
 
 
-def _store_npz(folder: Path, piece: bundle.Piece, content: bytes, npz: bytes) -> dict[str, Any]:
+def _store_npz(
+    folder: Path, piece: bundle.Piece, content: bytes, npz: bytes
+) -> dict[str, Any]:
     # The path is hashed too: two encodings of a piece are two files, as they are in Lakh.
     md5 = hashlib.md5(piece.path.encode() + content, usedforsecurity=False).hexdigest()
     path = f"lpd_5/lpd_5_full/{md5[0]}/{md5}.npz"

@@ -1,8 +1,8 @@
-"""Stand-ins for MSD and Spotify: metadata and labels made by rule from the notes, for music that
-neither knows.
+"""Stand-ins for MSD and Spotify: metadata and labels made by rule from the notes, for music
+that neither knows.
 
-Track ids are of MSD's form but begin with TRSAMPL, and labels carry LABEL_SOURCE: nobody may take
-either for real.
+Track ids are of MSD's form but begin with TRSAMPL, and labels carry LABEL_SOURCE: nobody
+may take either for real.
 """
 
 import hashlib
@@ -19,25 +19,27 @@ MIDDLE_PITCH, VALENCE_PER_SEMITONE = 70.0, 0.02
 
 
 def sample_id(kind: str, name: str) -> str:
-    """An id of MSD's form (`TR` track, `SO` song, 7 letters, 11 hex digits) for anything with a
-    name."""
+    """An id of MSD's form (`TR` track, `SO` song, 7 letters, 11 hex digits) for anything
+    with a name."""
     return f"{kind}SAMPL{hashlib.sha256(name.encode()).hexdigest()[:11].upper()}"
 
 
 def msd_path(track_id: str) -> str:
-    """Where MSD keeps a track below its root: three folders by its third to fifth letter."""
+    """Where MSD keeps a track below its root: three folders by its third to fifth
+    letter."""
     return f"{'/'.join(track_id[2:5])}/{track_id}.h5"
 
 
 def rule_labels(notes: np.ndarray, tempi: np.ndarray, mode: str) -> tuple[float, float]:
-    """(valence, energy), both in (0, 1), three decimals, by rule from NOTE, TEMPO and "major" or
-    "minor".
+    """(valence, energy), both in (0, 1), three decimals, by rule from NOTE, TEMPO and
+    "major" or "minor".
 
-    energy: the mean of t / (t + 110), t the mean tempo in quarters a minute, and s / (s + 4), s
-    onsets a second (notes that start together are one). valence: 0.60 in major, 0.30 in minor, and
-    0.02 more for each semitone by which the piano track (the melody) lies on average above B flat
-    4; register keeps pieces of one mode apart. Fast, major and high music is by and large heard as
-    happier and more excited (Gabrielsson & Lindström 2010): enough for an example, no more.
+    energy: the mean of t / (t + 110), t the mean tempo in quarters a minute, and s / (s +
+    4), s onsets a second (notes that start together are one). valence: 0.60 in major, 0.30
+    in minor, and 0.02 more for each semitone by which the piano track (the melody) lies on
+    average above B flat 4; register keeps pieces of one mode apart. Fast, major and high
+    music is by and large heard as happier and more excited (Gabrielsson & Lindström 2010):
+    enough for an example, no more.
     """
     end = int((notes["start"] + notes["duration"]).max())
     seconds = float(seconds_at(tempi, np.array([end]))[0])
@@ -49,15 +51,22 @@ def rule_labels(notes: np.ndarray, tempi: np.ndarray, mode: str) -> tuple[float,
     ) / 2
     melody = notes["pitch"][notes["track"] == PIANO]
     height = float(melody.mean()) - MIDDLE_PITCH if len(melody) else 0.0
-    valence = (MAJOR_VALENCE if mode == "major" else MINOR_VALENCE) + VALENCE_PER_SEMITONE * height
+    valence = (
+        MAJOR_VALENCE if mode == "major" else MINOR_VALENCE
+    ) + VALENCE_PER_SEMITONE * height
     return round(min(max(valence, 0.01), 0.99), 3), round(energy, 3)
 
 
 def describe_track(
-    artist: str, title: str, tempi: np.ndarray, end: int, tonic: int | None, mode: str | None
+    artist: str,
+    title: str,
+    tempi: np.ndarray,
+    end: int,
+    tonic: int | None,
+    mode: str | None,
 ) -> dict[str, Any]:
-    """What MSD's metadata would say of a piece: values by MSD's names (see affect/tracks.py),
-    unknown ones left out.
+    """What MSD's metadata would say of a piece: values by MSD's names (see
+    affect/tracks.py), unknown ones left out.
 
     end: ticks; its key is certain, as it comes from a key signature.
     """
@@ -77,12 +86,12 @@ def describe_track(
 
 
 def segment_chroma(notes: np.ndarray, tempi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """MSD's segments_start, (n,) float64 seconds from 0, and segments_pitches, (n, 12) float64, C
-    to B.
+    """MSD's segments_start, (n,) float64 seconds from 0, and segments_pitches, (n, 12)
+    float64, C to B.
 
-    A segment lasts from one onset to the next, drums left out. A pitch class weighs as much as the
-    velocities of its notes that sound in the segment; each row's largest is 1, a row where nothing
-    sounds is 0.
+    A segment lasts from one onset to the next, drums left out. A pitch class weighs as much
+    as the velocities of its notes that sound in the segment; each row's largest is 1, a row
+    where nothing sounds is 0.
     """
     pitched = notes[notes["track"] != DRUMS]
     starts = np.union1d([0], pitched["start"])
@@ -92,4 +101,6 @@ def segment_chroma(notes: np.ndarray, tempi: np.ndarray) -> tuple[np.ndarray, np
     np.add.at(change, (first, pitched["pitch"] % 12), pitched["velocity"])
     np.subtract.at(change, (last, pitched["pitch"] % 12), pitched["velocity"])
     chroma = np.cumsum(change[:-1], axis=0).astype(np.float64)
-    return seconds_at(tempi, starts), chroma / np.maximum(chroma.max(axis=1, keepdims=True), 1.0)
+    return seconds_at(tempi, starts), chroma / np.maximum(
+        chroma.max(axis=1, keepdims=True), 1.0
+    )

@@ -1,5 +1,5 @@
-"""Key: pitch classes and bass against plain loops, ks_bar against music21, the model by music
-whose key is plain."""
+"""Key: pitch classes and bass against plain loops, ks_bar against music21, the model by
+music whose key is plain."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -31,15 +31,23 @@ from pipelines.formats.npz import read_npz
 from schemas.contracts import Limits
 from schemas.grid import Grid, quantise
 from schemas.keys import NO_KEY
-from schemas.song import BAR, DRUMS, Song, covered_ticks, make_notes, make_tempi, regular_bars
+from schemas.song import (
+    BAR,
+    DRUMS,
+    Song,
+    covered_ticks,
+    make_notes,
+    make_tempi,
+    regular_bars,
+)
 
 HMM, KS = KeyConfig(), KeyConfig(method="ks_bar")
 TRIADS = {"major": (0, 4, 7), "minor": (0, 3, 7)}
 
 
 def make_song(notes: list[tuple[int, ...]], lengths: list[int]) -> Song:
-    """A Song of (start, duration, pitch, velocity, track) notes on bars of these lengths, the
-    last repeated as needed."""
+    """A Song of (start, duration, pitch, velocity, track) notes on bars of these
+    lengths, the last repeated as needed."""
     array = make_notes(*np.array(notes, int).reshape(-1, 5).T)
     while sum(lengths) < covered_ticks(array):
         lengths = [*lengths, lengths[-1]]
@@ -75,7 +83,9 @@ def loop_weights(song: Song, grid: Grid) -> np.ndarray:
         end = onset + 6 * grid.sixteenths[i]
         for bar, (start, length, _, _) in enumerate(song.bars.tolist()):
             if track != DRUMS:
-                weights[bar, pitch % 12] += max(0, min(end, start + length) - max(onset, start))
+                weights[bar, pitch % 12] += max(
+                    0, min(end, start + length) - max(onset, start)
+                )
     return weights
 
 
@@ -88,11 +98,15 @@ def loop_bass(song: Song, grid: Grid) -> tuple[list[int], list[int], bool]:
         for at in range(start, min(start + grid.sixteenths[i], first[-1])):
             if track != DRUMS:
                 sounding[at].append(pitch)
-    heard, together = (sum(len(pitches) >= least for pitches in sounding) for least in (1, 2))
+    heard, together = (
+        sum(len(pitches) >= least for pitches in sounding) for least in (1, 2)
+    )
     polyphonic = together > 0.05 * heard
     opening, closing = [], []
     for start, end in pairwise(first):
-        chords = [pitches for pitches in sounding[start:end] if len(pitches) > 1 and polyphonic]
+        chords = [
+            pitches for pitches in sounding[start:end] if len(pitches) > 1 and polyphonic
+        ]
         sounds = [pitches for pitches in sounding[start:end] if pitches]
         opening.append(min(chords[0]) % 12 if chords else NO_BASS)
         closing.append(min(sounds[-1]) % 12 if sounds else NO_BASS)
@@ -149,10 +163,13 @@ def test_phrases_start_after_rests_and_pick_up():
         [(90, 6, 60, 80, 1), *((96 * bar, 96, 60, 80, 1) for bar in range(1, 20))], [96]
     )
     short = make_song(
-        [(0, 24, 60, 80, 1), *((24 + 96 * bar, 96, 60, 80, 1) for bar in range(18))], [24, 96]
+        [(0, 24, 60, 80, 1), *((24 + 96 * bar, 96, 60, 80, 1) for bar in range(18))],
+        [24, 96],
     )
     for song in (late, short):
-        assert np.flatnonzero(phrase_starts(bass_notes(song, quantise(song)))[:19]).tolist() == [
+        assert np.flatnonzero(
+            phrase_starts(bass_notes(song, quantise(song)))[:19]
+        ).tolist() == [
             1,
             9,
             17,
@@ -198,7 +215,11 @@ def test_a_modulation_is_found_at_its_bar(before, after):
     assert found["key"].tolist() == [before] * 16 + [after] * 16
 
 
-@given(NOTES, LENGTHS, st.lists(st.tuples(st.integers(0, 700), st.integers(1, 50)), max_size=20))
+@given(
+    NOTES,
+    LENGTHS,
+    st.lists(st.tuples(st.integers(0, 700), st.integers(1, 50)), max_size=20),
+)
 @settings(max_examples=60, deadline=None)
 def test_drums_never_matter(notes, lengths, hits):
     pitched = [note for note in notes if note[4] != DRUMS]
@@ -206,7 +227,8 @@ def test_drums_never_matter(notes, lengths, hits):
     for config in (HMM, KS):
         without = columns(make_song(pitched, bars), config)
         with_drums = columns(
-            make_song([*pitched, *((at, 1, pitch, 80, DRUMS) for at, pitch in hits)], bars), config
+            make_song([*pitched, *((at, 1, pitch, 80, DRUMS) for at, pitch in hits)], bars),
+            config,
         )
         assert without["song_key"] == with_drums["song_key"]
         for name in ("key", "key_confidence"):
@@ -218,7 +240,8 @@ def test_drums_never_matter(notes, lengths, hits):
 def test_transposing_moves_the_key(notes, lengths, up):
     song = make_song(notes, lengths)
     moved = make_song(
-        [(start, length, pitch + up, *rest) for start, length, pitch, *rest in notes], lengths
+        [(start, length, pitch + up, *rest) for start, length, pitch, *rest in notes],
+        lengths,
     )
     grid = quantise(song)
     one, other = columns(song), columns(moved)
@@ -230,7 +253,9 @@ def test_transposing_moves_the_key(notes, lengths, up):
     )
     if clear(one["key"], likely(song, grid)):
         np.testing.assert_array_equal(moved_keys[one["key"]], other["key"])
-        np.testing.assert_allclose(one["key_confidence"], other["key_confidence"], atol=2e-4)
+        np.testing.assert_allclose(
+            one["key_confidence"], other["key_confidence"], atol=2e-4
+        )
 
 
 def likely(song: Song, grid: Grid) -> np.ndarray:
@@ -239,8 +264,8 @@ def likely(song: Song, grid: Grid) -> np.ndarray:
 
 
 def clear(key: np.ndarray, sure: np.ndarray) -> bool:
-    """Whether in every bar the key given is the likeliest by far, so that no other path is as
-    good."""
+    """Whether in every bar the key given is the likeliest by far, so that no other path
+    is as good."""
     second, first = np.sort(sure, axis=1)[:, -2:].T
     return bool((sure.argmax(axis=1) == key).all() and (first - second > 0.05).all())
 
@@ -275,7 +300,9 @@ def test_moves_are_chances_and_near_keys_are_nearer():
 
 
 def test_an_unknown_method_is_refused():
-    with pytest.raises(ValueError, match="unknown key method 'guess': known are hmm, ks_bar"):
+    with pytest.raises(
+        ValueError, match="unknown key method 'guess': known are hmm, ks_bar"
+    ):
         KeyConfig(method="guess")
 
 
@@ -314,8 +341,8 @@ def test_a_move_as_dear_as_may_be_still_has_a_posterior():
 
 
 def test_keys_that_correlate_alike():
-    # An augmented triad is the same from each of its three notes: the highest takes it; all twelve
-    # notes: B minor.
+    # An augmented triad is the same from each of its three notes: the highest takes it; all
+    # twelve notes: B minor.
     augmented, even = np.zeros(12), np.ones(12)
     augmented[[0, 4, 8]] = 24.0
     key, confidence = krumhansl_schmuckler(np.array([augmented, even]))

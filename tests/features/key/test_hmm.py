@@ -8,7 +8,9 @@ import pytest
 from pipelines.features.key.hmm import posterior, viterbi
 
 
-def chain(seed: int, n_steps: int, n_states: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def chain(
+    seed: int, n_steps: int, n_states: int = 3
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Evidence, two tables of moves, and which one leads into each step."""
     rng = np.random.default_rng(seed)
     moves = rng.random((2, n_states, n_states)) + 0.01
@@ -49,7 +51,9 @@ def test_posterior_is_the_share_of_all_paths(seed, n_steps):
     for path, score in log_scores(evidence, moves, table).items():
         expected[np.arange(n_steps), path] += np.exp(score)
     found = posterior(evidence, moves, table)
-    np.testing.assert_allclose(found, expected / expected.sum(axis=1, keepdims=True), rtol=1e-10)
+    np.testing.assert_allclose(
+        found, expected / expected.sum(axis=1, keepdims=True), rtol=1e-10
+    )
     np.testing.assert_allclose(found.sum(axis=1), 1.0)
 
 
@@ -58,8 +62,8 @@ def test_long_chains_neither_overflow_nor_vanish():
     found = posterior(evidence * 200, moves, table)
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found.sum(axis=1), 1.0)
-    # With such evidence there is hardly a doubt, so that the best path and the likeliest states are
-    # one.
+    # With such evidence there is hardly a doubt, so that the best path and the likeliest
+    # states are one.
     np.testing.assert_array_equal(
         viterbi(evidence * 200, np.log(moves), table)[:100], found.argmax(axis=1)[:100]
     )

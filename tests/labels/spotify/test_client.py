@@ -1,5 +1,5 @@
-"""Spotify's API against a local server that misbehaves: what is retried, what ends the run, and
-what is never said."""
+"""Spotify's API against a local server that misbehaves: what is retried, what ends the
+run, and what is never said."""
 
 import logging
 
@@ -22,7 +22,9 @@ def fake(fake_spotify):
 
 
 def api(fake, waits=None, **manners) -> SpotifyApi:
-    manners = Manners(**{"timeout_seconds": 5.0, "backoff_seconds": 1.0, "tries": 4} | manners)
+    manners = Manners(
+        **{"timeout_seconds": 5.0, "backoff_seconds": 1.0, "tries": 4} | manners
+    )
     sleep = [].append if waits is None else waits.append
     return SpotifyApi(manners, sleep, f"{fake.url}/v1/", f"{fake.url}/api/token")
 
@@ -34,7 +36,18 @@ def test_search_and_features(fake):
     assert spotify.spent == 2
 
 
-PASSING = [500, 502, 429, "half", "cut", b"", b"<html>busy</html>", b"null", [], {"tracks": 3}]
+PASSING = [
+    500,
+    502,
+    429,
+    "half",
+    "cut",
+    b"",
+    b"<html>busy</html>",
+    b"null",
+    [],
+    {"tracks": 3},
+]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +79,8 @@ def test_features_ask_again(fake, trick):
 
 
 @pytest.mark.parametrize(
-    "token", [b"[]", b"{}", b"null", b'{"access_token": "x"}', b'{"access_token": "x", "expi', b""]
+    "token",
+    [b"[]", b"{}", b"null", b'{"access_token": "x"}', b'{"access_token": "x", "expi', b""],
 )
 def test_a_token_of_another_form_is_asked_for_again(fake, token):
     fake.tokens, waits = [token, token], []
@@ -114,7 +128,9 @@ def test_429_waits_as_long_as_it_is_asked_to(fake, asked, waited):
 
 def test_429_for_a_day_ends_the_run(fake):
     fake.tricks = [(429, {"Retry-After": "86400"})]
-    with pytest.raises(SpotifyError, match=r"asks to wait 86400 seconds: after that, run again"):
+    with pytest.raises(
+        SpotifyError, match=r"asks to wait 86400 seconds: after that, run again"
+    ):
         api(fake).features(IDS[:1])
 
 
@@ -160,11 +176,15 @@ def test_a_server_that_is_not_there(fake):
 
 def test_no_credentials_is_one_sentence(fake, monkeypatch):
     monkeypatch.delenv("SPOTIPY_CLIENT_SECRET")
-    with pytest.raises(SpotifyError, match="set SPOTIPY_CLIENT_ID and SPOTIPY_CLIENT_SECRET"):
+    with pytest.raises(
+        SpotifyError, match="set SPOTIPY_CLIENT_ID and SPOTIPY_CLIENT_SECRET"
+    ):
         api(fake)
 
 
-def test_credentials_are_never_logged_nor_written(fake, caplog, capfd, tmp_path, monkeypatch):
+def test_credentials_are_never_logged_nor_written(
+    fake, caplog, capfd, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     caplog.set_level(logging.DEBUG)
     logging.getLogger("spotipy").setLevel(logging.DEBUG)

@@ -9,7 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.labels.spotify.client import Found, Manners, SpotifyApi, SpotifyError
-from pipelines.labels.spotify.freeze import FROZEN, FreezeConfig, best_match, freeze, queries
+from pipelines.labels.spotify.freeze import (
+    FROZEN,
+    FreezeConfig,
+    best_match,
+    freeze,
+    queries,
+)
 from pipelines.labels.tables import read_labels
 from pipelines.labels.tracks import conform
 
@@ -17,7 +23,8 @@ N = 110
 TRACKS = [f"TRAAAAA{index:011X}" for index in range(N)]
 IDS = [f"{index:022d}" for index in range(N)]
 WORDS = [
-    "".join(chr(97 + int(digit)) for digit in f"{index * 7919 % 100_000:05d}") for index in range(N)
+    "".join(chr(97 + int(digit)) for digit in f"{index * 7919 % 100_000:05d}")
+    for index in range(N)
 ]
 TODAY = "2026-11-20"
 
@@ -33,7 +40,9 @@ def fake(fake_spotify):
 
 def tracks(n: int) -> pa.Table:
     titles = [f"Song {word} (Album Version)" for word in WORDS[:n]]
-    return conform(pa.table({"track_id": TRACKS[:n], "artist": ["Band"] * n, "title": titles}))
+    return conform(
+        pa.table({"track_id": TRACKS[:n], "artist": ["Band"] * n, "title": titles})
+    )
 
 
 def api(fake, **manners) -> SpotifyApi:
@@ -47,14 +56,21 @@ def api(fake, **manners) -> SpotifyApi:
 
 def run(fake, out, n=5, given=None, config=None, today=TODAY, **manners) -> pa.Table:
     return freeze(
-        tracks(n), given or {}, api(fake, **manners), str(out), config or FreezeConfig(), today
+        tracks(n),
+        given or {},
+        api(fake, **manners),
+        str(out),
+        config or FreezeConfig(),
+        today,
     )
 
 
 def asked_for(fake) -> list[str]:
     """What was searched and of which ids features were asked, whatever the batches."""
     queries = [parse_qs(urlsplit(target).query) for target in fake.asked]
-    return sorted(one for query in queries for one in query.get("q") or query["ids"][0].split(","))
+    return sorted(
+        one for query in queries for one in query.get("q") or query["ids"][0].split(",")
+    )
 
 
 def test_the_frozen_table(fake, tmp_path):
@@ -130,7 +146,9 @@ def test_what_is_not_found_is_a_row_without_values_and_is_not_asked_again(fake, 
 
 
 def test_given_ids_are_not_searched(fake, tmp_path):
-    table = run(fake, tmp_path / "x.parquet", 2, given={TRACKS[0]: IDS[9], TRACKS[1]: IDS[9]})
+    table = run(
+        fake, tmp_path / "x.parquet", 2, given={TRACKS[0]: IDS[9], TRACKS[1]: IDS[9]}
+    )
     assert (
         table["valence"].to_pylist() == [9 / N] * 2
         and table["query"].to_pylist() == ["given id"] * 2
@@ -140,7 +158,9 @@ def test_given_ids_are_not_searched(fake, tmp_path):
 
 def test_tracks_without_a_name_are_not_searched(fake, tmp_path):
     nameless = conform(pa.table({"track_id": TRACKS[:1]}))
-    table = freeze(nameless, {}, api(fake), str(tmp_path / "x.parquet"), FreezeConfig(), TODAY)
+    table = freeze(
+        nameless, {}, api(fake), str(tmp_path / "x.parquet"), FreezeConfig(), TODAY
+    )
     assert table["spotify_id"].to_pylist() == [None] and fake.asked == []
 
 
@@ -158,7 +178,12 @@ def test_nothing_to_freeze(fake, tmp_path):
     assert pq.read_table(tmp_path / "x.parquet").equals(FROZEN.empty_table())
 
 
-ROW = {"title": "One (Live)", "artist": "The A & B", "release": "Best of", "duration": 200.0}
+ROW = {
+    "title": "One (Live)",
+    "artist": "The A & B",
+    "release": "Best of",
+    "duration": 200.0,
+}
 
 
 @pytest.mark.parametrize(
@@ -192,12 +217,18 @@ def test_queries_from_particular_to_plain():
         next(queries({"title": 'a" artist:x', "artist": "b", "release": None}))
         == "track:a artist x artist:b"
     )
-    assert len(next(queries({"title": "x" * 500, "artist": "y" * 500, "release": "z" * 500}))) < 270
+    assert (
+        len(next(queries({"title": "x" * 500, "artist": "y" * 500, "release": "z" * 500})))
+        < 270
+    )
 
 
 def test_the_journal_is_lines_of_json(fake, tmp_path):
     run(fake, tmp_path / "x.parquet", 2)
-    lines = [json.loads(line) for line in (tmp_path / "x.parquet.journal").read_text().splitlines()]
+    lines = [
+        json.loads(line)
+        for line in (tmp_path / "x.parquet.journal").read_text().splitlines()
+    ]
     assert lines[0] == {"config": {"min_similarity": 0.8, "search_limit": 10}}
     assert {line.get("track_id") or line.get("features_of") for line in lines[1:]} == {
         *TRACKS[:2],

@@ -1,4 +1,5 @@
-"""freeze-spotify as a command: what it says without credentials or with lists that are none."""
+"""freeze-spotify as a command: what it says without credentials or with lists that are
+none."""
 
 from pathlib import Path
 from typing import Any
@@ -60,13 +61,17 @@ def test_a_refusal_by_spotify_says_what_to_use_instead(
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("t.txt", "no separators"), ("t.csv", "a,b\n1,2\n"), ("t.h5", "no HDF5")]
+    ("name", "text"),
+    [("t.txt", "no separators"), ("t.csv", "a,b\n1,2\n"), ("t.h5", "no HDF5")],
 )
 def test_a_list_that_is_none(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, text: str
 ) -> None:
     (tmp_path / name).write_text(text)
-    assert main(["freeze-spotify", str(tmp_path / name), "--out", str(tmp_path / "t.parquet")]) == 2
+    assert (
+        main(["freeze-spotify", str(tmp_path / name), "--out", str(tmp_path / "t.parquet")])
+        == 2
+    )
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
@@ -103,7 +108,16 @@ def test_what_cannot_be_meant_is_one_sentence(
 ) -> None:
     value = str(tmp_path / value) if flag == "--out" else value
     assert (
-        main(["freeze-spotify", str(listed), "--out", str(tmp_path / "t.parquet"), flag, value])
+        main(
+            [
+                "freeze-spotify",
+                str(listed),
+                "--out",
+                str(tmp_path / "t.parquet"),
+                flag,
+                value,
+            ]
+        )
         == 2
     )
     error = capsys.readouterr().err.strip()
@@ -132,12 +146,17 @@ def test_damaged_files_of_a_folder_are_named_and_the_rest_is_fetched(
         "title": "The Song",
         "duration": 200.0,
     }
-    write_track(str(tmp_path / "msd" / "B" / "good.h5"), row, np.arange(3.0), np.zeros((3, 12)))
+    write_track(
+        str(tmp_path / "msd" / "B" / "good.h5"), row, np.arange(3.0), np.zeros((3, 12))
+    )
     for number in range(30):
         (tmp_path / "msd" / f"bad{number:02d}.h5").write_bytes(b"no HDF5")
     (tmp_path / "msd" / "folder.h5").mkdir()
     assert (
-        main(["freeze-spotify", str(tmp_path / "msd"), "--out", str(tmp_path / "t.parquet")]) == 0
+        main(
+            ["freeze-spotify", str(tmp_path / "msd"), "--out", str(tmp_path / "t.parquet")]
+        )
+        == 0
     )
     said, errors = capsys.readouterr()
     assert "1 tracks, 1 with values" in said
@@ -153,10 +172,14 @@ def test_a_folder_of_damaged_files_alone_is_refused(
     tmp_path: Path, fake_spotify: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "bad.h5").write_bytes(b"no HDF5")
-    assert main(["freeze-spotify", str(tmp_path), "--out", str(tmp_path / "t.parquet")]) == 2
+    assert (
+        main(["freeze-spotify", str(tmp_path), "--out", str(tmp_path / "t.parquet")]) == 2
+    )
     errors = capsys.readouterr().err
     assert (
-        "bad.h5: not an HDF5 file" in errors and "no track of" in errors and not fake_spotify.asked
+        "bad.h5: not an HDF5 file" in errors
+        and "no track of" in errors
+        and not fake_spotify.asked
     )
 
 

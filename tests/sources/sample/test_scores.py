@@ -1,5 +1,5 @@
-"""Scores: against music21's own streams on real pieces, and a small score whose notes are known
-by hand."""
+"""Scores: against music21's own streams on real pieces, and a small score whose notes
+are known by hand."""
 
 import warnings
 from pathlib import Path
@@ -15,7 +15,16 @@ from pipelines.sources.sample.arrange import assign_tracks, detach, kind_of
 from pipelines.sources.sample.scores import read_score
 from schemas.contracts import Limits
 from schemas.reject import BadInput, Reason
-from schemas.song import BASS, DRUMS, GUITAR, PIANO, STRINGS, Song, covered_ticks, make_notes
+from schemas.song import (
+    BASS,
+    DRUMS,
+    GUITAR,
+    PIANO,
+    STRINGS,
+    Song,
+    covered_ticks,
+    make_notes,
+)
 
 CORPUS = Path(common.getCorpusFilePath())
 PIECES = [
@@ -26,8 +35,12 @@ PIECES = [
 def note(
     step: str, octave: int, duration: int, extra: str = "", alter: int = 0, voice: int = 1
 ) -> str:
-    pitch = f"<pitch><step>{step}</step><alter>{alter}</alter><octave>{octave}</octave></pitch>"
-    return f"<note>{extra}{pitch}<duration>{duration}</duration><voice>{voice}</voice></note>"
+    pitch = (
+        f"<pitch><step>{step}</step><alter>{alter}</alter><octave>{octave}</octave></pitch>"
+    )
+    return (
+        f"<note>{extra}{pitch}<duration>{duration}</duration><voice>{voice}</voice></note>"
+    )
 
 
 def tied(step: str, octave: int, duration: int, kind: str) -> str:
@@ -42,7 +55,9 @@ def score(*parts: tuple[str, list[str]]) -> str:
     )
     bodies = "".join(
         f'<part id="P{i}">'
-        + "".join(f'<measure number="{n}">{text}</measure>' for n, text in enumerate(measures))
+        + "".join(
+            f'<measure number="{n}">{text}</measure>' for n, text in enumerate(measures)
+        )
         + "</part>"
         for i, (_, measures) in enumerate(parts)
     )
@@ -115,13 +130,16 @@ def test_default_tempo_and_missing_names(tmp_path: Path) -> None:
     path.write_text(score(("Violin", [attributes(4) + note("C", 5, 8)])))
     found = read_score(path, 77.0)
     assert (found.tempi.tolist(), found.tempo_source) == ([(0, 77.0)], "default")
-    assert (found.title, found.composer, found.tonic, found.mode) == (None, None, 0, "major")
+    assert (found.title, found.composer, found.tonic, found.mode) == (
+        None,
+        None,
+        0,
+        "major",
+    )
 
 
 def test_a_word_of_tempo_counts_where_there_is_no_number(tmp_path: Path) -> None:
-    words = (
-        "<direction><direction-type><words>Adagio cantabile</words></direction-type></direction>"
-    )
+    words = "<direction><direction-type><words>Adagio cantabile</words></direction-type></direction>"
     path = tmp_path / "words.musicxml"
     path.write_text(score(("Violin", [attributes(4) + words + note("C", 5, 8)])))
     found = read_score(path, 77.0)
@@ -129,7 +147,12 @@ def test_a_word_of_tempo_counts_where_there_is_no_number(tmp_path: Path) -> None
 
 
 def test_bar_divided_by_a_repeat_sign_is_one_bar(tmp_path: Path) -> None:
-    measures = [attributes(4) + note("C", 5, 8), note("D", 5, 6), note("E", 5, 2), note("F", 5, 8)]
+    measures = [
+        attributes(4) + note("C", 5, 8),
+        note("D", 5, 6),
+        note("E", 5, 2),
+        note("F", 5, 8),
+    ]
     path = tmp_path / "halves.musicxml"
     path.write_text(score(("Violin", measures)))
     # music21 takes a short measure for a whole one unless it is said to be implicit.
@@ -139,8 +162,8 @@ def test_bar_divided_by_a_repeat_sign_is_one_bar(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", PIECES)
 def test_notes_equal_music21s(name: str) -> None:
-    """Each part's (start, end, pitch) with ties joined, from music21's own flattening, before
-    `detach`."""
+    """Each part's (start, end, pitch) with ties joined, from music21's own flattening,
+    before `detach`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         parsed = converter.parse(CORPUS / name, forceSource=True, storePickle=False)
@@ -148,7 +171,9 @@ def test_notes_equal_music21s(name: str) -> None:
     for part in parsed.parts:
         for element in part.toSoundingPitch().stripTies().flatten().notes:
             if element.quarterLength:
-                expected |= {(round(element.offset * 24), pitch.midi) for pitch in element.pitches}
+                expected |= {
+                    (round(element.offset * 24), pitch.midi) for pitch in element.pitches
+                }
     found = read_score(CORPUS / name, 100.0)
     assert {(start, pitch) for start, _, pitch, _, _ in rows(found.notes)} == expected
 
@@ -162,7 +187,8 @@ def test_bars_are_a_songs_and_equal_music21s(name: str) -> None:
         warnings.simplefilter("ignore")
         parsed = converter.parse(CORPUS / name, forceSource=True, storePickle=False)
     measures = {
-        round(measure.offset * 24) for measure in parsed.parts[0].getElementsByClass("Measure")
+        round(measure.offset * 24)
+        for measure in parsed.parts[0].getElementsByClass("Measure")
     }
     assert set(found.bars["start"].tolist()) <= measures
     full = (
@@ -178,7 +204,12 @@ def test_quartet_has_four_tracks_from_the_top_down() -> None:
         track: found.notes["pitch"][found.notes["track"] == track].mean()
         for track in (PIANO, GUITAR, STRINGS, BASS)
     }
-    assert sorted(means, key=means.__getitem__, reverse=True) == [PIANO, GUITAR, STRINGS, BASS]
+    assert sorted(means, key=means.__getitem__, reverse=True) == [
+        PIANO,
+        GUITAR,
+        STRINGS,
+        BASS,
+    ]
     assert not (found.notes["track"] == DRUMS).any()
 
 
@@ -186,13 +217,21 @@ def test_quartet_has_four_tracks_from_the_top_down() -> None:
     ("kinds", "means", "tracks"),
     [
         (["", "", "", ""], [70, 65, 60, 50], [PIANO, GUITAR, STRINGS, BASS]),
-        (["", "", "", "", ""], [60, 72, 65, 55, 48], [STRINGS, PIANO, GUITAR, STRINGS, BASS]),
+        (
+            ["", "", "", "", ""],
+            [60, 72, 65, 55, 48],
+            [STRINGS, PIANO, GUITAR, STRINGS, BASS],
+        ),
         (["", "", "Bass"], [70, 65, 50], [PIANO, STRINGS, BASS]),
         (["", ""], [50, 60], [BASS, PIANO]),
         ([""], [60], [PIANO]),
         (["", "Piano", "Piano", "Bass"], [70, 60, 40, 45], [STRINGS, PIANO, PIANO, BASS]),
         (["Drums", "", "", "Guitar"], [40, 70, 50, 60], [DRUMS, PIANO, BASS, GUITAR]),
-        (["", "", "", "", ""], [70, 65, np.nan, 60, 50], [PIANO, GUITAR, STRINGS, STRINGS, BASS]),
+        (
+            ["", "", "", "", ""],
+            [70, 65, np.nan, 60, 50],
+            [PIANO, GUITAR, STRINGS, STRINGS, BASS],
+        ),
     ],
 )
 def test_tracks(kinds: list[str], means: list[float], tracks: list[int]) -> None:
@@ -223,7 +262,9 @@ def test_kinds_by_name() -> None:
 def test_detached_notes_survive_a_roll(columns: list[tuple[int, ...]]) -> None:
     notes = detach(make_notes(*(np.array(column) for column in zip(*columns, strict=True))))
     tempi = np.array([(0, 120.0)], [("start", "<i4"), ("bpm", "<f4")])
-    assert np.array_equal(read_npz(write_npz(notes, tempi, 100, "x"), Limits()).notes, notes)
+    assert np.array_equal(
+        read_npz(write_npz(notes, tempi, 100, "x"), Limits()).notes, notes
+    )
     first = min(start for start, *_ in columns)
     assert notes["start"].min() == first
 

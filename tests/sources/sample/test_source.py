@@ -1,5 +1,5 @@
-"""The embedded sample: the same bytes every time, whole or not at all, and labels that say whose
-they are."""
+"""The embedded sample: the same bytes every time, whole or not at all, and labels that
+say whose they are."""
 
 import csv
 import hashlib
@@ -24,7 +24,12 @@ from pipelines.labels.tables import read_labels
 from pipelines.sources.sample import music21_corpus as bundle
 from pipelines.sources.sample import source as sample
 from pipelines.sources.sample.scores import read_score
-from pipelines.sources.sample.synthetic_labels import LABEL_SOURCE, msd_path, rule_labels, sample_id
+from pipelines.sources.sample.synthetic_labels import (
+    LABEL_SOURCE,
+    msd_path,
+    rule_labels,
+    sample_id,
+)
 from schemas import mock
 from schemas.contracts import FileInfo, Item, Limits
 from schemas.reject import BadInput, Reason
@@ -39,7 +44,10 @@ class LocalFiles:
 
     def walk(self, root: str) -> list[FileInfo]:
         files = sorted(path for path in Path(root).rglob("*") if path.is_file())
-        return [FileInfo(path.relative_to(root).as_posix(), path.stat().st_size) for path in files]
+        return [
+            FileInfo(path.relative_to(root).as_posix(), path.stat().st_size)
+            for path in files
+        ]
 
     def read(self, root: str, path: str) -> bytes:
         return (Path(root) / path).read_bytes()
@@ -47,7 +55,9 @@ class LocalFiles:
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> sample.SampleConfig:
-    made = sample.SampleConfig(str(tmp_path_factory.mktemp("sample") / "raw"), N_TUNES, N_SCORES)
+    made = sample.SampleConfig(
+        str(tmp_path_factory.mktemp("sample") / "raw"), N_TUNES, N_SCORES
+    )
     sample.prepare(made, write_track)
     return made
 
@@ -149,7 +159,9 @@ def test_a_number_of_pieces_below_none_is_refused() -> None:
 
 
 @pytest.mark.parametrize("root", ["gs://bucket/raw", "s3://bucket/raw"])
-def test_only_local_folders(root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_local_folders(
+    root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SettingsError, match="not a local folder"):
         sample.prepare(sample.SampleConfig(root, 1, 0), write_track)
@@ -177,7 +189,9 @@ def test_fewer_scores_are_some_of_the_more() -> None:
     assert (len(some), len(more)) == (20, 60)
     assert set(some) < set(more) < set(bundle.pieces(0, None))
     assert len({piece.genre for piece in some}) == 7
-    assert {tune.key for tune in bundle.tunes(0, 20)} < {tune.key for tune in bundle.tunes(0, 60)}
+    assert {tune.key for tune in bundle.tunes(0, 20)} < {
+        tune.key for tune in bundle.tunes(0, 60)
+    }
 
 
 def test_bundle_is_large_and_its_keys_are_unique() -> None:
@@ -233,7 +247,9 @@ def test_npz_say_the_notes_of_the_scores(
             / song.source_key[0]
             / f"{song.source_key}.npz"
         )
-        assert np.array_equal(read_npz(path.read_bytes(), Limits()).downbeats, score.bars["start"])
+        assert np.array_equal(
+            read_npz(path.read_bytes(), Limits()).downbeats, score.bars["start"]
+        )
 
 
 def test_tunes_are_those_of_the_collections(songs: dict[str, Song]) -> None:
@@ -247,7 +263,9 @@ def test_tunes_are_those_of_the_collections(songs: dict[str, Song]) -> None:
         if not path.exists():
             continue
         notes = read_tune(
-            split_tunes(path.read_bytes())[int(number) - 1], Limits(), carry_accidentals=True
+            split_tunes(path.read_bytes())[int(number) - 1],
+            Limits(),
+            carry_accidentals=True,
         ).notes
         assert np.array_equal(notes, songs[tune.key].notes)
         checked += 1
@@ -268,7 +286,9 @@ def test_labels_are_the_rules_and_say_so(
             end = max(int(start) + int(duration) for start, duration, *_ in song.notes)
             assert len(song.tempi) == 1
             bpm = float(song.tempi["bpm"][0])
-            onsets = len({int(start) for start in song.notes["start"]}) / (end / 24 / bpm * 60)
+            onsets = len({int(start) for start in song.notes["start"]}) / (
+                end / 24 / bpm * 60
+            )
             melody = [int(pitch) for _, _, pitch, _, track in song.notes if track == 1]
             valence = (0.6 if modes[track_id] == "major" else 0.3) + 0.02 * (
                 sum(melody) / len(melody) - 70
@@ -290,16 +310,21 @@ def test_tables_have_the_forms_their_readers_ask(
     matches = read_matches((root / sample.MATCHES).read_bytes(), sample.MATCHES)
     assert set(matches["md5"].to_pylist()) == md5s
     folders = {track for song in songs.values() for track in song.folder_track_ids}
-    assert set(labels.labels["id"].to_pylist()) == set(matches["track_id"].to_pylist()) | folders
     assert (
-        set(read_names((root / sample.NAMES).read_bytes(), sample.NAMES)["md5"].to_pylist()) == md5s
+        set(labels.labels["id"].to_pylist())
+        == set(matches["track_id"].to_pylist()) | folders
+    )
+    assert (
+        set(read_names((root / sample.NAMES).read_bytes(), sample.NAMES)["md5"].to_pylist())
+        == md5s
     )
 
 
 def test_some_tunes_have_no_label(songs: dict[str, Song]) -> None:
     tunes = [song for song in songs.values() if song.meter_source == "score"]
     assert all(
-        bool(song.folder_track_ids) != song.source_key.startswith("oneills") for song in tunes
+        bool(song.folder_track_ids) != song.source_key.startswith("oneills")
+        for song in tunes
     )
     assert any(song.folder_track_ids for song in tunes) and any(
         not song.folder_track_ids for song in tunes
@@ -326,7 +351,8 @@ def test_msd_files_describe_their_songs(
         starts, pitches, seconds = read_segments(blob)
         assert starts[-1] < seconds
         first = song.notes[
-            (song.notes["start"] == song.notes["start"].min()) & (song.notes["track"] != DRUMS)
+            (song.notes["start"] == song.notes["start"].min())
+            & (song.notes["track"] != DRUMS)
         ]
         sounding = np.flatnonzero(pitches[np.flatnonzero(pitches.any(axis=1))[0]])
         assert set(sounding.tolist()) == {int(pitch) % 12 for pitch in first["pitch"]}
@@ -336,11 +362,16 @@ def test_msd_files_describe_their_songs(
 def test_ids_have_msds_form_and_are_nobodys(real_data: Path) -> None:
     ids = {sample_id("TR", tune.key) for tune in bundle.tunes(0, None)}
     assert all(
-        re.fullmatch("TR[A-Z]{5}[0-9A-F]{11}", one) and one.startswith("TRSAMPL") for one in ids
+        re.fullmatch("TR[A-Z]{5}[0-9A-F]{11}", one) and one.startswith("TRSAMPL")
+        for one in ids
     )
     assert len(ids) == len(bundle.tunes(0, None))
-    with (real_data / "msd_spotify_features.csv").open(newline="", encoding="utf-8") as stream:
-        assert not any(row["track_id"].startswith("TRSAMPL") for row in csv.DictReader(stream))
+    with (real_data / "msd_spotify_features.csv").open(
+        newline="", encoding="utf-8"
+    ) as stream:
+        assert not any(
+            row["track_id"].startswith("TRSAMPL") for row in csv.DictReader(stream)
+        )
 
 
 @pytest.mark.parametrize(
@@ -369,7 +400,9 @@ def test_titles_from_paths(path: str, title: str) -> None:
 
 def test_the_rule_rises_with_tempo_and_mode() -> None:
     notes = make_notes([0, 24, 48], [24, 24, 24], [70, 70, 70], [90] * 3, [1] * 3)
-    slow, fast = (rule_labels(notes, make_tempi([0], [bpm]), "major") for bpm in (60.0, 180.0))
+    slow, fast = (
+        rule_labels(notes, make_tempi([0], [bpm]), "major") for bpm in (60.0, 180.0)
+    )
     assert fast[1] > slow[1] and fast[0] == slow[0] == 0.6
     assert rule_labels(notes, make_tempi([0], [60.0]), "minor") == (0.3, slow[1])
     assert slow[1] == round((60 / 170 + 1 / 5) / 2, 3) and math.isfinite(fast[1])
@@ -396,7 +429,10 @@ def test_damaged_files_are_bad_input(
     item = next(item for item in items if songs[item.key].meter_source == meter_source)
     with pytest.raises(BadInput):
         sample.parse(
-            item, (DAMAGE[kind](LocalFiles().read(config.root, item.paths[0])),), config, Limits()
+            item,
+            (DAMAGE[kind](LocalFiles().read(config.root, item.paths[0])),),
+            config,
+            Limits(),
         )
 
 

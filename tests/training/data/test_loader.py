@@ -1,4 +1,5 @@
-"""The loader against the slow simple way, its exact resumption, and releases it must refuse."""
+"""The loader against the slow simple way, its exact resumption, and releases it must
+refuse."""
 
 import itertools
 import json
@@ -43,7 +44,9 @@ def test_a_batch_is_what_the_rows_say(split):
                 at = start + bar
                 tokens = view.tokens[view.bar_offset[at] : view.bar_offset[at + 1]].tolist()
                 last = EOS if at == len(view.key) - 1 else BAR_TOKEN
-                assert batch.tokens[index, bar].tolist() == tokens + [PAD] * (48 - len(tokens))
+                assert batch.tokens[index, bar].tolist() == tokens + [PAD] * (
+                    48 - len(tokens)
+                )
                 assert batch.target[index, bar].tolist() == tokens[1:] + [last] + [PAD] * (
                     48 - len(tokens)
                 )
@@ -58,7 +61,9 @@ def test_a_batch_is_what_the_rows_say(split):
 def test_an_epoch_takes_every_song_once_and_differs_from_the_next(split):
     loader = Loader(split, DATA, 4, seed=0)
     seen = [
-        tuple(np.concatenate([loader.batch_at(step).song for step in range(first, first + 3)]))
+        tuple(
+            np.concatenate([loader.batch_at(step).song for step in range(first, first + 3)])
+        )
         for first in (0, 3)
     ]
     assert all(sorted(one) == list(range(12)) for one in seen) and seen[0] != seen[1]
@@ -137,10 +142,17 @@ def test_supervision_uses_the_lowest_ranks_and_is_nested(split):
 def test_labelled_share_mixes(tmp_path):
     url = write_release(tmp_path / "release", mock_rows(lambda index: index < 3))
     split = open_split(prepare(open_release(url), DATA), "train")
-    loader = Loader(split, DataConfig(bars=3, tokens_per_bar=48, labelled_share=0.5), 4, seed=0)
+    loader = Loader(
+        split, DataConfig(bars=3, tokens_per_bar=48, labelled_share=0.5), 4, seed=0
+    )
     assert loader.n_labelled == 3
     for step in range(6):
-        assert (loader.batch_at(step).label[:, 0] >= 0).tolist() == [True, True, False, False]
+        assert (loader.batch_at(step).label[:, 0] >= 0).tolist() == [
+            True,
+            True,
+            False,
+            False,
+        ]
     assert (tmp_path / "release.cache").is_dir()
 
 
@@ -148,7 +160,9 @@ def test_songs_for_judges_are_left_out(tmp_path):
     rows = mock_rows()
     for row in rows["train"][:5]:
         row["judge"] = True
-    split = open_split(prepare(open_release(write_release(tmp_path / "r", rows)), DATA), "train")
+    split = open_split(
+        prepare(open_release(write_release(tmp_path / "r", rows)), DATA), "train"
+    )
     loader = Loader(split, DATA, 4, seed=0)
     assert loader.left_out == {"too_short": 0, "for_judges": 5}
     assert min(loader.batch_at(step).song.min() for step in range(8)) >= 5
@@ -170,7 +184,13 @@ def test_a_url_reads_as_a_folder_does(release, tmp_path):
 
 def refuse(url, match, data=DATA, cache=None, **loader):
     with pytest.raises(RunFailed, match=match) as caught:
-        Loader(open_split(prepare(open_release(url), data, cache), "train"), data, 4, 0, **loader)
+        Loader(
+            open_split(prepare(open_release(url), data, cache), "train"),
+            data,
+            4,
+            0,
+            **loader,
+        )
     assert "\n" not in str(caught.value)
 
 
@@ -182,7 +202,10 @@ def bare_manifest(release):
 
 def test_bad_releases_are_refused_in_a_sentence(release, tmp_path):
     refuse(str(tmp_path), "is not a release")
-    refuse(write_release(tmp_path / "schema", mock_rows(), schema_version=99), "schema version 99")
+    refuse(
+        write_release(tmp_path / "schema", mock_rows(), schema_version=99),
+        "schema version 99",
+    )
     refuse(
         write_release(tmp_path / "words", mock_rows(), vocabulary_sha256="0"),
         "another token vocabulary",
@@ -226,4 +249,6 @@ def test_the_cache_is_made_once_and_is_another_for_other_settings(release, tmp_p
     assert prepare(opened, DataConfig(bars=3, tokens_per_bar=49), str(tmp_path)) != first
     assert prepare(opened, DataConfig(bars=5, tokens_per_bar=48), str(tmp_path)) == first
     meta = json.loads((first / "meta.json").read_text())
-    assert meta["splits"]["train"]["bars_over"] > 0 and meta["splits"]["train"]["songs"] == 12
+    assert (
+        meta["splits"]["train"]["bars_over"] > 0 and meta["splits"]["train"]["songs"] == 12
+    )

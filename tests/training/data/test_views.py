@@ -102,7 +102,9 @@ def test_a_view_of_some_tracks_hears_no_other():
     song = SONGS[0]
     view = view_song(song, ViewConfig(tracks=("Piano",), tokens_per_bar=4000), REMI)
     alone = song.notes[song.notes["track"] == 1]
-    assert set(song_of(view.tokens).notes["track"].tolist()) == {1} and view.notes == len(alone)
+    assert set(song_of(view.tokens).notes["track"].tolist()) == {1} and view.notes == len(
+        alone
+    )
     piano = Song("m", "k", alone, song.bars, song.tempi, "score")
     assert view.rhythm.sum() == count_rhythm(quantise(piano)).onsets.sum()
     assert (view.tokens == BAR_TOKEN).sum() == len(song.bars)
@@ -152,7 +154,10 @@ def test_programs_go_to_the_tracks_of_lpd5(tmp_path):
         and DRUMS == 0
     )
     assert song.notes[song.notes["track"] == 4]["pitch"].tolist() == [63]
-    assert song.bars["numerator"].tolist() == [3] and song.notes["duration"].tolist() == [24] * 5
+    assert (
+        song.bars["numerator"].tolist() == [3]
+        and song.notes["duration"].tolist() == [24] * 5
+    )
     np.testing.assert_allclose(song.tempi["bpm"], [100], rtol=1e-4)
     assert len(TRACKS) == 5
 
@@ -164,9 +169,14 @@ def test_a_midi_without_notes_too_long_or_none_at_all_says_so(tmp_path):
     pretty_midi.PrettyMIDI().write(str(tmp_path / "empty.mid"))
     (tmp_path / "text.mid").write_text("hello")
     far = mido.MidiFile(ticks_per_beat=1, tracks=[mido.MidiTrack()])
-    # 178,956,971 quarters are 2**32 + 8 of our ticks: in 32 bits they would come round to the
-    # beginning.
-    times = ((0, "note_on"), (2**31 // 24 * 2 + 1, "note_off"), (0, "note_on"), (4, "note_off"))
+    # 178,956,971 quarters are 2**32 + 8 of our ticks: in 32 bits they would come round to
+    # the beginning.
+    times = (
+        (0, "note_on"),
+        (2**31 // 24 * 2 + 1, "note_off"),
+        (0, "note_on"),
+        (4, "note_off"),
+    )
     far.tracks[0].extend(
         mido.Message(kind, note=60, velocity=64, time=time) for time, kind in times
     )

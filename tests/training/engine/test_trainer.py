@@ -1,5 +1,5 @@
-"""Training: it learns, is the same for the same seed, goes on bit for bit, stops as it should,
-refuses what it must."""
+"""Training: it learns, is the same for the same seed, goes on bit for bit, stops as it
+should, refuses what it must."""
 
 import json
 import os
@@ -31,7 +31,9 @@ def run(config, release, out, cache):
 
 def losses(out):
     rows = [json.loads(line) for line in (Path(out) / "log.jsonl").read_text().splitlines()]
-    return [(row["kind"], row["step"], row["loss"]) for row in rows if row["kind"] != "data"]
+    return [
+        (row["kind"], row["step"], row["loss"]) for row in rows if row["kind"] != "data"
+    ]
 
 
 def same_weights(one, other):
@@ -137,7 +139,10 @@ def test_validating_changes_nothing(tables, release, tmp_path, cache):
 
 def test_stopping_and_going_on_equals_no_stop(config, release, tmp_path, cache):
     whole = run(
-        replace(config, train=replace(config.train, steps=6)), release, tmp_path / "whole", cache
+        replace(config, train=replace(config.train, steps=6)),
+        release,
+        tmp_path / "whole",
+        cache,
     )
     half = Trainer(
         replace(config, train=replace(config.train, steps=6)),
@@ -155,9 +160,14 @@ def test_stopping_and_going_on_equals_no_stop(config, release, tmp_path, cache):
     half.run()
     assert half.step == 3 and half.stopped
     rest = run(
-        replace(config, train=replace(config.train, steps=6)), release, tmp_path / "half", cache
+        replace(config, train=replace(config.train, steps=6)),
+        release,
+        tmp_path / "half",
+        cache,
     )
-    assert same_weights(whole, rest) and losses(tmp_path / "half") == losses(tmp_path / "whole")
+    assert same_weights(whole, rest) and losses(tmp_path / "half") == losses(
+        tmp_path / "whole"
+    )
     one, other = (
         checkpoint.read(tmp_path / name / "last.safetensors") for name in ("whole", "half")
     )
@@ -171,7 +181,9 @@ def test_save_and_load_are_equal(config, release, tmp_path, cache):
     model, loaded, facts = checkpoint.load_run(str(tmp_path / "last.safetensors"))
     assert loaded == config and facts["step"] == 4
     state = trainer.model.state_dict()
-    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    assert all(
+        torch.equal(value, state[name]) for name, value in model.state_dict().items()
+    )
     assert not list(tmp_path.glob("*.part"))
 
 
@@ -190,7 +202,9 @@ def test_sigterm_stops_cleanly_and_the_log_goes_on(tables, release, tmp_path):
     assert step == max(at for _, at, _ in losses(tmp_path / "run"))
 
 
-def test_a_half_written_line_of_the_log_does_not_stop_going_on(tables, release, tmp_path, cache):
+def test_a_half_written_line_of_the_log_does_not_stop_going_on(
+    tables, release, tmp_path, cache
+):
     run(from_tables(tables), release, tmp_path, cache)
     whole = (tmp_path / "log.jsonl").read_text()
     (tmp_path / "log.jsonl").write_text(whole + '{"kind": "train", "st')
@@ -205,7 +219,9 @@ def test_weights_alone_are_not_gone_on_from(config, release, tmp_path, cache):
         Trainer(config, release, str(tmp_path), str(cache))
 
 
-def test_a_loss_that_is_no_number_stops_with_the_batch_named(config, release, tmp_path, cache):
+def test_a_loss_that_is_no_number_stops_with_the_batch_named(
+    config, release, tmp_path, cache
+):
     trainer = Trainer(config, release, str(tmp_path), str(cache))
     with torch.no_grad():
         trainer.model.decoder.head.bias[5] = float("nan")
@@ -224,17 +240,26 @@ def test_checkpoints_that_do_not_fit_are_refused(config, tables, release, tmp_pa
         ({"data": {**tables["data"], "bars": 2}}, "another data setting"),
     ):
         with pytest.raises(RunFailed, match=says):
-            Trainer(from_tables({**tables, **change}), release, str(tmp_path / "run"), str(cache))
+            Trainer(
+                from_tables({**tables, **change}),
+                release,
+                str(tmp_path / "run"),
+                str(cache),
+            )
     made, _, _ = checkpoint.load_run(str(tmp_path / "run"))
     other = from_tables({**tables, "model": {**tables["model"], "layers": 2}})
     from training.models.semg_gmvae import SemgGmvae
 
     path = tmp_path / "run" / "last.safetensors"
     with pytest.raises(RunFailed, match="another model"):
-        checkpoint.restore_model(SemgGmvae(other.model, other.data), checkpoint.read(path), path)
+        checkpoint.restore_model(
+            SemgGmvae(other.model, other.data), checkpoint.read(path), path
+        )
     old = path.with_name("old.safetensors")
     checkpoint.save(
-        old, made, {**checkpoint.read(path).facts, "config": {**tables, "model": {"depth": 2}}}
+        old,
+        made,
+        {**checkpoint.read(path).facts, "config": {**tables, "model": {"depth": 2}}},
     )
     with pytest.raises(
         RunFailed, match=r"another version of this program.* unknown key model.depth"
@@ -282,7 +307,9 @@ def test_accumulation_adds_up(tables, release, tmp_path, cache):
     gradients = []
     for parts in (1, 2):
         tables["train"]["accumulate"] = parts
-        trainer = Trainer(from_tables(tables), release, str(tmp_path / str(parts)), str(cache))
+        trainer = Trainer(
+            from_tables(tables), release, str(tmp_path / str(parts)), str(cache)
+        )
         trainer.train_step(trainer.loader.batch_at(0))
         gradients.append(trainer.model.local["arousal"][2].bias.grad.clone())
     assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.9
@@ -302,9 +329,16 @@ def test_two_ranks_train_together(tables, release, tmp_path, cache, vanilla):
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert [step for kind, step, _ in losses(tmp_path / "run") if kind == "train"] == [1, 2, 3, 4]
+    assert [step for kind, step, _ in losses(tmp_path / "run") if kind == "train"] == [
+        1,
+        2,
+        3,
+        4,
+    ]
     model, config, _ = checkpoint.load_run(str(tmp_path / "run" / "last.safetensors"))
-    split = open_split(prepare(open_release(release), config.data, str(cache)), "validation")
+    split = open_split(
+        prepare(open_release(release), config.data, str(cache)), "validation"
+    )
     shares = []
     for rank in range(2):
         torch.manual_seed(VALIDATION_SEED)

@@ -1,5 +1,5 @@
-"""Retrieval finds the class and never a judge's song; rules change what they say and nothing
-else."""
+"""Retrieval finds the class and never a judge's song; rules change what they say and
+nothing else."""
 
 import numpy as np
 import pytest
@@ -24,9 +24,7 @@ from training.parts.sampling import SamplingConfig
 from ..conftest import mock_rows, write_release
 
 DATA = DataConfig(bars=3, tokens_per_bar=256)
-TUNE = (
-    "Piano: C4 E4 G4 C5 | C4 A4 F4 C5 | D4 G4 B4 G4 | C5 G4 E4 C4\nDrums: C2 E2 C2 E2 | C2 E2 C2 E2"
-)
+TUNE = "Piano: C4 E4 G4 C5 | C4 A4 F4 C5 | D4 G4 B4 G4 | C5 G4 E4 C4\nDrums: C2 E2 C2 E2 | C2 E2 C2 E2"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +33,9 @@ def split(tmp_path_factory):
     for row in rows["train"][:4]:
         row["judge"] = True
     folder = tmp_path_factory.mktemp("plain")
-    return open_split(prepare(open_release(write_release(folder / "release", rows)), DATA), "train")
+    return open_split(
+        prepare(open_release(write_release(folder / "release", rows)), DATA), "train"
+    )
 
 
 def windows(split, songs):
@@ -60,11 +60,17 @@ def test_what_is_retrieved_is_of_the_class_and_no_judges(split):
         again = Retrieval(split, DATA).generate(
             {"arousal": None, "valence": valence}, 8, 3, SamplingConfig(seed=3)
         )
-        assert [song.notes.tolist() for song in allowed] == [song.notes.tolist() for song in again]
+        assert [song.notes.tolist() for song in allowed] == [
+            song.notes.tolist() for song in again
+        ]
         real = {song.notes.tobytes() for song in every_window(split, songs)}
-        others = {song.notes.tobytes() for song in every_window(split, set(range(12)) - set(songs))}
+        others = {
+            song.notes.tobytes()
+            for song in every_window(split, set(range(12)) - set(songs))
+        }
         assert all(
-            song.notes.tobytes() in real and song.notes.tobytes() not in others for song in allowed
+            song.notes.tobytes() in real and song.notes.tobytes() not in others
+            for song in allowed
         )
 
 
@@ -76,7 +82,9 @@ def every_window(split, songs):
 
 def test_a_class_that_no_song_has_is_said(split):
     with pytest.raises(RunFailed, match="no training song of 99 bars"):
-        Retrieval(split, DATA).generate({"arousal": 1, "valence": 1}, 1, 99, SamplingConfig())
+        Retrieval(split, DATA).generate(
+            {"arousal": 1, "valence": 1}, 1, 99, SamplingConfig()
+        )
 
 
 def test_edits_are_legal_songs_and_an_axis_without_a_class_is_left(split):
@@ -126,9 +134,9 @@ def test_calm_is_slower_softer_and_without_the_sixteenths_between():
     song = mock.song("Piano: C4 D4 E4 F4 G4 A4 B4 C5 C4 D4 E4 F4 G4 A4 B4 C5")
     calm = with_arousal(song, LOW)
     assert len(calm.notes) == 8 and (calm.notes["start"] % 12 == 0).all()
-    assert (calm.notes["velocity"] == 80 - LOUDER).all() and calm.tempi["bpm"][0] == pytest.approx(
-        120 / FASTER
-    )
+    assert (calm.notes["velocity"] == 80 - LOUDER).all() and calm.tempi["bpm"][
+        0
+    ] == pytest.approx(120 / FASTER)
 
 
 def test_a_half_note_is_struck_twice_where_it_is_loud():

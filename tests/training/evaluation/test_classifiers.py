@@ -1,5 +1,5 @@
-"""Judges beside what they must tell apart, their report by hand, and the command that no leaking
-generator passes."""
+"""Judges beside what they must tell apart, their report by hand, and the command that no
+leaking generator passes."""
 
 import json
 import sys
@@ -39,7 +39,9 @@ def playing(fast: bool, minor: bool, seed: int) -> Song:
     random = np.random.default_rng([fast, minor, seed])
     step, chord = (12, [0, 3, 7]) if minor else (12, [0, 4, 7])
     starts = np.repeat(np.arange(0, 96 * 8, step if fast else 4 * step), 3)
-    pitches = 60 + np.tile(chord, len(starts) // 3) + 12 * random.integers(-1, 2, len(starts))
+    pitches = (
+        60 + np.tile(chord, len(starts) // 3) + 12 * random.integers(-1, 2, len(starts))
+    )
     notes = make_notes(
         starts,
         np.full(len(starts), 10),
@@ -65,7 +67,9 @@ HELD_OUT = [playing(fast, minor, seed) for seed in range(100, 105) for fast, min
 
 def labels(n: int) -> np.ndarray:
     """Fast songs are A1, those in major V1."""
-    return np.array([(int(fast), int(not minor)) for _ in range(n) for fast, minor in KINDS])
+    return np.array(
+        [(int(fast), int(not minor)) for _ in range(n) for fast, minor in KINDS]
+    )
 
 
 @pytest.mark.parametrize("judge", [Rules(), Boosting()], ids=lambda judge: judge.name)
@@ -87,7 +91,9 @@ def test_what_has_no_label_teaches_nothing():
 
 
 def test_hand_features_of_a_song_one_can_count():
-    song = mock.song("Piano: C4 E4 G4 C5 | C4+E4+G4 - - -\nDrums: C2 - - - | - - - -", bpm=120)
+    song = mock.song(
+        "Piano: C4 E4 G4 C5 | C4+E4+G4 - - -\nDrums: C2 - - - | - - - -", bpm=120
+    )
     found = hand_features(song)
     assert (
         found["notes_per_second"] == 8 / 4
@@ -99,7 +105,11 @@ def test_hand_features_of_a_song_one_can_count():
         and found["share_piano"] == 7 / 8
         and found["off_beat_share"] == 0
     )
-    assert found["bpm"] == 120 and found["velocity_mean"] == 80 and np.isnan(found["bass_pitch"])
+    assert (
+        found["bpm"] == 120
+        and found["velocity_mean"] == 80
+        and np.isnan(found["bass_pitch"])
+    )
     assert feature_table([song]).shape == (1, len(found))
 
 
@@ -122,7 +132,8 @@ class Said:
 
 
 def test_the_ceiling_is_over_songs_and_not_over_windows():
-    # Three windows of song 0 that are loudly wrong once, and one of song 1: two songs, both right.
+    # Three windows of song 0 that are loudly wrong once, and one of song 1: two songs, both
+    # right.
     judge = Said([[0.1, 0.9], [0.1, 0.9], [0.9, 0.9], [0.8, 0.3]])
     real = RealWindows(
         mock.songs(4), np.array([0, 0, 0, 1]), np.array([[0, 1], [0, 1], [0, 1], [1, 0]])
@@ -153,7 +164,9 @@ def test_single_windows_are_counted_beside_the_votes():
     assert found["quadrants"]["window_accuracy"] == 3 / 4
     alone = RealWindows(mock.songs(4), real.song, np.array([[0, 1]] * 3 + [[0, -1]]))
     assert (
-        ceiling([judge], alone, JudgesConfig(resamples=5))["said"]["valence"]["window_balanced"]
+        ceiling([judge], alone, JudgesConfig(resamples=5))["said"]["valence"][
+            "window_balanced"
+        ]
         is None
     )
 
@@ -183,7 +196,8 @@ def test_calibration_by_hand():
 def test_the_table_has_a_line_a_judge_and_axis():
     real = RealWindows([], np.arange(2), np.array([[0, 1], [1, 0]]))
     text = judges_table(
-        ceiling([Said([[0.1, 0.9], [0.8, 0.3]])], real, JudgesConfig(resamples=5)), "Real songs"
+        ceiling([Said([[0.1, 0.9], [0.8, 0.3]])], real, JudgesConfig(resamples=5)),
+        "Real songs",
     )
     assert text.startswith("Real songs\n\n| judge |")
     assert "| said | arousal | 1.000 (" in text and text.count("\n| said |") == 3
@@ -196,7 +210,11 @@ def shared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("judged")
     rows = mock_rows()
     for index, row in enumerate(rows["train"]):
-        row |= {"judge": index < 6, "arousal_class": index // 2 % 2, "valence_class": index % 2}
+        row |= {
+            "judge": index < 6,
+            "arousal_class": index // 2 % 2,
+            "valence_class": index % 2,
+        }
     url = write_release(folder / "release", rows)
     train = {
         "steps": 2,
@@ -223,20 +241,30 @@ def shared(tmp_path_factory):
     piano = {**generator, "name": "piano", "data": {**data, "tracks": ["Piano"]}}
     Trainer(from_tables(piano), url, str(folder / "piano"), str(folder / "cache")).run()
     for tables in (judge, generator):
-        Trainer(from_tables(tables), url, str(folder / tables["kind"]), str(folder / "cache")).run()
+        Trainer(
+            from_tables(tables), url, str(folder / tables["kind"]), str(folder / "cache")
+        ).run()
     return folder
 
 
 def test_the_judge_is_taught_its_own_songs_alone(shared):
     config = from_tables(
-        {"name": "x", "kind": "judge", "data": {"bars": 3, "tokens_per_bar": 48, "songs": "judges"}}
+        {
+            "name": "x",
+            "kind": "judge",
+            "data": {"bars": 3, "tokens_per_bar": 48, "songs": "judges"},
+        }
     ).data
     split = open_split(
-        prepare(open_release(str(shared / "release")), config, str(shared / "cache")), "train"
+        prepare(open_release(str(shared / "release")), config, str(shared / "cache")),
+        "train",
     )
     loader = Loader(split, config, 4, seed=0)
     taught = {int(song) for step in range(8) for song in loader.batch_at(step).song}
-    assert taught == set(range(6)) and loader.left_out == {"too_short": 0, "for_generators": 6}
+    assert taught == set(range(6)) and loader.left_out == {
+        "too_short": 0,
+        "for_generators": 6,
+    }
     windows = windows_of(split, split.judge, config, 2)
     assert set(windows.song.tolist()) == taught and len(windows.songs) == 12
     assert (windows.label == split.labels[windows.song]).all()
@@ -268,7 +296,9 @@ def test_the_command_writes_ceiling_and_verdicts(shared, tmp_path, capsys):
     assert json.loads((tmp_path / "judges.json").read_text()) == report
 
 
-def test_who_may_not_judge_or_be_judged_is_told_in_a_sentence(shared, release, tmp_path, capsys):
+def test_who_may_not_judge_or_be_judged_is_told_in_a_sentence(
+    shared, release, tmp_path, capsys
+):
     data = [
         "--data",
         str(shared / "release"),
@@ -286,7 +316,16 @@ def test_who_may_not_judge_or_be_judged_is_told_in_a_sentence(shared, release, t
             "piano writes Piano and the judges heard other tracks",
         ),
         (
-            ["judge", judge, "--data", release, "--cache", str(tmp_path), "--out", str(tmp_path)],
+            [
+                "judge",
+                judge,
+                "--data",
+                release,
+                "--cache",
+                str(tmp_path),
+                "--out",
+                str(tmp_path),
+            ],
             "another release",
         ),
         (
@@ -307,15 +346,21 @@ def test_the_network_is_told_pieces_as_its_release_is_written(tmp_path):
     class Listener:
         def logits(self, tokens):
             heard.append(tokens)
-            return {axis: torch.zeros(len(tokens), 2) for axis in ("arousal", "valence")}, None
+            return {
+                axis: torch.zeros(len(tokens), 2) for axis in ("arousal", "valence")
+            }, None
 
     data, song = (
         DataConfig(bars=3, tokens_per_bar=256),
         mock.song("Piano: C4 E4 G4 C5 | C4 E4 G4 C5"),
     )
     for tempo in ("on_change", "every_beat"):
-        url = write_release(tmp_path / tempo, mock_rows(), config={"remi": {"tempo": tempo}})
-        said = Network(Listener(), data, open_release(url).remi, "cpu").probability([song, song])
+        url = write_release(
+            tmp_path / tempo, mock_rows(), config={"remi": {"tempo": tempo}}
+        )
+        said = Network(Listener(), data, open_release(url).remi, "cpu").probability(
+            [song, song]
+        )
         assert said.tolist() == [[0.5, 0.5]] * 2
     n_tempi = [int(((tokens >= TEMPO_TOKEN) & (tokens < PITCH)).sum()) for tokens in heard]
     assert n_tempi == [2 * 2, 2 * 8]  # two songs: one a bar, and one a beat that has notes

@@ -26,7 +26,9 @@ SCALE = {"C major": "C4 D4 E4 F4 G4 A4 B4 C5", "A minor": "A3 B3 C4 D4 E4 F4 G#4
 
 
 def test_token_types():
-    assert token_types(np.array([1, 2, 3, 18, 19, 82, 83, 522, 523, 842, 843, 922])).tolist() == [
+    assert token_types(
+        np.array([1, 2, 3, 18, 19, 82, 83, 522, 523, 842, 843, 922])
+    ).tolist() == [
         0,
         0,
         1,
@@ -50,9 +52,9 @@ def test_ngrams_by_hand():
     for before, after in ((0, 1), (0, 1), (1, 0)):
         parts.add(np.array([before], np.uint16), np.array([after], np.uint16))
     assert (parts.counts == grams.counts).all()
-    assert found["bigram"] == pytest.approx(-math.log(3 / 4)) and found["unigram"] == pytest.approx(
-        -math.log(3 / 5)
-    )
+    assert found["bigram"] == pytest.approx(-math.log(3 / 4)) and found[
+        "unigram"
+    ] == pytest.approx(-math.log(3 / 5))
 
 
 def test_accuracies():
@@ -90,13 +92,18 @@ def test_song_facts_and_vectors():
     assert facts["notes_per_bar"] == 3 and facts["bpm"] == 120
     vector = rhythm_vector(song, 3)
     assert (
-        len(vector) == 48 and vector[:16].sum() == 4 and vector[16] == 2 and vector[17:].sum() == 0
+        len(vector) == 48
+        and vector[:16].sum() == 4
+        and vector[16] == 2
+        and vector[17:].sum() == 0
     )
     assert cosine(vector, vector) == pytest.approx(1) and cosine(vector, 0 * vector) == 0
 
 
 def test_auc_and_rounding():
-    assert auc(np.array([0.1, 0.4, 0.4, 0.9]), np.array([0, 0, 1, 1])) == pytest.approx(0.875)
+    assert auc(np.array([0.1, 0.4, 0.4, 0.9]), np.array([0, 0, 1, 1])) == pytest.approx(
+        0.875
+    )
     assert rounded({"a": [float("nan"), 0.123456]}) == {"a": [None, 0.1235]}
 
 
@@ -106,5 +113,8 @@ def test_a_probe_finds_what_is_there_and_not_what_is_not():
     inputs = (x, y)
     there = tuple((one[:, 0] > 0).astype(int) for one in inputs)
     assert probe(inputs, there, 2, 300) > 0.9
-    assert probe(inputs, tuple(random.integers(0, 2, len(one)) for one in inputs), 2, 300) < 0.6
+    assert (
+        probe(inputs, tuple(random.integers(0, 2, len(one)) for one in inputs), 2, 300)
+        < 0.6
+    )
     assert probe(inputs, tuple(one[:, 1] * 3 + 5 for one in inputs), 0, 300) > 0.8

@@ -1,5 +1,5 @@
-"""Measures of music against MusPy and pypianoroll, which are the slow simple way, and by hand
-where those have none."""
+"""Measures of music against MusPy and pypianoroll, which are the slow simple way, and by
+hand where those have none."""
 
 import itertools
 import math
@@ -33,7 +33,9 @@ def on_grid(song: Song) -> muspy.Music:
             is_drum=track == DRUMS,
             notes=[
                 muspy.Note(int(s), int(pitch), int(e - s), 80)
-                for s, e, pitch, of in zip(start, end, notes["pitch"], notes["track"], strict=True)
+                for s, e, pitch, of in zip(
+                    start, end, notes["pitch"], notes["track"], strict=True
+                )
                 if of == track
             ],
         )
@@ -50,8 +52,8 @@ def test_equals_muspy(song: Song) -> None:
     assert found["pitch_class_entropy"] == pytest.approx(muspy.pitch_class_entropy(music))
     assert found["polyphony"] == pytest.approx(muspy.polyphony(music))
     assert found["scale_consistency"] == pytest.approx(muspy.scale_consistency(music))
-    # MusPy counts steps up to the last note's end, and measures up to the one that starts there:
-    # silence after it is ours.
+    # MusPy counts steps up to the last note's end, and measures up to the one that starts
+    # there: silence after it is ours.
     steps = music.get_end_time()
     assert found["polyphonic_share"] * 16 * len(song.bars) == pytest.approx(
         muspy.polyphony_rate(music) * steps
@@ -62,7 +64,9 @@ def test_groove_equals_muspy_where_the_last_bar_is_not_full() -> None:
     song = mock.song(
         "Piano: C4 D4 E4 F4 | G4 - - A4 | C4 D4 - F4 | C4 D4 E4 -\nDrums: - C2 - C2 | C2 - - - | - - C2 - | C2 - - -"
     )
-    assert groove_consistency(song) == pytest.approx(muspy.groove_consistency(on_grid(song), 16))
+    assert groove_consistency(song) == pytest.approx(
+        muspy.groove_consistency(on_grid(song), 16)
+    )
     assert 0.5 < groove_consistency(song) < 1
 
 
@@ -75,14 +79,20 @@ def centroid(classes: np.ndarray) -> list[float]:
     """Harte, Sandler and Gasser (2006), eqs. (2) and (3), a term at a time."""
     point = [0.0] * 6
     for one in classes:
-        for axis, (shift_emotion, radius) in enumerate(((7 / 6, 1.0), (3 / 2, 1.0), (2 / 3, 0.5))):
-            point[2 * axis] += radius * math.sin(one * shift_emotion * math.pi) / len(classes)
-            point[2 * axis + 1] += radius * math.cos(one * shift_emotion * math.pi) / len(classes)
+        for axis, (shift_emotion, radius) in enumerate(
+            ((7 / 6, 1.0), (3 / 2, 1.0), (2 / 3, 0.5))
+        ):
+            point[2 * axis] += (
+                radius * math.sin(one * shift_emotion * math.pi) / len(classes)
+            )
+            point[2 * axis + 1] += (
+                radius * math.cos(one * shift_emotion * math.pi) / len(classes)
+            )
     return point
 
 
-# pypianoroll has this measure too, but its chroma is of blocks of ten pitches: the formula is the
-# oracle.
+# pypianoroll has this measure too, but its chroma is of blocks of ten pitches: the formula
+# is the oracle.
 @pytest.mark.parametrize("seed", range(8))
 def test_tonal_distance_of_a_beat_is_hartes(seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -92,8 +102,12 @@ def test_tonal_distance_of_a_beat_is_hartes(seed: int) -> None:
 
 
 def test_tonal_distance_is_over_beats_where_both_tracks_sound() -> None:
-    near = music_metrics(mock.song("Piano: C4 E4 G4 C5\nBass: C2 C2 C2 -"))["tonal_distance"]
-    far = music_metrics(mock.song("Piano: C4 E4 G4 C5\nBass: F#2 F#2 F#2 -"))["tonal_distance"]
+    near = music_metrics(mock.song("Piano: C4 E4 G4 C5\nBass: C2 C2 C2 -"))[
+        "tonal_distance"
+    ]
+    far = music_metrics(mock.song("Piano: C4 E4 G4 C5\nBass: F#2 F#2 F#2 -"))[
+        "tonal_distance"
+    ]
     assert far > near > 0
     assert math.isnan(
         music_metrics(mock.song("Piano: C4 - E4 -\nBass: - C2 - E2"))["tonal_distance"]
@@ -101,8 +115,8 @@ def test_tonal_distance_is_over_beats_where_both_tracks_sound() -> None:
 
 
 def test_qualified_notes_of_one_pitch_equal_pypianorolls() -> None:
-    # pypianoroll measures lengths in cells of its flattened roll, 128 a step, which is right for
-    # one pitch alone.
+    # pypianoroll measures lengths in cells of its flattened roll, 128 a step, which is
+    # right for one pitch alone.
     lengths = np.array([1, 2, 3, 4, 6, 12])
     starts = np.arange(len(lengths)) * 24
     notes = make_notes(starts, lengths, [60] * 6, [80] * 6, [1] * 6)
@@ -123,8 +137,8 @@ def test_drum_pattern_equals_pypianorolls() -> None:
     notes = make_notes(starts, [1] * 9, [36] * 9, [80] * 9, [DRUMS] * 9)
     empty = mock.song("Piano: - - - -")
     song = Song("mock", "drums", notes, empty.bars, empty.tempi, "score")
-    # pypianoroll tiles its pattern over four beats of six ticks: one quarter note of ours at a
-    # time.
+    # pypianoroll tiles its pattern over four beats of six ticks: one quarter note of ours
+    # at a time.
     pianoroll = np.zeros((24, 128), bool)
     pianoroll[starts[:-1], 36] = True
     first = pypianoroll.drum_in_pattern_rate(pianoroll, 24)
@@ -133,16 +147,18 @@ def test_drum_pattern_equals_pypianorolls() -> None:
 
 def test_empty_bars_are_those_in_which_nothing_sounds() -> None:
     assert (
-        music_metrics(mock.song("Piano: C4 - - - | - - - - | - - - C4 | C4 - - - | - - - -"))[
-            "empty_bars"
-        ]
+        music_metrics(
+            mock.song("Piano: C4 - - - | - - - - | - - - C4 | C4 - - - | - - - -")
+        )["empty_bars"]
         == 0.4
     )
     # The held note crosses the bar line: the bar after it is not empty.
     held = mock.song("Piano: C4 - - - | - - - - | - - - - | - - - -")
     notes = make_notes([0], [96 * 3], [60], [80], [1])
     assert (
-        music_metrics(Song("mock", "held", notes, held.bars, held.tempi, "score"))["empty_bars"]
+        music_metrics(Song("mock", "held", notes, held.bars, held.tempi, "score"))[
+            "empty_bars"
+        ]
         == 0.25
     )
 
@@ -162,9 +178,13 @@ def test_the_best_scale_is_found_whatever_its_root() -> None:
 
 def test_a_song_without_notes_has_nothing_to_measure() -> None:
     empty = mock.song("Piano: - - - - | - - - -")
-    found = music_metrics(Song("mock", "none", empty.notes[:0], empty.bars, empty.tempi, "score"))
+    found = music_metrics(
+        Song("mock", "none", empty.notes[:0], empty.bars, empty.tempi, "score")
+    )
     assert (
-        found["empty_bars"] == 1 and found["pitch_classes"] == 0 and found["polyphonic_share"] == 0
+        found["empty_bars"] == 1
+        and found["pitch_classes"] == 0
+        and found["polyphonic_share"] == 0
     )
     assert all(
         math.isnan(found[name])

@@ -1,5 +1,5 @@
-"""Overlap with training bars against Python's sets, distances against SciPy's; copies are found,
-judges' songs are not."""
+"""Overlap with training bars against Python's sets, distances against SciPy's; copies
+are found, judges' songs are not."""
 
 import math
 from dataclasses import replace
@@ -117,8 +117,8 @@ def test_overlap_is_that_of_sets(splits: tuple[Split, Split], share: float) -> N
 
 
 def test_half_a_note_at_the_end_of_a_cut_bar_is_none(tmp_path: Path) -> None:
-    # 31 tokens cut most bars behind a Pitch or a Velocity: what the tokens say as a song has to be
-    # the same bars.
+    # 31 tokens cut most bars behind a Pitch or a Velocity: what the tokens say as a song
+    # has to be the same bars.
     training, _ = open_splits(
         tmp_path, rows_with_judges(), replace(DATA, tokens_per_bar=31, overflow="tail")
     )
@@ -153,7 +153,11 @@ def test_transposed_or_on_another_track_it_is_none(tunes: TrainingBars, track: s
 def test_overlap_by_hand(tunes: TrainingBars) -> None:
     # Of the third bar's five notes four are written, and one beside them.
     song = mock.song("Piano: D4 G4 B4 A4\nDrums: C2 - - -")
-    assert tunes.overlap([song]) == {"nearest_bar": pytest.approx(4 / 6), "copied_bars": 0, "n": 1}
+    assert tunes.overlap([song]) == {
+        "nearest_bar": pytest.approx(4 / 6),
+        "copied_bars": 0,
+        "n": 1,
+    }
 
 
 def test_a_bar_that_lacks_one_note_of_many_is_no_copy(splits: tuple[Split, Split]) -> None:
@@ -161,7 +165,9 @@ def test_a_bar_that_lacks_one_note_of_many_is_no_copy(splits: tuple[Split, Split
     said = np.flatnonzero(
         (song.notes["pitch"] >= LOWEST_PITCH) & (song.notes["pitch"] <= HIGHEST_PITCH)
     )
-    found = TrainingBars(splits[0]).overlap([replace(song, notes=np.delete(song.notes, said[40]))])
+    found = TrainingBars(splits[0]).overlap(
+        [replace(song, notes=np.delete(song.notes, said[40]))]
+    )
     assert (
         found["copied_bars"] == pytest.approx(1 - 1 / found["n"])
         and 1 - 0.1 / found["n"] < found["nearest_bar"] < 1
@@ -192,7 +198,9 @@ def test_where_all_songs_are_for_judges_nothing_overlaps(tmp_path: Path) -> None
         split: [release_row(mock.song(TUNE), 0, judge=True)]
         for split in ("train", "validation", "test")
     }
-    assert TrainingBars(open_splits(tmp_path, rows)[0]).nearest([mock.song(TUNE)]).tolist() == [
+    assert TrainingBars(open_splits(tmp_path, rows)[0]).nearest(
+        [mock.song(TUNE)]
+    ).tolist() == [
         0,
         0,
         0,
@@ -208,12 +216,16 @@ varied = samples.filter(lambda values: np.ptp(values) > 0)
 @settings(deadline=None)
 @given(samples, samples)
 def test_wasserstein_equals_scipys(some: np.ndarray, others: np.ndarray) -> None:
-    assert wasserstein(some, others) == pytest.approx(wasserstein_distance(some, others), abs=1e-9)
+    assert wasserstein(some, others) == pytest.approx(
+        wasserstein_distance(some, others), abs=1e-9
+    )
 
 
 @settings(deadline=None)
 @given(samples, st.integers(1, 5))
-def test_wasserstein_of_one_size_is_the_mean_gap_of_the_sorted(some: np.ndarray, seed: int) -> None:
+def test_wasserstein_of_one_size_is_the_mean_gap_of_the_sorted(
+    some: np.ndarray, seed: int
+) -> None:
     others = np.random.default_rng(seed).normal(size=len(some))
     assert wasserstein(some, others) == pytest.approx(
         np.abs(np.sort(some) - np.sort(others)).mean()
@@ -226,9 +238,14 @@ def test_distance_is_none_to_itself_symmetric_in_one_unit_and_k_for_a_shift(
     a: np.ndarray, b: np.ndarray, k: float
 ) -> None:
     assert distance_to_real(a[:, None], a[::-1, None]) == 0
-    there, back = distance_to_real(a[:, None], b[:, None]), distance_to_real(b[:, None], a[:, None])
+    there, back = (
+        distance_to_real(a[:, None], b[:, None]),
+        distance_to_real(b[:, None], a[:, None]),
+    )
     assert there * b.std() == pytest.approx(back * a.std(), abs=1e-9)
-    assert distance_to_real(a[:, None] + k * a.std(), a[:, None]) == pytest.approx(abs(k), abs=1e-9)
+    assert distance_to_real(a[:, None] + k * a.std(), a[:, None]) == pytest.approx(
+        abs(k), abs=1e-9
+    )
 
 
 def test_distance_is_the_mean_over_features_that_say_something() -> None:
@@ -242,8 +259,8 @@ def test_distance_is_the_mean_over_features_that_say_something() -> None:
         ]
     )
     written = np.array([[1.0, 9.0, 1.0, nan, nan], [3.0, 9.0, 2.0, 3.0, nan]])
-    # The first is moved by its deviation, the second never varies, the third no real song has, the
-    # fifth no written one.
+    # The first is moved by its deviation, the second never varies, the third no real song
+    # has, the fifth no written one.
     fourth = wasserstein_distance([3.0], [1.0, 3.0, 1.0]) / np.std([1.0, 3.0, 1.0])
     assert distance_to_real(written, real) == pytest.approx((1 + fourth) / 2)
     assert math.isnan(distance_to_real(written[:, 1:3], real[:, 1:3]))

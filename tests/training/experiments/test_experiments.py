@@ -1,5 +1,5 @@
-"""Experiments: plans whose cells share trainings, and the command from plan to tables, resumed,
-stopped and refused."""
+"""Experiments: plans whose cells share trainings, and the command from plan to tables,
+resumed, stopped and refused."""
 
 import json
 import os
@@ -56,12 +56,18 @@ def shared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("experiments")
     rows = mock_rows()
     for index, row in enumerate(rows["train"]):
-        row |= {"judge": index < 6, "arousal_class": index // 2 % 2, "valence_class": index % 2}
+        row |= {
+            "judge": index < 6,
+            "arousal_class": index // 2 % 2,
+            "valence_class": index % 2,
+        }
     for index, row in enumerate(rows["test"]):
         row |= {"arousal_class": index // 2 % 2, "valence_class": index % 2}
     write_release(folder / "release", rows)
     for name, model in MODELS.items():
-        data = DATA + ('songs = "judges"\nlabelled_share = 1.0\n' if name == "judge" else "")
+        data = DATA + (
+            'songs = "judges"\nlabelled_share = 1.0\n' if name == "judge" else ""
+        )
         text = f'name = "{name}"\nkind = "{name}"\n[model]\n{model}[data]\n{data}[train]\n{TRAIN}'
         (folder / f"{name}.toml").write_text(text)
     (folder / "plan.toml").write_text(PLAN)
@@ -69,11 +75,28 @@ def shared(tmp_path_factory):
 
 
 def command(shared, name, out, *words):
-    place = ["--data", str(shared / "release"), "--cache", str(shared / "cache"), "--out", str(out)]
-    return ["evaluate", "--experiment", name, "--plan", str(shared / "plan.toml"), *place, *words]
+    place = [
+        "--data",
+        str(shared / "release"),
+        "--cache",
+        str(shared / "cache"),
+        "--out",
+        str(out),
+    ]
+    return [
+        "evaluate",
+        "--experiment",
+        name,
+        "--plan",
+        str(shared / "plan.toml"),
+        *place,
+        *words,
+    ]
 
 
-PLANS = sorted((Path(__file__).resolve().parents[3] / "manifests" / "experiments").glob("*.toml"))
+PLANS = sorted(
+    (Path(__file__).resolve().parents[3] / "manifests" / "experiments").glob("*.toml")
+)
 
 
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
@@ -117,12 +140,18 @@ def test_a_cell_is_named_by_what_differs_and_shared_where_nothing_does(shared):
 
 
 def test_supervised_rows_hear_labelled_songs_alone(shared):
-    rows = {(row.model, row.taught): row.cells for row in rows_of(load(str(shared / "plan.toml")))}
+    rows = {
+        (row.model, row.taught): row.cells
+        for row in rows_of(load(str(shared / "plan.toml")))
+    }
     told = {
         taught: rows["semg_gmvae", taught][0].config.data
         for taught in ("supervised", "semi-supervised")
     }
-    assert told["supervised"].labelled_share == 1 and told["semi-supervised"].labelled_share == -1
+    assert (
+        told["supervised"].labelled_share == 1
+        and told["semi-supervised"].labelled_share == -1
+    )
     assert told["supervised"].supervision == told["semi-supervised"].supervision == 1
     assert set(rows) == {(name, taught) for name in ("semg_gmvae", "ssvae", "control") for taught in ROWS[name]} | {
         ("retrieval", "plain"), ("rule_editing", "plain"),
@@ -181,9 +210,13 @@ def test_every_experiment_writes_json_markdown_and_plots(done):
 
 
 def test_the_tables_have_ours_and_the_papers(done):
-    report, text = json.loads((done / "tables.json").read_text()), (done / "tables.md").read_text()
+    report, text = (
+        json.loads((done / "tables.json").read_text()),
+        (done / "tables.md").read_text(),
+    )
     assert (
-        set(report["real"]) == {"rules", "boosting", "network"} and len(report["rows"]) == 2 + 3 * 2
+        set(report["real"]) == {"rules", "boosting", "network"}
+        and len(report["rows"]) == 2 + 3 * 2
     )
     row = next(
         row
@@ -195,9 +228,12 @@ def test_the_tables_have_ours_and_the_papers(done):
         and set(row["distance_to_real"]) == set(NAMES)
         and row["q_arousal"]["most"] <= 1
     )
-    assert all(len(row["judges"][judge]["arousal"]["by_seed"]) == 2 for judge in report["real"])
+    assert all(
+        len(row["judges"][judge]["arousal"]["by_seed"]) == 2 for judge in report["real"]
+    )
     retrieval = report["rows"][0]
-    # Real training bars are copies by definition, which is how the measure is known to work.
+    # Real training bars are copies by definition, which is how the measure is known to
+    # work.
     assert (
         retrieval["model"] == "retrieval"
         and retrieval["copied_bars"]["mean"] == 1
@@ -205,7 +241,9 @@ def test_the_tables_have_ours_and_the_papers(done):
     )
     assert report["unseen"]["copied_bars"] < 1
     line = next(
-        line for line in text.splitlines() if line.startswith("| semg_gmvae | semi-supervised |")
+        line
+        for line in text.splitlines()
+        if line.startswith("| semg_gmvae | semi-supervised |")
     )
     assert line.endswith("| 82.54 / 79.56 / 84.60 / 82.00 |")
 
@@ -241,7 +279,8 @@ def test_gains_are_against_songs_written_again_and_moves_against_other_pairs(don
 
 
 def start(shared, tmp_path, workers):
-    """The command at work on trainings that would take days, once each worker has logged a step."""
+    """The command at work on trainings that would take days, once each worker has logged
+    a step."""
     words = command(shared, "swap", tmp_path, "--workers", workers)
     long = [
         *words,
@@ -276,7 +315,9 @@ def test_a_stop_reaches_every_training_and_the_command_goes_on(shared, tmp_path,
     assert len(kept) == int(workers) and all(one.facts["step"] > 0 for one in kept)
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="finds the workers in /proc")
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="finds the workers in /proc"
+)
 @pytest.mark.parametrize("whom", ["a worker", "the command"])
 def test_a_kill_leaves_nobody_at_work(shared, tmp_path, whom):
     with start(shared, tmp_path, "2") as running:
@@ -365,7 +406,10 @@ def test_the_budget_is_in_the_name_of_what_was_measured(shared, done, tmp_path):
         ),
         (
             "swap",
-            ("recipes.ssvae={file='ssvae.toml', overrides=['data.bars=2']}", "models=['control']"),
+            (
+                "recipes.ssvae={file='ssvae.toml', overrides=['data.bars=2']}",
+                "models=['control']",
+            ),
             "no model that takes part",
         ),
         (
@@ -382,7 +426,9 @@ def test_the_budget_is_in_the_name_of_what_was_measured(shared, done, tmp_path):
         ("tables", ("judge='control.toml'",), "is no judge"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_sentence(shared, tmp_path, capsys, name, words, says):
+def test_what_cannot_be_done_is_said_in_a_sentence(
+    shared, tmp_path, capsys, name, words, says
+):
     sets = [word for one in words for word in ("--set", one)]
     assert main(command(shared, name, tmp_path, *sets)) in (1, 2)
     printed = capsys.readouterr().err.strip().splitlines()[-1]

@@ -1,5 +1,5 @@
-"""What experiments measure of a cell, with models and judges that one can see through; and the
-bench they stand on."""
+"""What experiments measure of a cell, with models and judges that one can see through;
+and the bench they stand on."""
 
 import json
 from dataclasses import replace
@@ -35,7 +35,10 @@ class Ear:
     def probability(self, songs):
         return np.array(
             [
-                [0.9 if "A1" in song.source_key else 0.2, 0.8 if "V1" in song.source_key else 0.4]
+                [
+                    0.9 if "A1" in song.source_key else 0.2,
+                    0.8 if "V1" in song.source_key else 0.4,
+                ]
                 for song in songs
             ]
         )
@@ -50,7 +53,9 @@ def folder(tmp_path_factory):
         row |= {"arousal_class": index // 2 % 2, "valence_class": index % 2}
     for index, row in enumerate(rows["train"]):
         row |= {"judge": index < 6}
-    return prepare(open_release(write_release(place / "release", rows)), DATA, str(place / "cache"))
+    return prepare(
+        open_release(write_release(place / "release", rows)), DATA, str(place / "cache")
+    )
 
 
 def bench_of(folder, model, **plan):
@@ -86,14 +91,16 @@ def test_pieces_are_asked_for_and_heard_class_by_class_with_the_cells_seed(folde
         (dict(zip(AXES, levels, strict=True)), 2, 3, 7, 1.2) for levels in QUADRANTS
     ]
     assert found["wanted"] == [list(levels) for levels in QUADRANTS for _ in range(2)]
-    assert found["chance"]["ear"] == [[(0.2, 0.9)[a], (0.4, 0.8)[v]] for a, v in found["wanted"]]
+    assert found["chance"]["ear"] == [
+        [(0.2, 0.9)[a], (0.4, 0.8)[v]] for a, v in found["wanted"]
+    ]
     assert set(found["distance_to_real"]) == set(QUADRANTS.values()) and found["n"] > 0
     json.dumps(found)
 
 
 class Code:
-    """Latents are the song's own numbers: z_r the sum of a bar's tokens, z_k a hundred more; it
-    writes what it is given."""
+    """Latents are the song's own numbers: z_r the sum of a bar's tokens, z_k a hundred
+    more; it writes what it is given."""
 
     def __init__(self):
         means = {
@@ -132,12 +139,16 @@ def test_exchanged_songs_have_one_latent_of_the_other(folder, monkeypatch):
                 name: torch.from_numpy(song.astype(np.float32)).clamp(max=922).sum(-1)
                 for name, song in (("a", own), ("b", other))
             }
-            rhythm, key = (sums["b"], sums["a"]) if given == "arousal" else (sums["a"], sums["b"])
+            rhythm, key = (
+                (sums["b"], sums["a"]) if given == "arousal" else (sums["a"], sums["b"])
+            )
             assert torch.equal(z[:, 0], rhythm) and torch.equal(z[:, 1], key + 100)
 
 
 @pytest.mark.parametrize("strength", [1.0, 2.0])
-def test_songs_are_turned_from_their_own_class_and_told_apart(folder, monkeypatch, strength):
+def test_songs_are_turned_from_their_own_class_and_told_apart(
+    folder, monkeypatch, strength
+):
     code, moves = Code(), []
     monkeypatch.setattr(measuring, "songs_of", lambda tokens: list(tokens))
     monkeypatch.setattr(
@@ -145,8 +156,8 @@ def test_songs_are_turned_from_their_own_class_and_told_apart(folder, monkeypatc
     )
 
     class Place:
-        """Hears where z was moved to: high arousal over 0, high valence over 0; songs as they
-        were as A1V0."""
+        """Hears where z was moved to: high arousal over 0, high valence over 0; songs as
+        they were as A1V0."""
 
         name = "place"
 
@@ -166,9 +177,21 @@ def test_songs_are_turned_from_their_own_class_and_told_apart(folder, monkeypatc
         for t in QUADRANTS
     ]
     assert moves == wanted
-    assert found["turned"]["place"]["sad"]["happy"] == {"happy": 1, "tense": 0, "sad": 0, "calm": 0}
-    assert found["turned"]["place"]["happy"]["happy"]["sad"] == 1  # not moved, so heard as low
-    assert found["untouched"]["place"]["calm"] == {"happy": 0, "tense": 1, "sad": 0, "calm": 0}
+    assert found["turned"]["place"]["sad"]["happy"] == {
+        "happy": 1,
+        "tense": 0,
+        "sad": 0,
+        "calm": 0,
+    }
+    assert (
+        found["turned"]["place"]["happy"]["happy"]["sad"] == 1
+    )  # not moved, so heard as low
+    assert found["untouched"]["place"]["calm"] == {
+        "happy": 0,
+        "tense": 1,
+        "sad": 0,
+        "calm": 0,
+    }
 
 
 def test_latents_stand_beside_the_labels_of_their_own_axis(folder):
@@ -192,12 +215,16 @@ def test_excerpts_are_drawn_with_the_seed_from_the_judged_split(folder):
     assert torch.equal(first, again) and any(
         not torch.equal(first, measuring.excerpts(bench, DATA, n)[0]) for n in (1, 2, 3)
     )
-    assert sorted(map(tuple, labels)) == sorted(map(tuple, split.labels)) and first.shape == (
+    assert sorted(map(tuple, labels)) == sorted(
+        map(tuple, split.labels)
+    ) and first.shape == (
         4,
         3,
         48,
     )
-    bench.split = lambda name, data: replace(open_split(folder, name), n_bars=np.ones(4, int))
+    bench.split = lambda name, data: replace(
+        open_split(folder, name), n_bars=np.ones(4, int)
+    )
     with pytest.raises(RunFailed, match="under two labelled songs of 3 bars"):
         measuring.excerpts(bench, DATA, 0)
 
@@ -207,7 +234,11 @@ def real_bench(tmp_path):
     """A bench on the made-up release, whose judge nobody trains."""
     rows = mock_rows()
     for index, row in enumerate(rows["train"]):
-        row |= {"judge": index < 6, "arousal_class": index // 2 % 2, "valence_class": index % 2}
+        row |= {
+            "judge": index < 6,
+            "arousal_class": index // 2 % 2,
+            "valence_class": index % 2,
+        }
     for index, row in enumerate(rows["test"]):
         row |= {"arousal_class": index // 2 % 2, "valence_class": 0}
     url = write_release(tmp_path / "release", rows)
@@ -218,7 +249,13 @@ def real_bench(tmp_path):
         'judge = "judge.toml"\nsongs = 4\n[recipes]\n[judging]\nwindows = 4\n'
     )
     return Bench(
-        Order(str(tmp_path / "plan.toml"), (), url, str(tmp_path / "out"), str(tmp_path / "cache"))
+        Order(
+            str(tmp_path / "plan.toml"),
+            (),
+            url,
+            str(tmp_path / "out"),
+            str(tmp_path / "cache"),
+        )
     )
 
 
@@ -239,7 +276,9 @@ def test_judges_hear_test_songs_and_their_halves_share_none(real_bench):
         real_bench.refuse([])
 
 
-def test_what_is_kept_is_worked_out_again_for_anything_that_changes_it(real_bench, monkeypatch):
+def test_what_is_kept_is_worked_out_again_for_anything_that_changes_it(
+    real_bench, monkeypatch
+):
     count = []
 
     def work():

@@ -1,5 +1,5 @@
-"""Scores of experiments, against oracles and by hand: accuracies, intervals, control, exchanges,
-confusions, the paper's."""
+"""Scores of experiments, against oracles and by hand: accuracies, intervals, control,
+exchanges, confusions, the paper's."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,10 @@ def test_the_deviation_of_an_auc_is_that_of_songs_drawn_again():
     random, label = np.random.default_rng(1), np.repeat([0, 1], 60)
     score = np.round(random.normal(label * 0.7), 1)
     drawn = [
-        auc(np.concatenate([random.choice(score[:60], 60), random.choice(score[60:], 60)]), label)
+        auc(
+            np.concatenate([random.choice(score[:60], 60), random.choice(score[60:], 60)]),
+            label,
+        )
         for _ in range(2000)
     ]
     assert auc_deviation(score, label) == pytest.approx(np.std(drawn), rel=0.06)
@@ -65,13 +68,18 @@ def test_an_interval_is_no_narrower_than_the_pieces_leave_open():
     assert interval([0.5] * 4, [pieces] * 4) == pytest.approx(
         [0.5 - 0.98 * pieces, 0.5 + 0.98 * pieces]
     )
-    assert interval([0.5], [pieces]) == pytest.approx([0.5 - 1.96 * pieces, 0.5 + 1.96 * pieces])
+    assert interval([0.5], [pieces]) == pytest.approx(
+        [0.5 - 1.96 * pieces, 0.5 + 1.96 * pieces]
+    )
     assert (
-        interval([0.4, 0.6], [0.0, 0.0]) == [0.0, 1.0] and interval([1.0, 1.0], [0.02, 0.02])[0] < 1
+        interval([0.4, 0.6], [0.0, 0.0]) == [0.0, 1.0]
+        and interval([1.0, 1.0], [0.02, 0.02])[0] < 1
     )
     # Three seeds by a table of Student's t: 4.3027 · s / √3.
     half = 4.3027 * 0.1 / 3**0.5
-    assert interval([0.4, 0.5, 0.6], [0.0] * 3) == pytest.approx([0.5 - half, 0.5 + half], abs=1e-4)
+    assert interval([0.4, 0.5, 0.6], [0.0] * 3) == pytest.approx(
+        [0.5 - half, 0.5 + half], abs=1e-4
+    )
 
 
 def real(balanced, least=0.6):
@@ -84,10 +92,12 @@ def real(balanced, least=0.6):
 
 def test_control_is_a_share_of_the_ceiling_and_auc_sees_what_a_threshold_hides():
     wanted = [[1, 1], [1, 0], [0, 0], [0, 1]] * 5
-    # Every piece is heard as low in arousal, those meant high a little less so; valence is heard
-    # backwards.
+    # Every piece is heard as low in arousal, those meant high a little less so; valence is
+    # heard backwards.
     chances = [[0.1 + 0.1 * a, 1 - v] for a, v in wanted]
-    found = heard([{"chance": {"ear": chances}, "wanted": wanted}] * 2, "ear", real({"ear": 0.75}))
+    found = heard(
+        [{"chance": {"ear": chances}, "wanted": wanted}] * 2, "ear", real({"ear": 0.75})
+    )
     assert (
         found["arousal"]["accuracy"] == 0.5
         and found["arousal"]["auc"] == 1
@@ -139,10 +149,12 @@ def test_what_the_paper_prints_hangs_together():
     for axis, share in (("arousal", 0.47), ("valence", 0.52)):
         for row in PRINTED[axis].values():
             accuracy, precision, recall, f1 = np.array(row) / 100
-            assert f1 == pytest.approx(2 * precision * recall / (precision + recall), abs=2e-4)
-            assert (1 - accuracy) / (1 - recall + recall * (1 / precision - 1)) == pytest.approx(
-                share, abs=5e-3
+            assert f1 == pytest.approx(
+                2 * precision * recall / (precision + recall), abs=2e-4
             )
+            assert (1 - accuracy) / (
+                1 - recall + recall * (1 / precision - 1)
+            ) == pytest.approx(share, abs=5e-3)
     assert all(set(row) == set(NAMES) - {source} for source, row in TABLE_4.items())
 
 
@@ -152,7 +164,8 @@ def test_an_exchange_is_seen_beside_pairs_that_were_not_exchanged():
     whole = similarities(b, a, b, 4)
     for found in whole.values():
         assert (
-            found["with_other"] == pytest.approx(1) and found["with_own"] == found["unrelated"] < 1
+            found["with_other"] == pytest.approx(1)
+            and found["with_own"] == found["unrelated"] < 1
         )
         assert found["with_shuffled"] < 1
     assert similarities(a, a, b, 4)["rhythm"]["with_own"] == pytest.approx(1)
@@ -168,7 +181,9 @@ def test_the_confusion_weighs_sources_by_their_songs():
             "turned": {"ear": {"happy": {name: shares(sad=turned if name == "sad" else again) for name in NAMES}}},
         }  # fmt: skip
 
-    turned, again, untouched = _confusions([one(3, 1.0, 0.5, 0.2), one(1, 0.0, 0.5, 0.6)], "ear")
+    turned, again, untouched = _confusions(
+        [one(3, 1.0, 0.5, 0.2), one(1, 0.0, 0.5, 0.6)], "ear"
+    )
     row, column = NAMES.index("happy"), NAMES.index("sad")
     assert (
         turned[row, column] == 0.75

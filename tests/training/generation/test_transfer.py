@@ -1,4 +1,5 @@
-"""What is written is of the grammar, goes to MIDI and back, and obeys the latents' arithmetic."""
+"""What is written is of the grammar, goes to MIDI and back, and obeys the latents'
+arithmetic."""
 
 import itertools
 
@@ -7,7 +8,16 @@ import pytest
 import torch
 
 from schemas.grid import quantise
-from schemas.remi import BAR_TOKEN, BEAT, DURATION, PITCH, TEMPO_TOKEN, VELOCITY, decode, encode
+from schemas.remi import (
+    BAR_TOKEN,
+    BEAT,
+    DURATION,
+    PITCH,
+    TEMPO_TOKEN,
+    VELOCITY,
+    decode,
+    encode,
+)
 from training.data.midi import read_midi, write_midi
 from training.data.views import song_of
 from training.generation.transfer import (
@@ -51,8 +61,12 @@ def test_written_tokens_are_all_understood_and_in_order(model):
             assert decode(whole).ignored == 0
             beats = whole[(whole >= BEAT) & (whole < TEMPO_TOKEN)].astype(int)
             assert (np.diff(beats) > 0).all()
-            for after in np.split(whole, np.flatnonzero((whole >= BEAT) & (whole < TEMPO_TOKEN))):
-                assert (np.diff(after[(after >= PITCH) & (after < VELOCITY)].astype(int)) > 0).all()
+            for after in np.split(
+                whole, np.flatnonzero((whole >= BEAT) & (whole < TEMPO_TOKEN))
+            ):
+                assert (
+                    np.diff(after[(after >= PITCH) & (after < VELOCITY)].astype(int)) > 0
+                ).all()
 
 
 def test_written_tokens_to_midi_and_back(model, tmp_path):
@@ -75,7 +89,9 @@ def test_the_seed_decides(model):
 def test_the_first_choice_is_the_decoders(model, config):
     """Token by token with memory gives the logits of reading the whole at once."""
     z = prior_latents(model.mixtures, {"arousal": 0, "valence": 0}, 1, 3, 0)
-    tokens = write_bars(model.decoder, z, 12, SamplingConfig(temperature=0.0))[0].astype(np.int64)
+    tokens = write_bars(model.decoder, z, 12, SamplingConfig(temperature=0.0))[0].astype(
+        np.int64
+    )
     bars = np.split(tokens, np.flatnonzero(tokens == BAR_TOKEN)[1:])
     padded = torch.zeros(1, 3, 12, dtype=torch.long)
     for index, bar in enumerate(bars):
@@ -102,7 +118,9 @@ def test_the_first_choice_is_the_decoders(model, config):
 def test_nucleus_keeps_the_likeliest_only():
     logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]])).expand(500, -1)
     seen = {
-        p: set(draw(logits, SamplingConfig(1.0, p), torch.Generator().manual_seed(0)).tolist())
+        p: set(
+            draw(logits, SamplingConfig(1.0, p), torch.Generator().manual_seed(0)).tolist()
+        )
         for p in (0.4, 0.75, 1.0)
     }
     assert seen == {0.4: {0}, 0.75: {0, 1}, 1.0: {0, 1, 2, 3}}

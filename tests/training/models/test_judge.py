@@ -14,7 +14,10 @@ def windows(lengths: list[list[int]], length: int = 9) -> torch.Tensor:
     """Tokens (B, T, length) with so many true ones in each bar, PAD after them."""
     generator = torch.Generator().manual_seed(1)
     tokens = torch.randint(
-        BAR_TOKEN, VOCABULARY_SIZE - 1, (len(lengths), len(lengths[0]), length), generator=generator
+        BAR_TOKEN,
+        VOCABULARY_SIZE - 1,
+        (len(lengths), len(lengths[0]), length),
+        generator=generator,
     )
     return tokens.masked_fill(torch.arange(length) >= torch.tensor(lengths)[..., None], PAD)
 
@@ -41,7 +44,9 @@ def test_padding_changes_nothing(judge: Judge) -> None:
         assert torch.allclose(alone, judge.logits(longer)[0][name][1:], atol=1e-6)
 
 
-def test_what_is_heard_is_the_order_of_tokens_and_not_where_bars_are_cut(judge: Judge) -> None:
+def test_what_is_heard_is_the_order_of_tokens_and_not_where_bars_are_cut(
+    judge: Judge,
+) -> None:
     one, other = windows([[6, 3, 2]]), torch.zeros(1, 3, 9, dtype=torch.long)
     flat = one[one != PAD]
     other[0, 0, :2], other[0, 1, :9] = flat[:2], flat[2:]
@@ -79,8 +84,12 @@ def test_it_learns_one_batch_by_heart(judge: Judge) -> None:
 def test_heads_that_look_alike_cost_more_than_heads_that_look_apart(judge: Judge) -> None:
     with torch.no_grad():
         judge.attend[2].weight[:] = judge.attend[2].weight[:1].clone() * 40
-    alike = judge({"tokens": windows([[4, 9, 2]]), "label": torch.tensor([[1, 1]])})["diversity"]
+    alike = judge({"tokens": windows([[4, 9, 2]]), "label": torch.tensor([[1, 1]])})[
+        "diversity"
+    ]
     with torch.no_grad():
         judge.attend[2].weight[1] *= -1
-    apart = judge({"tokens": windows([[4, 9, 2]]), "label": torch.tensor([[1, 1]])})["diversity"]
+    apart = judge({"tokens": windows([[4, 9, 2]]), "label": torch.tensor([[1, 1]])})[
+        "diversity"
+    ]
     assert alike > apart

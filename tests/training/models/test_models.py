@@ -1,5 +1,5 @@
-"""Every model of the registry learns, is saved and writes; the new ones against slow oracles,
-and the published bugs."""
+"""Every model of the registry learns, is saved and writes; the new ones against slow
+oracles, and the published bugs."""
 
 import dataclasses
 import itertools
@@ -102,7 +102,11 @@ def test_every_model_learns_a_batch_by_heart_is_saved_and_writes(kind, batch, tm
 
 @torch.no_grad()
 def check_written(model):
-    for classes in (LEVELS, {"arousal": 0, "valence": None}, {"arousal": None, "valence": None}):
+    for classes in (
+        LEVELS,
+        {"arousal": 0, "valence": None},
+        {"arousal": None, "valence": None},
+    ):
         songs = model.generate(classes, 2, 3, SamplingConfig(seed=1))
         assert len(songs) == 2
         for song in songs:
@@ -113,7 +117,8 @@ def check_written(model):
     again = model.generate(LEVELS, 2, 3, SamplingConfig(seed=1))
     same = model.generate(LEVELS, 2, 3, SamplingConfig(seed=1))
     assert all(
-        np.array_equal(one.notes, other.notes) for one, other in zip(again, same, strict=True)
+        np.array_equal(one.notes, other.notes)
+        for one, other in zip(again, same, strict=True)
     )
 
 
@@ -134,8 +139,8 @@ def test_what_each_can():
 
 @pytest.mark.parametrize("kind", [kind for kind in OURS if kind != "cvae"])
 def test_codes_are_what_training_decodes(kind, batch):
-    """encode and decode, as the commands use them, give the likelihood that forward gives (z at
-    its mean, classes as heard)."""
+    """encode and decode, as the commands use them, give the likelihood that forward
+    gives (z at its mean, classes as heard)."""
     model = make(kind).eval()
     tokens, target = batch["tokens"].long(), batch["target"].long()
     with torch.no_grad():
@@ -146,7 +151,9 @@ def test_codes_are_what_training_decodes(kind, batch):
             if name.endswith("gaussian.weight"):
                 parameter[len(parameter) // 2 :] = 0.0
         logits = model.decode(tokens, code)
-        wanted = functional.cross_entropy(logits.flatten(0, 2), target.flatten(), ignore_index=0)
+        wanted = functional.cross_entropy(
+            logits.flatten(0, 2), target.flatten(), ignore_index=0
+        )
         if isinstance(model, Classifier):
             heard = torch.stack([odds.mean(1) for odds in model.odds(tokens).values()], -1)
             batch = {**batch, "label": (heard > 0).long()}
@@ -170,18 +177,28 @@ def test_m2_is_the_sum_over_classes(batch):
             nll, kl, entropy = 0.0, 0.0, 0.0
             for arousal, valence in itertools.product((0, 1), (0, 1)):
                 chance = 1.0
-                for axis, (level, label) in enumerate(zip((arousal, valence), own, strict=True)):
+                for axis, (level, label) in enumerate(
+                    zip((arousal, valence), own, strict=True)
+                ):
                     high = float(q[row, axis])
-                    chance *= float(level == label) if label >= 0 else (high if level else 1 - high)
+                    chance *= (
+                        float(level == label)
+                        if label >= 0
+                        else (high if level else 1 - high)
+                    )
                 mean, log_variance = model.posterior(
                     tokens[row : row + 1], torch.tensor([[arousal, valence]])
                 )
                 code = beside(
-                    mean, model.told_code(torch.tensor([[arousal, valence]]), tokens.shape[1])
+                    mean,
+                    model.told_code(torch.tensor([[arousal, valence]]), tokens.shape[1]),
                 )
                 logits = model.decode(tokens[row : row + 1], code)
                 each = functional.cross_entropy(
-                    logits.flatten(0, 2), target[row].flatten(), ignore_index=0, reduction="sum"
+                    logits.flatten(0, 2),
+                    target[row].flatten(),
+                    ignore_index=0,
+                    reduction="sum",
                 )
                 normal = torch.distributions.Normal(mean, (log_variance / 2).exp())
                 nll += chance * float(each)
@@ -211,8 +228,14 @@ def test_a_label_leaves_one_class_open_and_none_leaves_four():
     q = torch.tensor([0.3, 0.6])
     q = torch.stack([1 - q, q], -1).expand(3, 2, 2)
     row, said, weight = possible_classes(q, torch.tensor([[0, 1], [-1, 0], [-1, -1]]))
-    assert row.tolist() == [0, 1, 1, 2, 2, 2, 2] and said[:3].tolist() == [[0, 1], [0, 0], [1, 0]]
-    torch.testing.assert_close(weight, torch.tensor([1.0, 0.7, 0.3, 0.28, 0.42, 0.12, 0.18]))
+    assert row.tolist() == [0, 1, 1, 2, 2, 2, 2] and said[:3].tolist() == [
+        [0, 1],
+        [0, 0],
+        [1, 0],
+    ]
+    torch.testing.assert_close(
+        weight, torch.tensor([1.0, 0.7, 0.3, 0.28, 0.42, 0.12, 0.18])
+    )
 
 
 def test_ccvae_kl_and_q_of_y_against_monte_carlo(batch):
@@ -243,17 +266,25 @@ def test_ccvae_kl_and_q_of_y_against_monte_carlo(batch):
                     torch.cat([(spreads[level] / 2).exp(), torch.ones(8 - size)]),
                 )
                 share = (
-                    float(level == own) if own >= 0 else float(q_z[row] if level else 1 - q_z[row])
+                    float(level == own)
+                    if own >= 0
+                    else float(q_z[row] if level else 1 - q_z[row])
                 )
-                wanted += share * (normal.log_prob(many) - prior.log_prob(many)).mean(0)[row]
+                wanted += (
+                    share * (normal.log_prob(many) - prior.log_prob(many)).mean(0)[row]
+                )
             assert (kl[row] - wanted).abs().max() < 0.03 * wanted.abs().max()
         high = slot.odds(many[..., :size]).mean(-1).sigmoid().mean(0)
         log_q_x = torch.stack([high[0].log(), (1 - high[1]).log()])
         torch.testing.assert_close(math.log(2) - outside[:2], log_q_x, rtol=0.05, atol=0.03)
         torch.testing.assert_close(log_weight[:2], within[:2] - (math.log(2) - outside[:2]))
-        torch.testing.assert_close(within[:2], torch.stack([q_z[0].log(), (1 - q_z[1]).log()]))
+        torch.testing.assert_close(
+            within[:2], torch.stack([q_z[0].log(), (1 - q_z[1]).log()])
+        )
         p = q_z[2]
-        torch.testing.assert_close(within[2], p * (2 * p).log() + (1 - p) * (2 * (1 - p)).log())
+        torch.testing.assert_close(
+            within[2], p * (2 * p).log() + (1 - p) * (2 * (1 - p)).log()
+        )
         assert outside[2] == 0 and log_weight[2] == 0
 
 
@@ -295,12 +326,16 @@ def test_order_loss_is_the_mean_over_pairs():
     of = [
         (a, b)
         for a, b, keep in zip(
-            z.flatten().tolist(), value.flatten().tolist(), kept.flatten().tolist(), strict=True
+            z.flatten().tolist(),
+            value.flatten().tolist(),
+            kept.flatten().tolist(),
+            strict=True,
         )
         if keep
     ]
     wanted = [
-        (math.tanh(a[0] - b[0]) - np.sign(a[1] - b[1])) ** 2 for a, b in itertools.product(of, of)
+        (math.tanh(a[0] - b[0]) - np.sign(a[1] - b[1])) ** 2
+        for a, b in itertools.product(of, of)
     ]
     assert float(order_loss(z, value, kept)) == pytest.approx(np.mean(wanted), rel=1e-5)
 
@@ -363,11 +398,14 @@ def test_the_discriminator_and_the_encoder_pull_apart(batch):
 
 
 def test_softmax_is_over_classes_and_not_over_time():
-    """FaderNets' public sub-decoders normalise over dim 1; here each sixteenth of each bar by
-    itself gives the loss."""
+    """FaderNets' public sub-decoders normalise over dim 1; here each sixteenth of each
+    bar by itself gives the loss."""
     model = make("fadernets").eval()
     z = torch.randn(2, 3, 8)
-    features = {"rhythm": torch.randint(0, model.counts, (2, 3, 16)), "key": torch.full((2, 3), 24)}
+    features = {
+        "rhythm": torch.randint(0, model.counts, (2, 3, 16)),
+        "key": torch.full((2, 3), 24),
+    }
     found, by_hand = {}, []
     model._features(features, dict.fromkeys(LEVELS, z), found)
     for row, bar, place in itertools.product(range(2), range(3), range(16)):
@@ -380,12 +418,15 @@ def test_softmax_is_over_classes_and_not_over_time():
 
 
 def test_the_spread_of_z_is_a_deviation_and_not_a_variance():
-    """z is drawn, its KL reckoned and each prior written with one σ = 3, checked against torch's
-    own distributions."""
+    """z is drawn, its KL reckoned and each prior written with one σ = 3, checked against
+    torch's own distributions."""
     mean, log_variance = torch.tensor(0.5), torch.tensor(math.log(9.0))
     drawn = sample_latent(mean.expand(20_000), log_variance.expand(20_000))
     assert float(drawn.var()) == pytest.approx(9.0, rel=0.05)
-    normal, unit = torch.distributions.Normal(0.5, 3.0), torch.distributions.Normal(0.0, 1.0)
+    normal, unit = (
+        torch.distributions.Normal(0.5, 3.0),
+        torch.distributions.Normal(0.0, 1.0),
+    )
     torch.testing.assert_close(
         standard_kl(mean, log_variance), torch.distributions.kl_divergence(normal, unit)
     )
@@ -393,7 +434,9 @@ def test_the_spread_of_z_is_a_deviation_and_not_a_variance():
     assert faders.mixtures["arousal"].log_variance.item() == pytest.approx(math.log(9.0))
     with torch.no_grad():
         slots.slots["arousal"].spread.fill_(math.log(math.exp(3.0) - 1))
-        torch.testing.assert_close(slots.slots["arousal"].prior()[1], log_variance.expand(2, 4))
+        torch.testing.assert_close(
+            slots.slots["arousal"].prior()[1], log_variance.expand(2, 4)
+        )
         for model in (faders, slots):
             z = []
             model.write = lambda code, choice, z=z: z.append(code) or []
@@ -413,8 +456,8 @@ def test_beta_is_never_negative(kind, batch):
 
 @pytest.mark.parametrize("kind", OURS)
 def test_padding_is_not_attended_to(kind, batch):
-    """Neither what PAD's embedding says, nor whether its places are worked at all, changes loss
-    or odds."""
+    """Neither what PAD's embedding says, nor whether its places are worked at all,
+    changes loss or odds."""
     found = []
     for layout, added in (("packed", 0.0), ("padded", 0.0), ("padded", 50.0)):
         model = make(kind, {**DATA, "layout": layout}).eval()
@@ -423,7 +466,9 @@ def test_padding_is_not_attended_to(kind, batch):
                 if name.endswith("embedding.weight"):
                     parameter[0] += added
             terms = terms_of(model, batch)
-            odds = model.odds(batch["tokens"].long()) if isinstance(model, Classifier) else {}
+            odds = (
+                model.odds(batch["tokens"].long()) if isinstance(model, Classifier) else {}
+            )
         found.append((terms["loss"], terms["reconstruction"], *odds.values()))
     for other in found[1:]:
         torch.testing.assert_close(other, found[0], rtol=1e-4, atol=1e-4)
@@ -451,7 +496,9 @@ def test_rows_are_scored_apart(batch):
 def test_free_bits_are_of_a_dimension_and_rows_are_weighed():
     kl = torch.tensor([[[0.1, 1.0]], [[0.3, 3.0]]])
     assert float(free_below(kl, 0.25)) == pytest.approx((0.25 + 2.0) / 2)
-    assert float(free_below(kl, 0.0, torch.tensor([0.0, 1.0]))) == pytest.approx((0.3 + 3.0) / 2)
+    assert float(free_below(kl, 0.0, torch.tensor([0.0, 1.0]))) == pytest.approx(
+        (0.3 + 3.0) / 2
+    )
     zero = torch.zeros(())
     assert (
         float(standard_kl(zero + 1.0, zero))

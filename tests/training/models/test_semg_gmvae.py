@@ -1,4 +1,5 @@
-"""How the model's parts are wired: which loss teaches what, and what each switch takes away."""
+"""How the model's parts are wired: which loss teaches what, and what each switch takes
+away."""
 
 import pytest
 import torch
@@ -9,7 +10,9 @@ from training.parts.adversary import feature_loss, unlikelihood
 
 
 def make(tables, **changes):
-    config = from_tables({**tables, "model": {**tables["model"], "dropout": 0.0, **changes}})
+    config = from_tables(
+        {**tables, "model": {**tables["model"], "dropout": 0.0, **changes}}
+    )
     torch.manual_seed(0)
     return SemgGmvae(config.model, config.data)
 
@@ -53,7 +56,8 @@ def taught(model, loss):
 
 
 @pytest.mark.parametrize(
-    ("name", "own", "wrong"), [("rhythm", "arousal", "valence"), ("key", "valence", "arousal")]
+    ("name", "own", "wrong"),
+    [("rhythm", "arousal", "valence"), ("key", "valence", "arousal")],
 )
 def test_each_feature_teaches_its_latent_and_the_adversary_the_other_alone(
     tables, batch, name, own, wrong
@@ -64,19 +68,29 @@ def test_each_feature_teaches_its_latent_and_the_adversary_the_other_alone(
     assert taught(model, terms[f"{name}_adversary"]) == {f"encoders.{wrong}"}
     z = drawn(model, batch)
     wanted = (
-        batch["rhythm"] if name == "rhythm" else torch.where(batch["key"] < 24, batch["key"], -100)
+        batch["rhythm"]
+        if name == "rhythm"
+        else torch.where(batch["key"] < 24, batch["key"], -100)
     )
     logits = {axis: model._shaped(own, model.local[own](z[axis])) for axis in (own, wrong)}
-    torch.testing.assert_close(terms[name], feature_loss(logits[own], wanted), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(
-        terms[f"{name}_adversary"], unlikelihood(logits[wrong], wanted), rtol=1e-4, atol=1e-5
+        terms[name], feature_loss(logits[own], wanted), rtol=1e-4, atol=1e-5
+    )
+    torch.testing.assert_close(
+        terms[f"{name}_adversary"],
+        unlikelihood(logits[wrong], wanted),
+        rtol=1e-4,
+        atol=1e-5,
     )
 
 
 def test_reversal_teaches_its_probe_to_find_and_the_encoder_to_hide(tables, batch):
     model = make(tables, adversary="reversal")
     terms = terms_of(model, batch)
-    assert taught(model, terms["rhythm_adversary"]) == {"encoders.valence", "probes.arousal"}
+    assert taught(model, terms["rhythm_adversary"]) == {
+        "encoders.valence",
+        "probes.arousal",
+    }
     before = terms["rhythm_adversary"].item()
     for part, rises in (("probes.", False), ("encoders.", True)):
         other = make(tables, adversary="reversal")
@@ -99,7 +113,10 @@ def test_switches(tables, batch):
     )
     latent = tables["model"]["latent"]
     torch.testing.assert_close(
-        more, (full["arousal_spread"] + full["valence_spread"]) / latent, rtol=1e-3, atol=1e-4
+        more,
+        (full["arousal_spread"] + full["valence_spread"]) / latent,
+        rtol=1e-3,
+        atol=1e-4,
     )
     mutual = terms_of(make(tables, mutual_information=False), batch)
     assert mutual["arousal_category"] > full["arousal_category"]

@@ -41,10 +41,14 @@ LOW_HIGH = [{"arousal": level, "valence": level} for level in (0, 1)]
 def crop(song, bars=BARS, length=LENGTH):
     """tokens and target (T, L) of a song's first bars."""
     view = view_song(song, DataConfig(tokens_per_bar=length), RemiConfig())
-    parts = [part.astype(np.int64) for part in np.split(view.tokens, view.bar_offset[1:-1])[:bars]]
+    parts = [
+        part.astype(np.int64)
+        for part in np.split(view.tokens, view.bar_offset[1:-1])[:bars]
+    ]
     tokens = np.stack([np.pad(part, (0, length - len(part))) for part in parts])
     followed = [
-        np.append(part[1:], BAR_TOKEN if n < bars - 1 else EOS) for n, part in enumerate(parts)
+        np.append(part[1:], BAR_TOKEN if n < bars - 1 else EOS)
+        for n, part in enumerate(parts)
     ]
     return tokens, np.stack([np.pad(part, (0, length - len(part))) for part in followed])
 
@@ -85,8 +89,8 @@ def test_each_overfits_a_batch_saves_loads_and_writes(kind, batch):
     fresh = model.eval()(batch, None)
     assert all(torch.isfinite(term) for term in fresh.values())
     after = taught(model.train(), batch).eval()(batch, torch.tensor(0))["loss"]
-    # A random score of 923 tokens cannot be told from what stands before: to know it is to know it
-    # by heart.
+    # A random score of 923 tokens cannot be told from what stands before: to know it is to
+    # know it by heart.
     assert after < 0.5 * fresh["loss"], (after, fresh["loss"])
     again = make(kind).eval()
     again.load_state_dict(copy.deepcopy(model.state_dict()))
@@ -96,7 +100,9 @@ def test_each_overfits_a_batch_saves_loads_and_writes(kind, batch):
         losses.append(either(batch, None)["loss"])
     assert losses[0] == losses[1]
     songs = model.generate({"arousal": 1, "valence": None}, 3, 2, SamplingConfig(seed=5))
-    assert len(songs) == 3 and all(len(song.bars) in (2, 3) and len(song.notes) for song in songs)
+    assert len(songs) == 3 and all(
+        len(song.bars) in (2, 3) and len(song.notes) for song in songs
+    )
     same = again.generate({"arousal": 1, "valence": None}, 3, 2, SamplingConfig(seed=5))
     assert all((one.notes == two.notes).all() for one, two in zip(songs, same, strict=True))
     assert model.flops_per_step(1000, LENGTH) > 0
@@ -104,7 +110,8 @@ def test_each_overfits_a_batch_saves_loads_and_writes(kind, batch):
 
 @pytest.mark.parametrize("kind", SETTINGS)
 def test_padding_is_neither_taught_nor_heard(kind, batch):
-    # In a band over bars a place counts from the bar line, so that a longer bar is another piece.
+    # In a band over bars a place counts from the bar line, so that a longer bar is another
+    # piece.
     wider = (0,) if kind == "control" else (0, 9)
     losses = []
     for layout, n in itertools.product(("padded", "packed"), wider):
@@ -121,7 +128,9 @@ def test_padding_is_neither_taught_nor_heard(kind, batch):
         "ec2vae": "embedding",
     }[kind]
     gradient = model.get_submodule(embedding).weight.grad
-    assert gradient.abs().sum() > 0 and (kind != "control" or gradient[PAD].abs().sum() == 0)
+    assert gradient.abs().sum() > 0 and (
+        kind != "control" or gradient[PAD].abs().sum() == 0
+    )
 
 
 def test_ec2vae_is_taught_by_the_melody_alone(batch):
@@ -155,9 +164,13 @@ def longer(batch, places):
 def test_the_class_reaches_every_bar_and_what_is_written(kind, batch):
     model = make(kind).eval()
     high = model({**batch, "label": torch.ones(4, 2, dtype=torch.long)}, None)["loss"]
-    assert high != model({**batch, "label": torch.zeros(4, 2, dtype=torch.long)}, None)["loss"]
+    assert (
+        high != model({**batch, "label": torch.zeros(4, 2, dtype=torch.long)}, None)["loss"]
+    )
     # Songs that are alike but for their label: a model that hears it tells them apart.
-    tokens, target = (batch[name][:2].repeat_interleave(2, 0) for name in ("tokens", "target"))
+    tokens, target = (
+        batch[name][:2].repeat_interleave(2, 0) for name in ("tokens", "target")
+    )
     target_of = {
         "tokens": tokens[[0, 2]],
         "target": target[[0, 2]],
@@ -167,7 +180,8 @@ def test_the_class_reaches_every_bar_and_what_is_written(kind, batch):
     swapped = {**target_of, "label": target_of["label"].flip(0)}
     assert model(swapped, None)["loss"] > model(target_of, None)["loss"] + 0.05
     low, high = (
-        model.generate(classes, 1, BARS, SamplingConfig(temperature=0.0))[0] for classes in LOW_HIGH
+        model.generate(classes, 1, BARS, SamplingConfig(temperature=0.0))[0]
+        for classes in LOW_HIGH
     )
     assert low.notes.tolist() != high.notes.tolist()
 
@@ -198,7 +212,9 @@ def test_compound_tokens_say_all_that_remi_says(batch):
         torch.testing.assert_close(remi(piece), row[row != PAD])
     ends = (steps[..., 0] == END).nonzero()[:, 1]
     assert all((steps[n, end + 1 :] == 0).all() for n, end in enumerate(ends.tolist()))
-    assert ((steps[..., 0] == NOTE).sum(1) == ((flat >= PITCH) & (flat < VELOCITY)).sum(1)).all()
+    assert (
+        (steps[..., 0] == NOTE).sum(1) == ((flat >= PITCH) & (flat < VELOCITY)).sum(1)
+    ).all()
 
 
 def test_a_note_that_a_cut_tail_halves_is_left_out():
@@ -211,17 +227,23 @@ def test_a_note_that_a_cut_tail_halves_is_left_out():
 def test_emopia_tells_the_kind_first_and_the_fields_hear_it(batch):
     model = make("emopia").eval()
     hidden = torch.randn(5, SMALL["width"])
-    metrical, note = (model.fields(hidden, torch.full((5,), kind)) for kind in (METRICAL, NOTE))
+    metrical, note = (
+        model.fields(hidden, torch.full((5,), kind)) for kind in (METRICAL, NOTE)
+    )
     assert not any(torch.allclose(metrical[name], note[name]) for name in note)
 
 
-def test_emopia_hides_the_emotion_until_pretraining_ends_and_then_learns_of_labelled_songs(batch):
+def test_emopia_hides_the_emotion_until_pretraining_ends_and_then_learns_of_labelled_songs(
+    batch,
+):
     model = make("emopia", pretrain_steps=10).eval()
     bare = {**batch, "label": torch.full((4, 2), -1)}
     losses = {step: model(batch, torch.tensor(step))["loss"] for step in (9, 10)}
     assert losses[9] == model(bare, torch.tensor(9))["loss"] != losses[10]
     labelled = {name: value[[0, 1, 3]] for name, value in batch.items()}
-    torch.testing.assert_close(losses[10], model(labelled, None)["loss"], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        losses[10], model(labelled, None)["loss"], rtol=1e-5, atol=1e-6
+    )
     assert model(bare, torch.tensor(10))["loss"] == 0
 
 
@@ -233,7 +255,9 @@ def test_emopia_reconstruction_is_nats_of_a_remi_token(batch):
     metrical, notes = ((steps[..., 0] == kind).sum() for kind in (METRICAL, NOTE))
     sizes = np.log([5, 18 * 65, 440 + 1, 65, 17])
     # The end after the last token is a step too.
-    wanted = (metrical + notes + 4) * sizes[0] + metrical * sizes[1] + notes * sizes[2:].sum()
+    wanted = (
+        (metrical + notes + 4) * sizes[0] + metrical * sizes[1] + notes * sizes[2:].sum()
+    )
     torch.testing.assert_close(
         model(batch, None)["reconstruction"],
         (wanted / (batch["target"] != PAD).sum()).float(),
@@ -281,8 +305,8 @@ def test_events_say_every_note_of_one_instrument_within_a_step_of_loudness():
 
 
 def merged(tokens):
-    """Notes (NOTE) of tokens (T, L) on one piano without drums, cut at the crop's end: note by
-    note, for comparison."""
+    """Notes (NOTE) of tokens (T, L) on one piano without drums, cut at the crop's end:
+    note by note, for comparison."""
     notes = decode(tokens[tokens != PAD]).notes
     notes = notes[notes["track"] != DRUMS].copy()
     notes["track"] = PIANO
@@ -317,13 +341,23 @@ def test_controls_tell_the_coming_bar():
     np.testing.assert_allclose(at[8][[7, 9]], [1 / 3, 2 / 3])
     np.testing.assert_allclose(at[16][9], 1.0)
     assert [int(at[time][12:].argmax()) for time in (0, 8, 16)] == [1, 1, 2]
-    assert density_bin(torch.tensor([0, 1, 3, 4, 33, 34, 90])).tolist() == [0, 1, 1, 2, 11, 11, 11]
+    assert density_bin(torch.tensor([0, 1, 3, 4, 33, 34, 90])).tolist() == [
+        0,
+        1,
+        1,
+        2,
+        11,
+        11,
+        11,
+    ]
 
 
 def test_emotionbox_hears_its_control_and_needs_no_label(batch):
     model = make("emotionbox").eval()
     before = torch.zeros(1, 4, dtype=torch.long)
-    one, two = (torch.zeros(1, 4, 24).index_fill_(2, torch.tensor([at]), 1.0) for at in (3, 20))
+    one, two = (
+        torch.zeros(1, 4, 24).index_fill_(2, torch.tensor([at]), 1.0) for at in (3, 20)
+    )
     assert not torch.allclose(model.logits(before, one)[0], model.logits(before, two)[0])
     assert (
         model(batch, None)["loss"]
@@ -333,10 +367,14 @@ def test_emotionbox_hears_its_control_and_needs_no_label(batch):
 
 def test_emotionbox_learns_to_obey_density_and_scale():
     texts = ["C4 E4 G4 C5 E4 G4 C5 E5", "A3 _ _ _ _ _ _ _"]
-    tokens = np.stack([crop(mock.song("Piano: " + " | ".join([text] * BARS)))[0] for text in texts])
+    tokens = np.stack(
+        [crop(mock.song("Piano: " + " | ".join([text] * BARS)))[0] for text in texts]
+    )
     model = taught(make("emotionbox"), {"tokens": torch.from_numpy(tokens)}, 50).eval()
     dense, sparse = model.write(
-        torch.from_numpy(controls(perform(tokens))[:, 0]), BARS, SamplingConfig(temperature=0.5)
+        torch.from_numpy(controls(perform(tokens))[:, 0]),
+        BARS,
+        SamplingConfig(temperature=0.5),
     )
     many, few = (song_of_events(events).notes["pitch"] for events in (dense, sparse))
     assert len(many) > 2 * len(few) > 0
@@ -346,7 +384,9 @@ def test_emotionbox_learns_to_obey_density_and_scale():
 def test_emotionbox_writes_whole_bars_with_every_note_ended():
     model = make("emotionbox")
     control = torch.rand(3, 24)
-    for events in model.write(control, 2, SamplingConfig(temperature=5.0, top_p=1.0, seed=3)):
+    for events in model.write(
+        control, 2, SamplingConfig(temperature=5.0, top_p=1.0, seed=3)
+    ):
         events = events[events != NONE]
         ons, offs = (
             int(((events >= first) & (events < stop)).sum())
@@ -357,8 +397,8 @@ def test_emotionbox_writes_whole_bars_with_every_note_ended():
 
 
 def top_line(tokens):
-    """Steps of one crop (T, L), step by step: what sounds of the first melodic track that has
-    notes."""
+    """Steps of one crop (T, L), step by step: what sounds of the first melodic track
+    that has notes."""
     notes = decode(tokens[tokens != PAD]).notes
     track = next((one for one in MELODIC if (notes["track"] == one).any()), PIANO)
     steps, until = np.full(16 * len(tokens), REST), 0
@@ -376,7 +416,9 @@ def test_melody_is_the_top_line_and_comes_back():
     crops = [crop(song, 6, 128)[0] for song in mock.songs(5)]
     crops.append(
         crop(
-            mock.song("Guitar: - C4+E4 _ - | G4 _ _ _ | - - - - | - - - - | - - - - | - - - C3"),
+            mock.song(
+                "Guitar: - C4+E4 _ - | G4 _ _ _ | - - - - | - - - - | - - - - | - - - C3"
+            ),
             6,
             128,
         )[0]
@@ -402,15 +444,21 @@ def test_ec2vae_rhythm_follows_its_half_and_classes_move_it():
         for names in (("C4", "E4", "G4"), ("B5", "A5", "F5"))
     ]
     tokens = torch.from_numpy(
-        np.stack([crop(mock.song("Piano: " + " | ".join([text] * BARS)))[0] for text in texts])
+        np.stack(
+            [crop(mock.song("Piano: " + " | ".join([text] * BARS)))[0] for text in texts]
+        )
     )
     label = torch.tensor([[1, 0], [1, 1], [0, 0], [0, 1]])
     # At the paper's weight of the KL z_p says the rhythm too for some hundred steps.
-    model = taught(make("ec2vae", kl_weight=1.0), {"tokens": tokens, "label": label}, 100).eval()
+    model = taught(
+        make("ec2vae", kl_weight=1.0), {"tokens": tokens, "label": label}, 100
+    ).eval()
     (z_r, _), (z_p, _) = model.encode(tokens).values()
     rhythm = rhythm_of(model.melody(tokens))
     swapped = torch.stack(
-        model.write_steps(torch.cat([z_r.flip(0), z_p], -1), SamplingConfig(temperature=0.0))
+        model.write_steps(
+            torch.cat([z_r.flip(0), z_p], -1), SamplingConfig(temperature=0.0)
+        )
     )
     assert (rhythm_of(swapped) == rhythm.flip(0)).float().mean() > 0.8
     assert (model.means[:, 1] != model.means[:, 0]).all()

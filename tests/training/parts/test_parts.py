@@ -8,7 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from training.parts.adversary import feature_loss, held_still, reverse_gradient, unlikelihood
+from training.parts.adversary import (
+    feature_loss,
+    held_still,
+    reverse_gradient,
+    unlikelihood,
+)
 from training.parts.attention import AttentionStack, Layout, rotate
 from training.parts.latent import Mixture, cyclical_weight, gaussian_kl, mixture_kl
 from training.parts.recurrent import RecurrentStack
@@ -36,8 +41,8 @@ def inputs():
 
 
 def segment_loop(made, hidden, condition):
-    """Transformer-XL as it is told: bar by bar, with the last bar's hidden states of each layer
-    as memory, places -L to L-1."""
+    """Transformer-XL as it is told: bar by bar, with the last bar's hidden states of
+    each layer as memory, places -L to L-1."""
     memory = [None] * len(made.blocks)
     out = []
     for bar in range(T):
@@ -47,7 +52,9 @@ def segment_loop(made, hidden, condition):
             before = torch.zeros_like(now) if memory[layer] is None else memory[layer]
             valid = torch.zeros(B, L, dtype=torch.bool) if bar == 0 else MASK[:, bar - 1]
             memory[layer] = now
-            now = loop_layer(block, before, now, torch.cat([valid, MASK[:, bar]], 1), made.causal)
+            now = loop_layer(
+                block, before, now, torch.cat([valid, MASK[:, bar]], 1), made.causal
+            )
         out.append(made.norm(now))
     return torch.stack(out, 1)
 
@@ -80,7 +87,9 @@ def test_the_band_is_the_segment_loop(causal, packed):
     assert (found - wanted)[MASK].abs().max() < 1e-9
     moved = hidden.clone()
     moved[:, 1] = torch.randn_like(moved[:, 1])
-    gap = (layout.spread(made(layout.gather(moved), layout, condition)) - found) * MASK[..., None]
+    gap = (layout.spread(made(layout.gather(moved), layout, condition)) - found) * MASK[
+        ..., None
+    ]
     changed = gap.abs().amax((0, 2, 3)) > 1e-9
     assert changed.tolist() == [False, True, True, True, True], (
         "three layers reach three bars on, none back"
@@ -92,9 +101,14 @@ def test_rotary_positions_are_relative_and_count():
     query, key = torch.randn(2, 1, 1, 8, dtype=torch.float64)
 
     def score(at, other):
-        return float((rotate(query, torch.tensor([at])) * rotate(key, torch.tensor([other]))).sum())
+        return float(
+            (rotate(query, torch.tensor([at])) * rotate(key, torch.tensor([other]))).sum()
+        )
 
-    assert score(7, 3) == pytest.approx(score(104, 100)) and abs(score(7, 3) - score(7, 4)) > 1e-3
+    assert (
+        score(7, 3) == pytest.approx(score(104, 100))
+        and abs(score(7, 3) - score(7, 4)) > 1e-3
+    )
     assert score(5, 5) == pytest.approx(float((query * key).sum()))
 
 
@@ -128,7 +142,10 @@ def test_pooling_leaves_padding_out():
     hidden, _ = inputs()
     layout = Layout.of(MASK, True)
     wanted = torch.stack(
-        [torch.stack([hidden[b, t, : LENGTHS[b, t]].mean(0) for t in range(T)]) for b in range(B)]
+        [
+            torch.stack([hidden[b, t, : LENGTHS[b, t]].mean(0) for t in range(T)])
+            for b in range(B)
+        ]
     )
     assert (layout.mean(layout.gather(hidden)) - wanted).abs().max() < 1e-12
 
@@ -153,14 +170,21 @@ def test_the_kl_identity_holds():
     none = torch.full((6,), -1)
     found = mixture_kl(mean, log_variance, log_q, mix, none, False)
     by_class = torch.stack(
-        [gaussian_kl(mean, log_variance, mix.means[y], mix.log_variance).sum(-1) for y in range(2)],
+        [
+            gaussian_kl(mean, log_variance, mix.means[y], mix.log_variance).sum(-1)
+            for y in range(2)
+        ],
         -1,
     )
     wanted = (log_q.exp() * by_class).sum(-1)
-    torch.testing.assert_close((found.kl + found.spread).sum(-1), wanted, rtol=1e-12, atol=1e-9)
+    torch.testing.assert_close(
+        (found.kl + found.spread).sum(-1), wanted, rtol=1e-12, atol=1e-9
+    )
     reference = torch.distributions.kl_divergence(
         torch.distributions.Normal(mean, (log_variance / 2).exp()),
-        torch.distributions.Normal(mix.means[0], torch.tensor(math.exp(-2), dtype=torch.float64)),
+        torch.distributions.Normal(
+            mix.means[0], torch.tensor(math.exp(-2), dtype=torch.float64)
+        ),
     ).sum(-1)
     torch.testing.assert_close(by_class[:, 0], reference, rtol=1e-6, atol=1e-6)
     q = log_q.exp()
@@ -171,7 +195,8 @@ def test_mutual_information_is_the_difference_of_the_two_category_terms():
     mix, (mean, log_variance, log_q) = mixture(), rows()
     none = torch.full((6,), -1)
     plain, mutual = (
-        mixture_kl(mean, log_variance, log_q, mix, none, on).category for on in (False, True)
+        mixture_kl(mean, log_variance, log_q, mix, none, on).category
+        for on in (False, True)
     )
     q = log_q.exp()
     average = q.mean(0)
@@ -189,7 +214,9 @@ def test_a_label_makes_a_row_certain_and_leaves_it_out_of_the_category():
     )
     average = log_q.exp()[2:4].mean(0)
     torch.testing.assert_close(found.category, (average * (average * 2).log()).sum())
-    assert mixture_kl(mean, log_variance, log_q, mix, label.clamp(min=0), True).category == 0
+    assert (
+        mixture_kl(mean, log_variance, log_q, mix, label.clamp(min=0), True).category == 0
+    )
 
 
 @pytest.mark.parametrize("mutual", [True, False])
@@ -197,7 +224,12 @@ def test_certain_posteriors_have_gradients(mutual):
     mix = mixture()
     z = (mix.means[:1].detach() * 50).requires_grad_()
     found = mixture_kl(
-        z, torch.zeros_like(z), mix.log_odds(z).log_softmax(-1), mix, torch.tensor([-1]), mutual
+        z,
+        torch.zeros_like(z),
+        mix.log_odds(z).log_softmax(-1),
+        mix,
+        torch.tensor([-1]),
+        mutual,
     )
     (found.kl.sum() + found.spread.sum() + found.category).backward()
     assert torch.isfinite(z.grad).all()
@@ -217,7 +249,10 @@ def test_log_odds_are_bayes_rule():
         mix.log_odds(z).softmax(-1), densities.softmax(-1), rtol=1e-5, atol=1e-5
     )
     torch.testing.assert_close(
-        mix.distance(), (mix.means[1] - mix.means[0]).norm() / math.exp(-2), rtol=1e-5, atol=1e-5
+        mix.distance(),
+        (mix.means[1] - mix.means[0]).norm() / math.exp(-2),
+        rtol=1e-5,
+        atol=1e-5,
     )
 
 
@@ -226,7 +261,11 @@ def test_the_adversary_teaches_the_encoder_alone_and_against_the_feature():
     decoder, z = nn.Linear(4, 3), torch.randn(6, 4, requires_grad=True)
     target = torch.tensor([0, 1, 2, 0, 1, -100])
     unlikelihood(held_still(decoder, z), target).backward()
-    assert decoder.weight.grad is None and z.grad[:5].abs().sum() > 0 and z.grad[5].abs().sum() == 0
+    assert (
+        decoder.weight.grad is None
+        and z.grad[:5].abs().sum() > 0
+        and z.grad[5].abs().sum() == 0
+    )
     p = decoder(z).softmax(-1)[range(5), target[:5]]
     torch.testing.assert_close(unlikelihood(decoder(z), target), -(1 - p).log().mean())
     with torch.no_grad():

@@ -1,11 +1,18 @@
-"""Figures 8-10: how far alpha and mutual information part the components, what accuracy they
-bring, and how the latents lie."""
+"""Figures 8-10: how far alpha and mutual information part the components, what accuracy
+they bring, and how the latents lie."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from training.config import AXES, RunConfig
-from training.evaluation.markdown import CEILING_SAYS, between, document, grid, judges_table, ranged
+from training.evaluation.markdown import (
+    CEILING_SAYS,
+    between,
+    document,
+    grid,
+    judges_table,
+    ranged,
+)
 from training.experiments.plan import Cell, Plan, cells
 from training.experiments.report import figures
 from training.experiments.scores import SEEDS_SAY, best_judge, heard, spread
@@ -23,14 +30,21 @@ TOLD = {
 
 def cells_of(plan: Plan) -> list[Cell]:
     """What is trained and measured."""
-    return [cell for mutual in MUTUAL for alpha in plan.alphas for cell in _at(plan, alpha, mutual)]
+    return [
+        cell
+        for mutual in MUTUAL
+        for alpha in plan.alphas
+        for cell in _at(plan, alpha, mutual)
+    ]
 
 
 def _at(plan: Plan, alpha: float, mutual: bool) -> list[Cell]:
     return cells(plan, MODEL, {"model.alpha": alpha, "model.mutual_information": mutual})
 
 
-def report(bench: Bench, measured: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], str]:
+def report(
+    bench: Bench, measured: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, Any], str]:
     """Distance, accuracy and AUC over alpha, in JSON values and Markdown; alpha.png,
     projection-AXIS.png of the first seed."""
     plan, real = bench.plan, bench.real()
@@ -41,17 +55,24 @@ def report(bench: Bench, measured: Mapping[str, Mapping[str, Any]]) -> tuple[dic
             taken = _at(plan, alpha, mutual)
             found = [measured[cell.name]["judged"] for cell in taken]
             of_axes = {
-                axis: {name: spread(found, part, axis, of) for name, (part, of) in TOLD.items()}
+                axis: {
+                    name: spread(found, part, axis, of) for name, (part, of) in TOLD.items()
+                }
                 for axis in AXES
             }
             written = heard(found, judge, real)
             rows.append(
-                {"alpha": alpha, "mutual_information": mutual, "axes": of_axes, "written": written}
+                {
+                    "alpha": alpha,
+                    "mutual_information": mutual,
+                    "axes": of_axes,
+                    "written": written,
+                }
             )
             for axis in AXES:
-                shown[axis][f"alpha {alpha:g}, {_mi(mutual)}"] = measured[taken[0].name]["latents"][
-                    axis
-                ]
+                shown[axis][f"alpha {alpha:g}, {_mi(mutual)}"] = measured[taken[0].name][
+                    "latents"
+                ][axis]
     config = _at(plan, plan.alphas[0], True)[0].config
     assert config, "a trained model has settings"
     figures.lines(_panels(rows, judge), "alpha", bench.out / "alpha.png")
@@ -78,14 +99,17 @@ def _panels(rows: Sequence[Mapping[str, Any]], judge: str) -> figures.Panels:
                 ),
             }
             for title, point in points.items():
-                panels.setdefault(title, {}).setdefault(_mi(row["mutual_information"]), []).append(
-                    (row["alpha"], *point)
-                )
+                panels.setdefault(title, {}).setdefault(
+                    _mi(row["mutual_information"]), []
+                ).append((row["alpha"], *point))
     return panels
 
 
 def _text(
-    rows: Sequence[Mapping[str, Any]], judge: str, real: Mapping[str, Any], config: RunConfig
+    rows: Sequence[Mapping[str, Any]],
+    judge: str,
+    real: Mapping[str, Any],
+    config: RunConfig,
 ) -> str:
     texts = [
         f"# Figures 8-10: alpha and mutual information, pieces heard by {judge}",
@@ -100,11 +124,17 @@ def _text(
         lines = []
         for row in rows:
             of, written = row["axes"][axis], row["written"][axis]
-            told = [ranged(of["distance"]), *(ranged(of[name], 3) for name in ("accuracy", "auc"))]
-            heard_in = [
-                between(written[name], written[f"{name}_interval"]) for name in ("accuracy", "auc")
+            told = [
+                ranged(of["distance"]),
+                *(ranged(of[name], 3) for name in ("accuracy", "auc")),
             ]
-            lines.append([f"{row['alpha']:g}", _mi(row["mutual_information"]), *told, *heard_in])
+            heard_in = [
+                between(written[name], written[f"{name}_interval"])
+                for name in ("accuracy", "auc")
+            ]
+            lines.append(
+                [f"{row['alpha']:g}", _mi(row["mutual_information"]), *told, *heard_in]
+            )
         texts += [
             f"## {axis}",
             grid(

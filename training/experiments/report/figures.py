@@ -38,7 +38,9 @@ def lines(panels: Panels, label: str, path: Path) -> None:
     """A line a series of points (x, value, low, high), a panel a title."""
     columns = 2 if len(panels) % 3 else 3
     figure, axes = new_figure(
-        -(-len(panels) // columns), columns, (5.2 * columns, 3.6 * -(-len(panels) // columns))
+        -(-len(panels) // columns),
+        columns,
+        (5.2 * columns, 3.6 * -(-len(panels) // columns)),
     )
     for panel, (title, series) in zip(axes.flat, panels.items(), strict=False):
         for colour, (name, points) in zip(PALETTE, series.items(), strict=False):
@@ -53,11 +55,13 @@ def lines(panels: Panels, label: str, path: Path) -> None:
 
 
 def projections(cells: Mapping[str, Mapping[str, Any]], axis: str, path: Path) -> None:
-    """Song latents of each cell by t-SNE, and along the line between the component means, in
-    sigma; a row a cell."""
+    """Song latents of each cell by t-SNE, and along the line between the component
+    means, in sigma; a row a cell."""
     figure, axes = new_figure(len(cells), 2, (10, 3.4 * len(cells)))
     for (title, cell), (left, right) in zip(cells.items(), axes, strict=True):
-        points, label, means = (np.array(cell[name]) for name in ("points", "label", "components"))
+        points, label, means = (
+            np.array(cell[name]) for name in ("points", "label", "components")
+        )
         flat, (across, ends) = _tsne(points), along_components(points, means, cell["sigma"])
         for level, (says, colour) in CLASSES.items():
             of = label == level
@@ -67,7 +71,9 @@ def projections(cells: Mapping[str, Mapping[str, Any]], axis: str, path: Path) -
         for end in ends:
             right.axvline(end, linestyle="--", color="#555555", linewidth=1)
         left.set(title=f"{axis}, {title}: t-SNE", xticks=[], yticks=[])
-        right.set(title="between the components, sigma", ylabel="first other direction, sigma")
+        right.set(
+            title="between the components, sigma", ylabel="first other direction, sigma"
+        )
         left.legend(fontsize=7)
     figure.savefig(path, dpi=80)
 
@@ -88,7 +94,8 @@ def _tsne(points: np.ndarray) -> np.ndarray:
 def bars(
     panels: Mapping[str, Mapping[str, Mapping[str, Any]]], sides: Sequence[str], path: Path
 ) -> None:
-    """A group of bars a model, a bar a side, with least and most over seeds; a panel a title."""
+    """A group of bars a model, a bar a side, with least and most over seeds; a panel a
+    title."""
     figure, axes = new_figure(-(-len(panels) // 2), 2, (13, 3.6 * -(-len(panels) // 2)))
     for panel, (title, models) in zip(axes.flat, panels.items(), strict=True):
         for at, side in enumerate(sides):
@@ -114,7 +121,8 @@ def bars(
 
 
 def heat(panels: Mapping[str, np.ndarray], names: Sequence[str], path: Path) -> None:
-    """How often the column is heard in songs of the row, the share written in each field."""
+    """How often the column is heard in songs of the row, the share written in each
+    field."""
     figure, axes = new_figure(1, len(panels), (4.4 * len(panels), 4.8))
     for panel, (title, shares) in zip(axes.flat, panels.items(), strict=True):
         panel.imshow(shares, vmin=0, vmax=1, cmap="Blues")

@@ -1,8 +1,9 @@
-"""What Semg-GMVAE's paper (Xu and Liu, 2024) prints, for the column beside our own; in per cent.
+"""What Semg-GMVAE's paper (Xu and Liu, 2024) prints, for the column beside our own; in per
+cent.
 
-Accuracy, precision, recall and F1 of tables 2 and 3. Three figures of table 3 contradict the F1 of
-their own row and stand here as that demands: CVAE's precision (59.96 in print), CCVAE's (61.67),
-SSVAE's supervised recall (59.70). Figures 6-12 are drawn without numbers.
+Accuracy, precision, recall and F1 of tables 2 and 3. Three figures of table 3 contradict
+the F1 of their own row and stand here as that demands: CVAE's precision (59.96 in print),
+CCVAE's (61.67), SSVAE's supervised recall (59.70). Figures 6-12 are drawn without numbers.
 """
 
 Scores = tuple[float, float, float, float]

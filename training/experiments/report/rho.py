@@ -1,11 +1,18 @@
-"""Figures 6 and 7: control over the share of songs whose label is used, with the same seeds and
-budget."""
+"""Figures 6 and 7: control over the share of songs whose label is used, with the same
+seeds and budget."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from training.config import AXES
-from training.evaluation.markdown import CEILING_SAYS, between, document, grid, judges_table, ranged
+from training.evaluation.markdown import (
+    CEILING_SAYS,
+    between,
+    document,
+    grid,
+    judges_table,
+    ranged,
+)
 from training.experiments.plan import Cell, Plan, cells
 from training.experiments.report import figures
 from training.experiments.scores import SEEDS_SAY, best_judge, heard, spread
@@ -24,9 +31,11 @@ def _at(plan: Plan, model: str, rho: float) -> list[Cell]:
     return cells(plan, model, {"data.supervision": rho})
 
 
-def report(bench: Bench, measured: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], str]:
-    """Accuracy and AUC of what is written, and accuracy of q(y|x), over rho; as JSON values and
-    in Markdown, and rho.png."""
+def report(
+    bench: Bench, measured: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, Any], str]:
+    """Accuracy and AUC of what is written, and accuracy of q(y|x), over rho; as JSON
+    values and in Markdown, and rho.png."""
     plan, real = bench.plan, bench.real()
     judge, rows = best_judge(real), list[dict[str, Any]]()
     for model in MODELS:
@@ -36,7 +45,9 @@ def report(bench: Bench, measured: Mapping[str, Mapping[str, Any]]) -> tuple[dic
                 written = heard(found, judge, real)
                 rows.append({"model": model, "rho": rho, "written": written, "q": told})
     figures.lines(
-        _panels(rows, judge), "rho, share of songs whose label is used", bench.out / "rho.png"
+        _panels(rows, judge),
+        "rho, share of songs whose label is used",
+        bench.out / "rho.png",
     )
     return {"real": real, "judge": judge, "rows": rows}, _text(rows, judge, real)
 
@@ -47,11 +58,16 @@ def _panels(rows: Sequence[Mapping[str, Any]], judge: str) -> figures.Panels:
         for axis in AXES:
             of, q = row["written"][axis], row["q"][axis]
             points = {
-                f"{axis}: {says} of pieces, heard by {judge}": (of[name], *of[f"{name}_interval"])
+                f"{axis}: {says} of pieces, heard by {judge}": (
+                    of[name],
+                    *of[f"{name}_interval"],
+                )
                 for name, says in KINDS.items()
             }
             points |= (
-                {f"{axis}: q(y|x) of test songs": (q["mean"], q["least"], q["most"])} if q else {}
+                {f"{axis}: q(y|x) of test songs": (q["mean"], q["least"], q["most"])}
+                if q
+                else {}
             )
             for title, point in points.items():
                 panels.setdefault(title, {}).setdefault(row["model"], []).append(

@@ -21,7 +21,9 @@ def cells_of(plan: Plan) -> list[Cell]:
     return [cell for model in MODELS for cell in cells(plan, model)]
 
 
-def report(bench: Bench, measured: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], str]:
+def report(
+    bench: Bench, measured: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, Any], str]:
     """Similarities by latent and feature, as JSON values and in Markdown, and swap.png."""
     rows, pairs = list[dict[str, Any]](), 0
     for model in MODELS:
@@ -34,7 +36,9 @@ def report(bench: Bench, measured: Mapping[str, Mapping[str, Any]]) -> tuple[dic
             }
             moved = [{name: _moved(one[latent][name]) for name in VECTORS} for one in found]
             told = {name: spread(moved, name) for name in VECTORS}
-            rows.append({"model": model, "latent": latent, "similarity": likeness, "moved": told})
+            rows.append(
+                {"model": model, "latent": latent, "similarity": likeness, "moved": told}
+            )
     panels = {
         f"{latent} of B: {name}, cosine": {
             row["model"]: row["similarity"][name] for row in rows if row["latent"] == latent

@@ -1,5 +1,5 @@
-"""Tables 2 and 3: how often judges hear the emotion that a piece was written for, by every model
-and the plain rivals."""
+"""Tables 2 and 3: how often judges hear the emotion that a piece was written for, by
+every model and the plain rivals."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -21,8 +21,8 @@ from training.experiments.report.paper import PRINTED
 from training.experiments.scores import SEEDS_SAY, best_judge, heard, spread
 from training.experiments.store import Bench
 
-# Labelled songs alone; all songs, the same labels; models that are told no label; what is not
-# trained.
+# Labelled songs alone; all songs, the same labels; models that are told no label; what is
+# not trained.
 TAUGHT: dict[str, dict[str, Any]] = {
     "supervised": {"data.labelled_share": 1.0}, "semi-supervised": {"data.labelled_share": -1.0}, "no labels": {}, "plain": {},
 }  # fmt: skip
@@ -66,13 +66,17 @@ def cells_of(plan: Plan) -> list[Cell]:
     return [cell for row in rows_of(plan) for cell in row.cells]
 
 
-def report(bench: Bench, measured: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], str]:
+def report(
+    bench: Bench, measured: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, Any], str]:
     """Tables 2 and 3 by every judge, as JSON values and in Markdown, and tables.png."""
     real, rows = bench.real(), []
     for row in rows_of(bench.plan):
         found = [measured[cell.name]["judged"] for cell in row.cells]
         of_judges = {judge: heard(found, judge, real) for judge in real}
-        rows.append({"model": row.model, "taught": row.taught, "judges": of_judges, **_more(found)})
+        rows.append(
+            {"model": row.model, "taught": row.taught, "judges": of_judges, **_more(found)}
+        )
     judge = best_judge(real)
     figures.dots(_points(rows, judge), bench.out / "tables.png")
     return {"real": real, "unseen": bench.unseen(), "judge": judge, "rows": rows}, _text(
@@ -81,7 +85,8 @@ def report(bench: Bench, measured: Mapping[str, Mapping[str, Any]]) -> tuple[dic
 
 
 def _more(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What else was measured of a row: of each the mean over seeds, the least and the most."""
+    """What else was measured of a row: of each the mean over seeds, the least and the
+    most."""
     return {
         "nll": spread(found, "nll"),
         **{f"q_{axis}": spread(found, "classes", axis, "accuracy") for axis in AXES},
@@ -135,7 +140,8 @@ def _text(
         ]
     ]
     lines += [
-        [row["model"], row["taught"], *(_quadrants(row, judge) for judge in real)] for row in rows
+        [row["model"], row["taught"], *(_quadrants(row, judge) for judge in real)]
+        for row in rows
     ]
     texts += ["## The four quadrants together (chance .25)", grid(head, lines)]
     texts += [
@@ -147,7 +153,8 @@ def _text(
 
 
 def _beside(rows: Sequence[Mapping[str, Any]], unseen: Mapping[str, float]) -> str:
-    """What is measured beside control, and the same of real test songs that no model has seen."""
+    """What is measured beside control, and the same of real test songs that no model has
+    seen."""
     known, copied = ("nll", *(f"q_{axis}" for axis in AXES)), ("nearest_bar", "copied_bars")
     lines = [
         [row["model"], row["taught"], *(ranged(row[name], 3) for name in known)]
@@ -196,7 +203,8 @@ def _table(rows: Sequence[Mapping[str, Any]], judge: str, axis: str) -> str:
             ]
         )
     return grid(
-        ["model", "taught", "accuracy", "AUC", *COLUMNS, "paper: acc / pre / rec / F1"], lines
+        ["model", "taught", "accuracy", "AUC", *COLUMNS, "paper: acc / pre / rec / F1"],
+        lines,
     )
 
 

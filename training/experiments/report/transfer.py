@@ -1,5 +1,5 @@
-"""Table 4: songs turned from one emotion to another by eq. (21), and whether judges hear the one
-they were turned to."""
+"""Table 4: songs turned from one emotion to another by eq. (21), and whether judges hear
+the one they were turned to."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,9 +22,11 @@ def cells_of(plan: Plan) -> list[Cell]:
     return [cell for model in MODELS for cell in cells(plan, model)]
 
 
-def report(bench: Bench, measured: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], str]:
-    """The confusion of each model by every judge, of songs turned, written again, untouched;
-    JSON, Markdown, transfer.png."""
+def report(
+    bench: Bench, measured: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, Any], str]:
+    """The confusion of each model by every judge, of songs turned, written again,
+    untouched; JSON, Markdown, transfer.png."""
     real, rows, panels = bench.real(), list[dict[str, Any]](), dict[str, np.ndarray]()
     best = best_judge(real)
     for model in MODELS:
@@ -37,7 +39,9 @@ def report(bench: Bench, measured: Mapping[str, Mapping[str, Any]]) -> tuple[dic
                 "gain": _gain(turned, again),
                 "gain_by_seed": [_gain(*one[:2]) for one in seeds],
             }
-            gains["n"] = {source: sum(one["n"][source] for one in found) for source in NAMES}
+            gains["n"] = {
+                source: sum(one["n"][source] for one in found) for source in NAMES
+            }
             rows.append(
                 {
                     "model": model,
@@ -67,9 +71,13 @@ def _confusions(
     for one in found:
         for row, source in enumerate(NAMES):
             if count := one["n"][source]:
-                turned, untouched = one["turned"][judge][source], one["untouched"][judge][source]
+                turned, untouched = (
+                    one["turned"][judge][source],
+                    one["untouched"][judge][source],
+                )
                 shares = [
-                    [turned[name][name], turned[source][name], untouched[name]] for name in NAMES
+                    [turned[name][name], turned[source][name], untouched[name]]
+                    for name in NAMES
                 ]
                 hits[:, row] += count * np.array(shares).T
                 n[row] += count
@@ -78,8 +86,8 @@ def _confusions(
 
 
 def _gain(turned: np.ndarray, again: np.ndarray) -> float:
-    """How much oftener a target is heard once songs are turned to it than when they are only
-    written again; of twelve ways."""
+    """How much oftener a target is heard once songs are turned to it than when they are
+    only written again; of twelve ways."""
     return float(np.nanmean((turned - again)[~np.eye(len(NAMES), dtype=bool)]))
 
 
@@ -96,12 +104,19 @@ def _text(
     ]  # fmt: skip
     for row in sorted(rows, key=lambda row: row["judge"] != best):
         lines = [
-            [f"{source} ({row['n'][source]})", *(_cell(row, at, to) for to in range(len(NAMES)))]
+            [
+                f"{source} ({row['n'][source]})",
+                *(_cell(row, at, to) for to in range(len(NAMES))),
+            ]
             for at, source in enumerate(NAMES)
         ]
         seeds = ", ".join(f"{gain:+.3f}" for gain in row["gain_by_seed"])
         says = f"Turning makes a target heard {row['gain']:+.3f} oftener than writing again (mean of the ways; by seed {seeds})."
-        texts += [f"## {row['model']}, heard by {row['judge']}", grid(["", *NAMES], lines), says]
+        texts += [
+            f"## {row['model']}, heard by {row['judge']}",
+            grid(["", *NAMES], lines),
+            says,
+        ]
     return document(texts)
 
 
