@@ -12,31 +12,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.beam.catalog import read_facts, together, write_catalog
-from pipelines.beam.labels import MSD_GAVE, NAMED, Labelling, LabelSongs, by_bucket
+from pipelines.beam.labels import MSD_GAVE, NAMED, LabelSongs, by_bucket
 from pipelines.beam.pairs import NearPairs, corpus_of
 from pipelines.beam.runner import pipeline
-from pipelines.catalog import (
-    FACTS,
-    Rules,
-    decide,
-    exact_pairs,
-    judge_songs,
-    thresholds_of,
-    waterfall,
-)
+from pipelines.catalog import FACTS, Rules, decide, judge_songs, thresholds_of, waterfall
 from pipelines.config import CurateConfig
 from pipelines.dedupe.clusters import PAIRS
+from pipelines.dedupe.copies import exact_pairs
 from pipelines.filters import FILTERS
 from pipelines.io import files
 from pipelines.io.tables import read_columns, write_table
+from pipelines.labels.config import Labelling
 from pipelines.labels.groups import KEYS
 from pipelines.labels.side_files import read_metadata
 from pipelines.labels.splits import SPLITS
 from pipelines.labels.summary import label_counts
 from pipelines.layout import CURATE_LOCK, INGEST_LOCK, metadata_path, read_lock, shard_path
+from schemas.columns import CATALOG
 from schemas.manifest import Pin, to_json
 from schemas.reject import BuildFailed, Reason
-from schemas.row import CATALOG
 from schemas.settings import SettingsError
 
 # The numbers that the catalog's words of labels were written from.

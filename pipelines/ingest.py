@@ -22,11 +22,11 @@ from pipelines.io.tables import read_columns
 from pipelines.layout import INGEST_LOCK, lock_at, plan_path, read_plan, shard_path
 from pipelines.registry import FEATURES, SOURCES
 from schemas.code import code_sha256, installed_version
+from schemas.columns import SCHEMA_VERSION
 from schemas.contracts import Item
 from schemas.manifest import Lock, Pin, canonical_sha256, to_json
 from schemas.reject import BuildFailed
 from schemas.remi import vocabulary_sha256
-from schemas.row import SCHEMA_VERSION
 from schemas.settings import SettingsError
 
 # The code that decides the bytes of songs, by the name under which it is said to have

@@ -29,9 +29,9 @@ from pipelines.report.croissant import CROISSANT
 from pipelines.report.lineage import dated, lineage
 from pipelines.report.sidecars import write_side_files
 from schemas.code import installed_version
+from schemas.columns import RELEASE, SCHEMA_VERSION
 from schemas.manifest import Lock, Shard, canonical_sha256, to_json
 from schemas.remi import vocabulary_sha256
-from schemas.row import RELEASE, SCHEMA_VERSION
 from schemas.settings import SettingsError, public
 
 # The libraries whose versions stand in the manifest, beside our own.

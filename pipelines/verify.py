@@ -1,6 +1,5 @@
 """verify: everything that a release claims, checked again from its own files."""
 
-import hashlib
 import logging
 import os
 from collections import Counter, defaultdict
@@ -8,46 +7,26 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import partial
-from io import BytesIO
 from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from pipelines.checks import GROUPINGS, LABELS, SHINGLES, Checked, check_shard
 from pipelines.dedupe.candidates import DedupeConfig
 from pipelines.dedupe.clusters import similar_pairs
-from pipelines.dedupe.fingerprint import content_hash
-from pipelines.dedupe.shingles import ShingleConfig, shingles
-from pipelines.features import rhythm, statistics
 from pipelines.io import files
 from pipelines.labels.config import AffectConfig
-from pipelines.labels.names import ARTIST, TITLE, normalise
 from pipelines.labels.thresholds import Thresholds, apply_rule, fit_thresholds
 from pipelines.layout import DATA, find_release, read_manifest
 from pipelines.report.sidecars import side_faults
-from schemas.grid import quantise
-from schemas.keys import NO_KEY
-from schemas.remi import RemiConfig, encode, vocabulary_sha256
-from schemas.row import RELEASE, SCHEMA_VERSION, from_row, rows_of, to_row
+from schemas.columns import SCHEMA_VERSION
+from schemas.remi import vocabulary_sha256
 from schemas.settings import build
-from schemas.song import Song
 
 # Below this many songs a check is over before a second process has started.
 SONGS_WORTH_PROCESSES = 500
-# Artist and title in normal form, as the corpus and as the matched track have them.
-NAMES = {
-    "artist and title": ("artist", "title"),
-    "matched artist and title": ("msd_artist", "msd_title"),
-}
-LABELS = ("valence", "arousal", "valence_class", "arousal_class", "quadrant", "judge")
-# What the songs of one split alone may have: a value that stands in two splits is a leak.
-GROUPINGS = ("song_id", "group_id", "cluster_id", "content_hash", "msd_track_id", *NAMES)
-SHINGLES = "shingles"
-
-# Problems of a shard; the grouping columns of its songs and their shingles.
-Checked = tuple[list[str], dict[str, list[Any]]]
 
 
 def verify(folder: str) -> list[str]:
@@ -157,70 +136,6 @@ def near_leaks(
             yield f"{a} in {split_a} and {b} in {split_b} have Jaccard {jaccard:.2f}, containment {containment:.2f}: a leak"
 
 
-def check_shard(
-    release: str, config: Mapping[str, Any], shard: Mapping[str, Any]
-) -> Checked:
-    """What is wrong with one shard, and the grouping columns of its songs."""
-    table, problems = read_shard(release, shard)
-    remi, grams = (
-        build(RemiConfig, config["remi"]),
-        build(ShingleConfig, config["shingles"]),
-    )
-    signatures = []
-    for row in rows_of(table):
-        wrong, signature = check_row(row, shard["split"], remi, grams)
-        problems += [f"{shard['path']} {row['song_id']}: {what}" for what in wrong]
-        signatures.append(signature)
-    columns = {
-        name: table[name].to_pylist() for name in (*GROUPINGS, *LABELS) if name not in NAMES
-    }
-    return problems, {
-        **columns,
-        **{name: name_keys(table, *parts) for name, parts in NAMES.items()},
-        SHINGLES: signatures,
-    }
-
-
-def read_shard(release: str, shard: Mapping[str, Any]) -> tuple[pa.Table, list[str]]:
-    """The rows of a shard, none where it is not the one that was published, and what is
-    wrong with it as a whole."""
-    path, nothing = shard["path"], RELEASE.empty_table()
-    try:
-        data = files.read_bytes(files.join(release, *path.split("/")))
-    except OSError as error:
-        return nothing, [f"{path} cannot be read: {error.strerror}"]
-    if (len(data), hashlib.sha256(data).hexdigest()) != (shard["bytes"], shard["sha256"]):
-        return nothing, [
-            f"{path} has {len(data)} bytes that are not those the manifest hashes"
-        ]
-    try:
-        table = pq.read_table(BytesIO(data))
-    except pa.ArrowException as error:
-        return nothing, [f"{path} is not Parquet: {error}"]
-    if not table.schema.equals(RELEASE):
-        return nothing, [f"{path} has another schema than this moodroll's release"]
-    problems = []
-    if table.num_rows != shard["rows"]:
-        problems.append(
-            f"{path} has {table.num_rows} rows, the manifest says {shard['rows']}"
-        )
-    # Whoever reads the release by its globs knows splits by these names alone.
-    if not path.startswith(f"{DATA}/{shard['split']}-"):
-        problems.append(f"{path} is named as of another split than {shard['split']}")
-    return table, problems
-
-
-def name_keys(table: pa.Table, artist: str, title: str) -> list[str]:
-    """What a song is called, in normal form; empty where either part says nothing."""
-    parts = (
-        normalise(table[artist], ARTIST).to_pylist(),
-        normalise(table[title], TITLE).to_pylist(),
-    )
-    return [
-        f"{one}|{other}" if one and other else "" for one, other in zip(*parts, strict=True)
-    ]
-
-
 def label_faults(
     checked: Iterable[tuple[Mapping[str, Any], Checked]], manifest: Mapping[str, Any]
 ) -> Iterator[str]:
@@ -268,42 +183,3 @@ def label_faults(
         ]
         if wrong:
             yield f"{name} of {wrong[0]} and {len(wrong) - 1} others is not what its values and the thresholds give"
-
-
-def check_row(
-    row: Mapping[str, Any], split: str, remi: RemiConfig, grams: ShingleConfig
-) -> tuple[list[str], np.ndarray]:
-    """What is wrong with one song, and its shingles."""
-    wrong = (
-        []
-        if row["split"] == split
-        else [f"it says split {row['split']} in a shard of {split}"]
-    )
-    try:
-        song = from_row(row)
-    except ValueError as error:
-        return [*wrong, f"its notes break the record: {error}"], np.zeros(0, np.uint64)
-    return [*wrong, *differences(row, song, remi)], shingles(song.notes, grams)
-
-
-def differences(row: Mapping[str, Any], song: Song, config: RemiConfig) -> Iterator[str]:
-    """Columns that differ from what a song's notes, bars and tempi give."""
-    grid = quantise(song)
-    features = {
-        **rhythm.compute(song, grid),
-        **statistics.compute(song, grid),
-        "content_hash": content_hash(song, grid),
-    }
-    for name, value in to_row(song, encode(song, grid, config), features).items():
-        # Numbers that are no counts are published as float32.
-        if not np.array_equal(
-            row[name], np.float32(value) if isinstance(value, float) else value
-        ):
-            yield f"{name} is not what its notes give"
-    # Keys are followed through the whole song, which takes longer than all the rest: here
-    # they are only counted.
-    for name in ("key", "key_confidence"):
-        if len(row[name]) != len(song.bars):
-            yield f"{name} has {len(row[name])} values for {len(song.bars)} bars"
-    if max(row["key"], default=NO_KEY) > NO_KEY:
-        yield f"key has a number over {NO_KEY}"

@@ -7,13 +7,14 @@ import pyarrow as pa
 import pytest
 
 from pipelines.beam.labels import NAMED
-from pipelines.catalog import FACTS, Rules, decide, exact_pairs, judge_songs, waterfall
+from pipelines.catalog import FACTS, Rules, decide, judge_songs, waterfall
 from pipelines.dedupe.clusters import PAIRS
+from pipelines.dedupe.copies import exact_pairs
 from pipelines.filters import FILTERS, FilterConfig
 from pipelines.labels.config import AffectConfig
 from pipelines.labels.groups import KEYS
 from pipelines.labels.splits import Shares, split_of
-from schemas.row import SONGS, STATISTICS
+from schemas.columns import SONGS, STATISTICS
 
 RULES = Rules(
     FILTERS,

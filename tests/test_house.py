@@ -46,7 +46,7 @@ FLOORS = {
         ),
         ("pipelines.labels",),
         ("pipelines.fetch", "pipelines.beam", "pipelines.report"),
-        ("pipelines.registry", "pipelines.config", "pipelines.catalog"),
+        ("pipelines.registry", "pipelines.config", "pipelines.catalog", "pipelines.checks"),
         PAGES,
         ("pipelines.arguments", "pipelines.cli", "pipelines"),
     ],

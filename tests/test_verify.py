@@ -15,7 +15,7 @@ from pipelines.cli import main
 from pipelines.formats.npz import write_npz
 from pipelines.verify import verify
 from schemas import mock
-from schemas.row import RELEASE
+from schemas.columns import RELEASE
 
 
 @pytest.fixture(scope="module")

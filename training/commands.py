@@ -14,13 +14,14 @@ from schemas.labels import QUADRANT_CLASSES
 from schemas.settings import SettingsError, build, override
 from schemas.song import Song
 from training.config import AXES, load
-from training.data.release import Split, open_release, open_split, prepare
+from training.data.cache import Split, open_split, prepare
+from training.data.release import open_release
 from training.engine import trainer as engine
 from training.engine.checkpoint import load_run
 from training.evaluation.classifiers import JudgesConfig
-from training.evaluation.classifiers import judge as judged
 from training.evaluation.evaluate import EvaluateConfig
 from training.evaluation.evaluate import evaluate as measure
+from training.evaluation.judging import judge as judged
 from training.experiments.run import experiment
 from training.experiments.store import Order
 from training.generation.transfer import (

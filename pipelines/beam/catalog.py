@@ -7,8 +7,8 @@ import pyarrow as pa
 
 from pipelines.io.tables import read_columns, write_rows
 from pipelines.layout import curate_rejects_path, shard_path
+from schemas.columns import CATALOG, REJECTS, STATISTICS
 from schemas.reject import Reject
-from schemas.row import CATALOG, REJECTS, STATISTICS
 
 
 def read_facts(

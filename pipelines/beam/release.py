@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from pipelines.io import files
 from pipelines.io.tables import PARQUET, ROWS_PER_GROUP, read_columns
 from pipelines.layout import DATA, shard_name, shard_path
+from schemas.columns import RELEASE, VERDICTS
 from schemas.manifest import Shard
-from schemas.row import RELEASE, VERDICTS
 
 
 class HashedStream:

@@ -19,9 +19,9 @@ from pipelines.beam.sandbox import Sandbox
 from pipelines.io import files
 from pipelines.io.tables import table_writer, write_rows
 from pipelines.layout import read_plan, shard_path
+from schemas.columns import REJECTS, SIGNATURES, SONGS
 from schemas.contracts import Item, Limits
 from schemas.reject import BadInput, Reason, Reject
-from schemas.row import REJECTS, SIGNATURES, SONGS
 
 SPEC_KEY, READ_KEY = b"moodroll.spec_sha256", b"moodroll.read"
 

@@ -74,3 +74,19 @@ class AffectConfig:
         ]:
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """What labels are made of: where metadata and the ingested songs stand, [affect], and
+    whether artists group.
+
+    reuse: metadata are another build's, what it read of MSD's files among them.
+    """
+
+    metadata: str
+    reuse: bool
+    corpus: str
+    n_shards: int
+    config: AffectConfig
+    by_artist: bool

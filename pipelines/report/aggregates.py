@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.io import files
-from schemas.row import RELEASE
+from schemas.columns import RELEASE
 
 # Bars are looked at in the first shards that hold this many songs: songs go to shards by
 # hash, so they are a fair sample.

@@ -9,6 +9,7 @@ from pipelines.labels.config import AGREE
 from pipelines.report import citations
 from schemas.keys import KEY_NAMES
 from schemas.labels import QUADRANT_CLASSES
+from schemas.markdown import table
 
 CARD = "README.md"
 # Hugging Face's size categories: the first bound that is over the number of rows.
@@ -303,15 +304,9 @@ def _link(text: str, url: str) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A Markdown table; numbers get thousands and stand to the right."""
-    body = [
-        [
-            f"{cell:,}" if isinstance(cell, int) else str(cell).replace("|", "\\|")
-            for cell in row
-        ]
-        for row in rows
-    ]
-    return "\n".join(
-        f"| {' | '.join(line)} |"
-        for line in [list(head), ["---", *(["---"] * (len(head) - 1))], *body]
-    )
+    """A Markdown table; numbers get thousands."""
+    return table(head, [[_cell(cell) for cell in row] for row in rows])
+
+
+def _cell(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value).replace("|", "\\|")

@@ -9,13 +9,13 @@ import pyarrow.parquet as pq
 
 from pipelines.io import files
 from pipelines.layout import REPORT
-from pipelines.report import citations, label_checks, plots
+from pipelines.report import citations, label_checks, label_plots, plots
 from pipelines.report.aggregates import Bars, read_bars, read_songs
 from pipelines.report.figures import Plot
 from pipelines.report.piano_rolls import piano_rolls
 from pipelines.report.theme import CSS
+from schemas.columns import REJECTS
 from schemas.reject import BuildFailed
-from schemas.row import REJECTS
 
 EXAMPLES_OF_A_REASON = 3
 
@@ -147,10 +147,10 @@ def _label_plots(songs: pa.Table, manifest: Mapping[str, Any]) -> list[Plot]:
     }
     classed = labelled if manifest["labels"]["labelled"] else {}
     return [
-        plots.plane(songs, manifest["thresholds"]),
-        plots.balance(classed),
-        plots.spread(songs),
-        plots.trust(songs),
+        label_plots.plane(songs, manifest["thresholds"]),
+        label_plots.balance(classed),
+        label_plots.spread(songs),
+        label_plots.trust(songs),
     ]
 
 

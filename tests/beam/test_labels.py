@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.beam.labels import why_unread
+from pipelines.beam.msd import why_unread
 from pipelines.cli import main
 from pipelines.formats.npz import write_npz
 from pipelines.labels.msd import track_path, write_track

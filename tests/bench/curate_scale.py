@@ -27,8 +27,8 @@ from dedupe_scale import changed
 from pipelines.cli import main as moodroll_data
 from pipelines.io.tables import ROWS_PER_GROUP, write_table
 from pipelines.layout import shard_path
+from schemas.columns import SIGNATURES
 from schemas.manifest import lock_from_json, to_json
-from schemas.row import SIGNATURES
 
 
 def main() -> None:

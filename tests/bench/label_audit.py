@@ -45,7 +45,8 @@ from pipelines.labels.names import ARTIST, TITLE, normalise, read_names, similar
 from pipelines.labels.tables import prefer, read_labels
 from pipelines.labels.tracks import TRACKS, merge_tracks
 from pipelines.labels.trust import SAME_NAME
-from schemas.row import STATISTICS, from_row, rows_of
+from schemas.columns import STATISTICS
+from schemas.row import from_row, rows_of
 
 NOTES = (
     "title",

@@ -12,7 +12,7 @@ from pipelines.report import citations as sources
 from pipelines.report.card import card
 from pipelines.report.sidecars import side_faults, side_files
 from pipelines.sources.sample.synthetic_labels import LABEL_SOURCE
-from schemas.row import RELEASE
+from schemas.columns import RELEASE
 
 
 def header(text: str) -> dict[str, Any]:

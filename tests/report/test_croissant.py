@@ -14,7 +14,7 @@ import pytest
 
 from pipelines.report.croissant import TYPES, croissant
 from pipelines.report.lineage import DATED, dated, lineage
-from schemas.row import RELEASE
+from schemas.columns import RELEASE
 from schemas.settings import SettingsError
 
 # The checker's own dependencies still use what newer versions of each other call old.

@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from schemas import mock
+from schemas.columns import RELEASE, SCHEMA_VERSION
 from schemas.grid import quantise
 from schemas.remi import encode, vocabulary_sha256
 from schemas.rhythm import count_rhythm
-from schemas.row import RELEASE, SCHEMA_VERSION, to_row, to_table
+from schemas.row import to_row, to_table
 from schemas.song import Song
 from training.config import RunConfig, from_tables
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from schemas.remi import BAR_TOKEN, EOS, PAD
 from training.config import UNLABELLED, DataConfig
-from training.data.release import Split
+from training.data.cache import Split
 from training.errors import RunFailed
 
 

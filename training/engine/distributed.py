@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from training.config import DataConfig, TrainConfig
+from training.data.cache import prepare
 from training.data.loader import Batch
-from training.data.release import Release, prepare
+from training.data.release import Release
 from training.errors import RunFailed
 
 

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from schemas.settings import public
 from training.config import RunConfig
+from training.data.cache import open_split
 from training.data.loader import Batch, Loader
-from training.data.release import open_release, open_split
+from training.data.release import open_release
 from training.engine import checkpoint
 from training.engine.distributed import find_ranks, prepared, to_device
 from training.engine.log import Log

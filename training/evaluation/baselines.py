@@ -14,8 +14,8 @@ from schemas.keys import N_KEYS
 from schemas.labels import HIGH, LOW
 from schemas.song import DRUMS, Song, make_notes, make_tempi
 from training.config import AXES, DataConfig
+from training.data.cache import Split
 from training.data.loader import crops
-from training.data.release import Split
 from training.data.views import separate, songs_of
 from training.errors import RunFailed
 from training.evaluation.metrics import keys_of

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from schemas.markdown import table
+
 CEILING_SAYS = (
     "Real songs are the ceiling (95 % intervals over songs; a song by the mean of its windows; single windows balanced, and "
     "plain of quadrants), the majority is the floor."
@@ -12,9 +14,8 @@ CEILING_SAYS = (
 
 
 def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    """A table that a paragraph may follow."""
+    return table(head, rows) + "\n"
 
 
 def document(parts: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from schemas.grid import quantise
 from schemas.remi import BEAT, DURATION, N_BEATS, N_PITCHES, PITCH, TEMPO_TOKEN, encode
 from schemas.song import TRACKS, Song
-from training.data.release import Split
+from training.data.cache import Split
 from training.evaluation.metrics import mean
 
 # Of fewer notes almost every bar has been written before.

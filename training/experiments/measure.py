@@ -14,10 +14,11 @@ from training.config import AXES, UNLABELLED, DataConfig
 from training.data.loader import crops
 from training.data.views import songs_of
 from training.errors import RunFailed
-from training.evaluation.classifiers import Judge, pieces_of
-from training.evaluation.evaluate import class_report, latent_report
+from training.evaluation.classifiers import Judge
 from training.evaluation.handcrafted import feature_table
+from training.evaluation.judging import pieces_of
 from training.evaluation.latent_swap import similarities
+from training.evaluation.model_reports import class_report, latent_report
 from training.evaluation.outputs import ModelOutputs, run_model
 from training.evaluation.realism import distance_to_real
 from training.experiments.plan import Cell

@@ -16,7 +16,8 @@ from schemas.labels import HIGH, LOW, QUADRANTS
 from schemas.manifest import canonical_sha256
 from schemas.settings import public
 from training.config import AXES, DataConfig, RunConfig
-from training.data.release import Split, open_release, open_split, prepare
+from training.data.cache import Split, open_split, prepare
+from training.data.release import open_release
 from training.engine.checkpoint import LAST, load_run, read
 from training.engine.trainer import Trainer
 from training.errors import RunFailed
@@ -25,7 +26,6 @@ from training.evaluation.classifiers import (
     Judge,
     Network,
     Windows,
-    ceiling,
     load_judge,
     refuse_settings,
     refuse_unfit,
@@ -33,6 +33,7 @@ from training.evaluation.classifiers import (
     windows_of,
 )
 from training.evaluation.handcrafted import feature_table
+from training.evaluation.judging import ceiling
 from training.evaluation.realism import TrainingBars, distance_to_real
 from training.experiments.plan import PLAIN, Cell, judge_config, load
 

@@ -15,8 +15,9 @@ import pytest
 
 from schemas.remi import BAR_TOKEN, EOS, PAD, RemiConfig
 from training.config import DataConfig
+from training.data.cache import open_split, prepare
 from training.data.loader import Loader, used_labels
-from training.data.release import open_release, open_split, prepare
+from training.data.release import open_release
 from training.data.views import view_row
 from training.errors import RunFailed
 

@@ -14,8 +14,9 @@ import torch
 
 from schemas.settings import SettingsError
 from training.config import from_tables
+from training.data.cache import open_split, prepare
 from training.data.loader import Loader
-from training.data.release import open_release, open_split, prepare
+from training.data.release import open_release
 from training.engine import checkpoint
 from training.engine.distributed import to_device
 from training.engine.optimizer import learning_rate

@@ -8,7 +8,8 @@ from schemas import mock
 from schemas.labels import HIGH, LOW
 from schemas.song import DRUMS
 from training.config import DataConfig
-from training.data.release import open_release, open_split, prepare
+from training.data.cache import open_split, prepare
+from training.data.release import open_release
 from training.errors import RunFailed
 from training.evaluation.baselines import (
     FASTER,

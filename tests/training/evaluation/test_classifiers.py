@@ -13,20 +13,15 @@ from schemas.remi import PITCH, TEMPO_TOKEN
 from schemas.song import Song, make_notes, make_tempi
 from training.cli import main
 from training.config import DataConfig, from_tables
+from training.data.cache import open_split, prepare
 from training.data.loader import Loader
-from training.data.release import open_release, open_split, prepare
+from training.data.release import open_release
 from training.engine.trainer import Trainer
 from training.errors import RunFailed
-from training.evaluation.classifiers import (
-    CALIBRATION_BINS,
-    JudgesConfig,
-    Network,
-    calibration,
-    ceiling,
-    windows_of,
-)
+from training.evaluation.classifiers import JudgesConfig, Network, windows_of
 from training.evaluation.classifiers import Windows as RealWindows
 from training.evaluation.handcrafted import Boosting, Rules, feature_table, hand_features
+from training.evaluation.judging import CALIBRATION_BINS, calibration, ceiling
 from training.evaluation.markdown import judges_table
 
 from ..conftest import mock_rows, write_release

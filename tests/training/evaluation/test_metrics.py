@@ -20,7 +20,7 @@ from training.evaluation.metrics import (
     song_facts,
     token_types,
 )
-from training.evaluation.outputs import probe
+from training.evaluation.probes import probe
 
 SCALE = {"C major": "C4 D4 E4 F4 G4 A4 B4 C5", "A minor": "A3 B3 C4 D4 E4 F4 G#4 A4"}
 

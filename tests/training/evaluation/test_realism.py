@@ -18,7 +18,8 @@ from schemas.labels import QUADRANTS
 from schemas.remi import HIGHEST_PITCH, LOWEST_PITCH, N_BEATS
 from schemas.song import Song, make_notes
 from training.config import DataConfig
-from training.data.release import Split, open_release, open_split, prepare
+from training.data.cache import Split, open_split, prepare
+from training.data.release import open_release
 from training.data.views import song_of
 from training.evaluation.baselines import Retrieval
 from training.evaluation.evaluate import EvaluateConfig, emotion_report

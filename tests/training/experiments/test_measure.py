@@ -12,7 +12,8 @@ import torch
 from schemas import mock
 from schemas.labels import QUADRANTS
 from training.config import AXES, DataConfig, from_tables
-from training.data.release import open_release, open_split, prepare
+from training.data.cache import open_split, prepare
+from training.data.release import open_release
 from training.errors import RunFailed
 from training.evaluation.classifiers import JudgesConfig
 from training.evaluation.realism import TrainingBars

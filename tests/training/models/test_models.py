@@ -13,8 +13,9 @@ from torch.nn import functional
 
 from schemas.song import NOTE
 from training.config import from_tables
+from training.data.cache import open_split, prepare
 from training.data.loader import Loader
-from training.data.release import open_release, open_split, prepare
+from training.data.release import open_release
 from training.errors import RunFailed
 from training.models.fadernets import order_loss
 from training.models.ssvae import possible_classes
