@@ -52,7 +52,7 @@ def label_counts(catalog: pa.Table, numbers: pa.Table) -> dict[str, Any]:
     labelled = pc.and_(kept, pc.is_valid(catalog["valence"]))
     songs, behind = catalog.filter(labelled), numbers.filter(labelled)
     others = catalog.filter(pc.and_(kept, pc.is_null(catalog["valence"])))
-    spreads = pc.fill_null(songs["label_spread"], 0.0).to_numpy()
+    spreads = pc.fill_null(songs["label_spread"], 0.0).cast(pa.float64()).to_numpy()
     return {
         "labelled": songs.num_rows,
         "trusted": songs["trusted"].to_pylist().count(True),
@@ -63,7 +63,7 @@ def label_counts(catalog: pa.Table, numbers: pa.Table) -> dict[str, Any]:
         "judge": catalog.filter(kept)["judge"].to_pylist().count(True),
         "cluster_agreement": cluster_agreement(catalog, numbers),
         "audit": name_audit(behind),
-        "quadrants": quadrant_counts(catalog.filter(kept)),
+        "quadrants": quadrant_counts(songs),
     }
 
 
@@ -72,10 +72,10 @@ def counted(values: pa.ChunkedArray) -> dict[str, int]:
     return dict(sorted(Counter(values.to_pylist()).items()))
 
 
-def quadrant_counts(kept: pa.Table) -> dict[str, dict[str, int]]:
-    """Songs of each split by quadrant, `none` for those without a label."""
-    quadrants = pc.fill_null(kept["quadrant"], "none").to_pylist()
-    counts = Counter(zip(kept["split"].to_pylist(), quadrants, strict=True))
+def quadrant_counts(labelled: pa.Table) -> dict[str, dict[str, int]]:
+    """Labelled songs of each split by quadrant, `none` for those within the margin."""
+    quadrants = pc.fill_null(labelled["quadrant"], "none").to_pylist()
+    counts = Counter(zip(labelled["split"].to_pylist(), quadrants, strict=True))
     names = (*QUADRANT_CLASSES, "none")
     return {split: {name: counts[split, name] for name in names} for split in SPLITS}
 
