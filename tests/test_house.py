@@ -68,7 +68,7 @@ FLOORS = {
 }
 # Kinds of which no file imports another of its kind; a folder among them is one of its
 # kind.
-ONE_FILE_A_THING = ("pipelines.sources", "pipelines.features")
+ONE_FILE_A_THING = ("pipelines.sources", "pipelines.features", "training.models")
 # Packages that only some files may import.
 FENCED = {
     "apache_beam": (

@@ -9,26 +9,22 @@ under 0 at the start) are not inherited; its nets are the trunk here.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from schemas.keys import N_KEYS
-from training.models.semg_gmvae import SemgConfig, SemgGmvae
 from training.parts.bar_vae import Terms
+from training.parts.gaussian_mixture_vae import GmVae, GmVaeConfig
 
 FIRST_MINOR = N_KEYS // 2
 
 
 @dataclass(frozen=True)
-class FaderConfig(SemgConfig):
-    """SemgConfig as FaderNets has it: rhythm and key weigh a fifth of the tokens, as in
+class FaderConfig(GmVaeConfig):
+    """GmVaeConfig as FaderNets has it: rhythm and key weigh a fifth of the tokens, as in
     5:1:1; order_weight: of order_loss."""
 
-    alpha: float = 1.0
-    mutual_information: bool = False
-    adversary: Literal["paper", "reversal", "none"] = "none"
     label_weight: float = 1.0
     rhythm_weight: float = 0.2
     key_weight: float = 0.2
@@ -36,8 +32,8 @@ class FaderConfig(SemgConfig):
     order_weight: float = 1.0
 
 
-class FaderNets(SemgGmvae):
-    """Semg-GMVAE's parts with the latent regularisation of Pati and Lerch (2020)."""
+class FaderNets(GmVae):
+    """The Gaussian-mixture VAE with the latent regularisation of Pati and Lerch (2020)."""
 
     def _features(
         self, batch: Mapping[str, Tensor], z: dict[str, Tensor], terms: Terms
