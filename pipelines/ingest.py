@@ -38,8 +38,9 @@ CODE = {
     "features": ("pipelines/features/**/*.py", "pipelines/registry.py"),
     "dedupe": ("pipelines/dedupe/*.py",),
     "writing": (
-        "pipelines/io/tables.py",
+        "pipelines/io/*.py",
         "pipelines/beam/reading.py",
+        "pipelines/beam/sandbox.py",
         "pipelines/beam/shards.py",
     ),
 }
@@ -126,15 +127,17 @@ def claim(out: str, spec: Mapping[str, Any]) -> list[str]:
     if not files.exists(lock_path):
         _begin(out, lock_path, spec)
         return []
-    held = lock_at(lock_path).spec
+    lock = lock_at(lock_path)
+    held = lock.spec
     differs = sorted(key for key in {*held, *spec} if held.get(key) != spec.get(key))
     foreign = [key for key in differs if key not in PROGRAM]
     if foreign:
         raise SettingsError(
             f"{out} holds another build, it differs in {', '.join(foreign)}: choose another --out"
         )
-    if differs:
-        files.write_text(lock_path, to_json(Lock(dict(spec))))
+    if differs and lock.complete:
+        # With the old spec: whoever goes on after a kill is told the reason again.
+        files.write_text(lock_path, to_json(Lock(held)))
     return [_change(key, held.get(key), spec.get(key)) for key in differs]
 
 

@@ -20,7 +20,9 @@ def code_sha256(*patterns: str) -> str:
         raise ValueError(f"no source file matches {', '.join(patterns)}")
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
+        # Line ends are the checkout's affair; the NUL keeps a name from running into its text.
+        text = path.read_bytes().replace(b"\r\n", b"\n")
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + text + b"\0")
     return digest.hexdigest()
 
 

@@ -63,7 +63,7 @@ FLOORS = {
         ("training.generation",),
         ("training.evaluation",),
         ("training.experiments",),
-        ("training",),
+        ("training.arguments", "training.cli", "training"),
     ],
 }
 # Kinds of which no file imports another of its kind; a folder among them is one of its

@@ -1,40 +1,39 @@
-"""moodroll-model: parse, load the settings, hand them down; errors become one sentence
-and an exit code."""
+"""moodroll-model: parse, load the settings, hand them down; errors become one sentence and an
+exit code.
 
-import argparse
+What a command needs is imported by the command: --help and wrong usage need no PyTorch.
+"""
+
+import json
 import os
 import sys
-from collections.abc import Sequence
-from typing import Any
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from schemas.code import installed_version
 from schemas.labels import QUADRANT_CLASSES
-from schemas.settings import SettingsError
+from schemas.settings import SettingsError, build, override
+from training.arguments import parser
+from training.config import AXES, load
 from training.errors import RunFailed
 
-DONE, FAILED, USAGE = 0, 1, 2
+if TYPE_CHECKING:
+    from torch import Tensor
 
-EXAMPLES = {
-    "train": "moodroll-model train manifests/runs/small.toml --data out/release --out runs/small --set train.steps=2000",
-    "sample": "moodroll-model sample runs/small --emotion happy --n 5 --out happy",
-    "transfer": "moodroll-model transfer runs/small song.mid --emotion calm --strength 1 --out turned",
-    "swap": "moodroll-model swap runs/small a.mid b.mid --part rhythm --out swapped",
-    "reconstruct": "moodroll-model reconstruct runs/small song.mid --out again",
-    "evaluate": "moodroll-model evaluate runs/small --data out/release --out runs/small/evaluation; or moodroll-model evaluate "
-    "--experiment tables --plan manifests/experiments/tiny.toml --data out/release --out out/experiments --workers 2",
-    "judge": "moodroll-model judge runs/judge --generator runs/small --data out/release --out runs/small/judged",
-}
+    from schemas.song import Song
+    from training.data.cache import Split
+    from training.parts.sampling import SamplingConfig
+
+DONE, FAILED, USAGE = 0, 1, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 1 the data or a check failed, 2 wrong usage."""
     arguments = parser().parse_args(argv)
     try:
-        from training import commands  # here, because --help and wrong usage need no torch
-
-        getattr(commands, arguments.command)(arguments)
-        # A reader that has gone, as head does, is noticed here at the latest
-        sys.stdout.flush()
+        RUN[arguments.command](arguments)
+        sys.stdout.flush()  # a reader that has gone, as head does, is noticed here at the latest
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
@@ -44,161 +43,199 @@ def main(argv: Sequence[str] | None = None) -> int:
     return DONE
 
 
-def parser() -> argparse.ArgumentParser:
-    """The commands and their arguments."""
-    top = argparse.ArgumentParser(
-        "moodroll-model", description="Train models of emotion in music, and write music with them.", allow_abbrev=False,
-        epilog="Exit codes: 0 done, 1 the data or a check failed, 2 wrong usage.",
-    )  # fmt: skip
-    top.add_argument(
-        "--version", action="version", version=f"moodroll {installed_version()}"
-    )
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    train = _command(
-        commands,
-        "train",
-        "train a model on a release; goes on where an earlier run stopped",
-    )
-    train.add_argument("file", metavar="RUN.toml", help="settings, see manifests/runs")
-    train.add_argument("--out", required=True, metavar="RUN", help="folder of the run")
-    train.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="a.b=v",
-        help="override one setting; repeatable",
-    )
-    sample = _writer(commands, "sample", "write pieces of an emotion")
-    sample.add_argument("--n", type=_count, default=1, help="pieces (default 1)")
-    sample.add_argument(
-        "--bars", type=_count, default=0, help="bars of each (default: as trained)"
-    )
-    transfer = _writer(
-        commands, "transfer", "turn a song to another emotion, eq. (21)", songs=1
-    )
-    for target in (sample, transfer):
-        target.add_argument(
-            "--emotion", choices=sorted(QUADRANT_CLASSES), help="both axes at once"
+def run_train(arguments: Namespace) -> None:
+    """Train a run, or go on with it."""
+    from training.engine.trainer import train
+
+    config = load(arguments.file, arguments.set)
+    trainer = train(config, arguments.data, arguments.out, arguments.cache)
+    if trainer.stopped and trainer.ranks.leads:
+        print(
+            f"stopped at step {trainer.step} of {config.train.steps}; "
+            "the same command goes on from there"
         )
-        target.add_argument("--arousal", type=int, choices=(0, 1))
-        target.add_argument("--valence", type=int, choices=(0, 1))
-    transfer.add_argument(
-        "--strength",
-        type=float,
-        default=1.0,
-        help="λ, 0 leaves the song as it is (default 1)",
-    )
-    own = "the song's own emotion (default: as the model hears it)"
-    transfer.add_argument(
-        "--from", dest="source", choices=sorted(QUADRANT_CLASSES), help=own
-    )
-    swap = _writer(
-        commands, "swap", "exchange the rhythm or the key latents of two songs", songs=2
-    )
-    swap.add_argument("--part", choices=("rhythm", "key"), required=True)
-    _writer(commands, "reconstruct", "write a song again from its latents", songs=1)
-    evaluate = _command(
-        commands,
-        "evaluate",
-        "measure a trained model, or run an experiment of the paper; JSON, plots, MIDI",
-    )
-    _model(evaluate, nargs="?")
-    evaluate.add_argument(
-        "--experiment",
-        metavar="NAME",
-        help="tables, rho, alpha, swap or transfer, instead of RUN",
-    )
-    evaluate.add_argument(
-        "--plan", metavar="PLAN.toml", help="its size and seeds, see manifests/experiments"
-    )
-    evaluate.add_argument(
-        "--workers",
-        type=_count,
-        default=1,
-        help="models of an experiment trained at once (default 1)",
-    )
-    evaluate.add_argument("--out", required=True, metavar="DIR")
-    settings = "songs, crops, pieces, pairs, split, ... of evaluate.EvaluateConfig; with --experiment of the plan"
-    evaluate.add_argument(
-        "--set", action="append", default=[], metavar="a=v", help=settings
-    )
-    judge = _command(
-        commands,
-        "judge",
-        "measure judges of emotion on real songs, and a generator by them; JSON and Markdown",
-    )
-    _model(judge)
-    judge.add_argument("--generator", metavar="RUN", help="a run whose pieces are judged")
-    judge.add_argument("--out", required=True, metavar="DIR")
-    settings = "split, windows, resamples, pieces, ... of judges.JudgesConfig"
-    judge.add_argument("--set", action="append", default=[], metavar="a=v", help=settings)
-    for command in (train, evaluate, judge):
-        _data(command, required=True)
-    return top
 
 
-def _count(text: str) -> int:
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return int(text)
+def run_sample(arguments: Namespace) -> None:
+    """Write pieces of an emotion."""
+    from training.engine.checkpoint import load_run
+    from training.generation.transfer import emotion_name
+    from training.protocols import Generator, require
+
+    classes = _classes(arguments)
+    sampling = _sampling(arguments)
+    model, config, _ = load_run(arguments.model, arguments.device)
+    bars = arguments.bars or config.data.bars
+    songs = require(model, Generator).generate(classes, arguments.n, bars, sampling)
+    stem = f"{emotion_name(classes)}-{sampling.seed}"
+    _save(songs, [f"{stem}-{index:03d}" for index in range(arguments.n)], arguments)
 
 
-def _natural(text: str) -> int:
-    if int(text) < 0:
-        raise argparse.ArgumentTypeError("must be 0 or more")
-    return int(text)
-
-
-def _command(commands: Any, name: str, says: str) -> argparse.ArgumentParser:
-    description, example = f"{says[0].upper()}{says[1:]}.", f"Example: {EXAMPLES[name]}"
-    return commands.add_parser(
-        name, help=says, description=description, epilog=example, allow_abbrev=False
+def run_transfer(arguments: Namespace) -> None:
+    """Move a song to another emotion."""
+    from training.generation.transfer import (
+        emotion_name,
+        infer_classes,
+        shift_emotion,
+        song_latents,
     )
 
-
-def _data(command: argparse.ArgumentParser, required: bool) -> None:
-    command.add_argument(
-        "--data",
-        required=required,
-        metavar="RELEASE",
-        help="a release: folder or any fsspec URL",
+    classes = _classes(arguments)
+    sampling = _sampling(arguments)
+    model, (tokens,) = _pieces(arguments)
+    source = (
+        list(QUADRANT_CLASSES[arguments.source])
+        if arguments.source
+        else infer_classes(model, tokens)
     )
-    command.add_argument(
-        "--cache",
-        metavar="DIR",
-        help="where its tokens are kept flat (default: beside the release)",
+    target = [classes[axis] for axis in AXES]
+    z = shift_emotion(
+        model, song_latents(model, tokens), source, target, arguments.strength
     )
+    heard = emotion_name(dict(zip(AXES, source, strict=True)))
+    _save(model.write(z, sampling), [f"{heard}-to-{emotion_name(classes)}"], arguments)
 
 
-def _model(command: argparse.ArgumentParser, nargs: str | None = None) -> None:
-    command.add_argument(
-        "model", metavar="RUN", nargs=nargs, help="folder of a run, or a checkpoint"
-    )
-    command.add_argument(
-        "--device", default="cpu", choices=("cpu", "cuda"), help="default cpu"
-    )
+def run_swap(arguments: Namespace) -> None:
+    """Exchange a latent of two songs."""
+    import torch
+
+    from training.generation.transfer import song_latents, swap_latents
+
+    sampling = _sampling(arguments)
+    model, pieces = _pieces(arguments)
+    first, second = (song_latents(model, tokens) for tokens in pieces)
+    axis = "arousal" if arguments.part == "rhythm" else "valence"
+    both = torch.cat(swap_latents(first, second, axis))
+    part = arguments.part
+    names = [f"first-with-{part}-of-second", f"second-with-{part}-of-first"]
+    _save(model.write(both, sampling), names, arguments)
 
 
-def _writer(commands: Any, name: str, says: str, songs: int = 0) -> argparse.ArgumentParser:
-    command = _command(commands, name, says)
-    _model(command)
-    if songs:
-        command.add_argument(
-            "song", nargs=songs, metavar="SONG", help="a MIDI file, or a song_id of --data"
+def run_reconstruct(arguments: Namespace) -> None:
+    """Write a song again."""
+    from training.generation.transfer import song_latents
+
+    sampling = _sampling(arguments)
+    model, (tokens,) = _pieces(arguments)
+    _save(model.write(song_latents(model, tokens), sampling), ["reconstruction"], arguments)
+
+
+def run_evaluate(arguments: Namespace) -> None:
+    """Measure a model, or run an experiment."""
+    if bool(arguments.model) == bool(arguments.experiment):
+        raise SettingsError("give a RUN to measure, or --experiment, not both or neither")
+    if bool(arguments.plan) != bool(arguments.experiment):
+        raise SettingsError(
+            "--experiment and --plan go together: "
+            "for example --plan manifests/experiments/tiny.toml"
         )
-        command.add_argument(
-            "--start", type=_natural, default=0, help="first bar (default 0)"
-        )
-        _data(command, required=False)
-    command.add_argument(
-        "--out", required=True, metavar="DIR", help="folder for MIDI files"
-    )
-    flattens = "flattens the choice of tokens; 0 takes the likeliest (default 1.2)"
-    command.add_argument("--temperature", type=float, default=1.2, help=flattens)
-    command.add_argument("--top-p", type=float, default=0.9, help="nucleus (default 0.9)")
-    command.add_argument("--seed", type=int, default=0)
-    return command
+    if arguments.experiment:
+        _experiment(arguments)
+    else:
+        _evaluate(arguments)
 
+
+def _evaluate(arguments: Namespace) -> None:
+    from training.evaluation.evaluate import EvaluateConfig, evaluate
+
+    config = build(EvaluateConfig, override({}, arguments.set))
+    report = evaluate(
+        arguments.model,
+        arguments.data,
+        arguments.out,
+        config,
+        arguments.cache,
+        arguments.device,
+    )
+    print(json.dumps(report, indent=2))
+
+
+def _experiment(arguments: Namespace) -> None:
+    from training.experiments.run import experiment
+    from training.experiments.store import Order
+
+    place = (arguments.data, arguments.out, arguments.cache, arguments.device)
+    order = Order(arguments.plan, tuple(arguments.set), *place)
+    progress = partial(print, file=sys.stderr, flush=True)
+    print(experiment(arguments.experiment, order, arguments.workers, progress))
+
+
+def run_judge(arguments: Namespace) -> None:
+    """Measure the judges on real songs, and let them judge a generator."""
+    from training.evaluation.classifiers import JudgesConfig
+    from training.evaluation.judging import judge
+
+    config = build(JudgesConfig, override({}, arguments.set))
+    report = judge(
+        arguments.model,
+        arguments.generator or "",
+        arguments.data,
+        arguments.out,
+        config,
+        arguments.cache,
+        arguments.device,
+    )
+    print(report)
+
+
+def _classes(arguments: Namespace) -> dict[str, int | None]:
+    """The class that is asked for of each axis, None where any will do."""
+    by_axis = {axis: getattr(arguments, axis) for axis in AXES}
+    given = any(level is not None for level in by_axis.values())
+    if arguments.emotion and given:
+        raise SettingsError("give --emotion, or --arousal and --valence, not both")
+    if not arguments.emotion and not given:
+        names = "|".join(sorted(QUADRANT_CLASSES))
+        raise SettingsError(
+            f"say which emotion: --emotion {names}, or --arousal 0|1, --valence 0|1"
+        )
+    if arguments.emotion:
+        return dict(zip(AXES, QUADRANT_CLASSES[arguments.emotion], strict=True))
+    return by_axis
+
+
+def _sampling(arguments: Namespace) -> "SamplingConfig":
+    from training.parts.sampling import SamplingConfig
+
+    table = {name: getattr(arguments, name) for name in ("temperature", "top_p", "seed")}
+    return build(SamplingConfig, table, "sampling")
+
+
+def _pieces(arguments: Namespace) -> "tuple[Any, list[Tensor]]":
+    """The model of a run, and tokens (1, T, L) of each song that is named."""
+    from training.data.cache import open_split, prepare
+    from training.data.release import open_release
+    from training.engine.checkpoint import load_run
+    from training.generation.transfer import read_piece
+    from training.protocols import Autoencoder, require
+
+    model, config, _ = load_run(arguments.model, arguments.device)
+    splits: Callable[[str], Split] | None = None
+    if arguments.data:
+        folder = prepare(open_release(arguments.data), config.data, arguments.cache)
+        splits = partial(open_split, folder)
+    pieces = [
+        read_piece(name, config.data, splits, arguments.start) for name in arguments.song
+    ]
+    return require(model, Autoencoder), [piece.to(arguments.device) for piece in pieces]
+
+
+def _save(songs: "Sequence[Song]", names: Sequence[str], arguments: Namespace) -> None:
+    from training.generation.transfer import save_songs
+
+    print("\n".join(save_songs(songs, names, arguments.out)))
+
+
+RUN: dict[str, Callable[[Namespace], None]] = {
+    "train": run_train,
+    "sample": run_sample,
+    "transfer": run_transfer,
+    "swap": run_swap,
+    "reconstruct": run_reconstruct,
+    "evaluate": run_evaluate,
+    "judge": run_judge,
+}
 
 if __name__ == "__main__":
     sys.exit(main())
