@@ -6,19 +6,18 @@ of LPD's matched and cleansed layouts.
 """
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.ids import MD5, TRACK_ID
+
 MATCHES = pa.schema(
     [("md5", pa.string()), ("track_id", pa.string()), ("score", pa.float64())]
 )
-MD5 = "[0-9a-f]{32}"
 USE_INSTEAD = "give LMD's match_scores.json or LPD's matched_ids.txt"
-TRACK_ID = "TR[A-Z]{5}[0-9A-F]{11}"
 
 
 def read_matches(data: bytes, name: str) -> pa.Table:
@@ -40,7 +39,7 @@ def folder_matches(md5s: Sequence[str], folders: Sequence[Iterable[str]]) -> pa.
         (md5, folder)
         for md5, names in zip(md5s, folders, strict=True)
         for folder in names
-        if re.fullmatch(TRACK_ID, folder)
+        if TRACK_ID.fullmatch(folder)
     ]
     return _table([md5 for md5, _ in pairs], [folder for _, folder in pairs], None)
 
@@ -143,8 +142,8 @@ def _checked(
         raise ValueError(f"{name} holds no match, {USE_INSTEAD}")
     table = _table(md5s, tracks, scores)
     for column, pattern, what in (
-        ("md5", MD5, "an md5"),
-        ("track_id", TRACK_ID, "an MSD track id"),
+        ("md5", MD5.pattern, "an md5"),
+        ("track_id", TRACK_ID.pattern, "an MSD track id"),
     ):
         good = pc.match_substring_regex(table[column], f"^{pattern}$")
         if not pc.all(good).as_py():

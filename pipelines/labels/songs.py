@@ -1,6 +1,5 @@
 """Songs as labels meet them: by md5, with the few facts that evidence asks for."""
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,9 +8,7 @@ import pyarrow as pa
 from pipelines.labels.config import AffectConfig
 from pipelines.labels.matches import folder_matches
 from schemas.columns import SONGS
-
-MD5 = re.compile("[0-9a-f]{32}")
-
+from schemas.ids import MD5
 
 SONGS_TO_LABEL = pa.schema(
     [("song_id", pa.string()), ("md5", pa.string()), *(SONGS.field(name) for name in ("seconds", "mean_bpm", "song_key")),

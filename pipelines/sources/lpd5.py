@@ -8,7 +8,6 @@ side file `midi_info.json`, else they are taken for 4/4 from the start.
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -17,11 +16,9 @@ import numpy as np
 
 from pipelines.formats.npz import Roll, downbeat_bars, read_npz
 from schemas.contracts import Files, Item, Limits
+from schemas.ids import MD5, TRACK_ID
 from schemas.settings import PATH
 from schemas.song import TICKS_PER_QUARTER, Song, covered_ticks, regular_bars
-
-_MD5_NPZ = re.compile(r"[0-9a-f]{32}\.npz")
-_TRACK_ID = re.compile(r"TR[A-Z]{5}[0-9A-F]{11}")
 
 
 @dataclass(frozen=True)
@@ -43,11 +40,11 @@ def items(files: Files, config: Lpd5Config) -> list[Item]:
     tracks: dict[str, list[str]] = {}
     for info in files.walk(config.root):
         path = PurePosixPath(info.path)
-        if not _MD5_NPZ.fullmatch(path.name):
+        if path.suffix != ".npz" or not MD5.fullmatch(path.stem):
             continue
         md5 = path.name[:32]
         by_md5.setdefault(md5, Item("lpd5", md5, (info.path,), info.n_bytes))
-        if _TRACK_ID.fullmatch(path.parent.name):
+        if TRACK_ID.fullmatch(path.parent.name):
             tracks.setdefault(md5, []).append(path.parent.name)
     meters = _read_midi_info(files, config.midi_info)
     return [

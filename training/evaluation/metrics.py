@@ -6,16 +6,14 @@ from typing import Any
 import numpy as np
 
 from schemas.grid import quantise
-from schemas.keys import N_KEYS, NO_KEY
+from schemas.keys import N_KEYS
+from schemas.krumhansl import krumhansl_schmuckler
 from schemas.remi import BEAT, DURATION, N_BEATS, PITCH, TEMPO_TOKEN, VELOCITY
 from schemas.rhythm import count_rhythm
 from schemas.song import DRUMS, Song
 
 PAIRS_AT_ONCE = 1 << 22
 TOKEN_TYPES = ("bar", "beat", "tempo", "pitch", "velocity", "duration")
-# Krumhansl and Kessler (1982), probe-tone profiles of C major and C minor.
-MAJOR = np.array([6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88])
-MINOR = np.array([6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17])
 
 
 def token_types(tokens: np.ndarray) -> np.ndarray:
@@ -111,14 +109,8 @@ def keys_of(song: Song) -> np.ndarray:
     wide = chroma(song)
     padded = np.pad(wide, ((1, 1), (0, 0)))
     wide = padded[:-2] + padded[1:-1] + padded[2:]
-    profiles = np.stack(
-        [np.roll(profile, tonic) for profile in (MAJOR, MINOR) for tonic in range(12)]
-    )
-    profiles = profiles - profiles.mean(1, keepdims=True)
-    scores = (wide - wide.mean(1, keepdims=True)) @ (
-        profiles / np.linalg.norm(profiles, axis=1, keepdims=True)
-    ).T
-    return np.where(wide.sum(1) > 0, scores.argmax(1), NO_KEY)
+    key, _ = krumhansl_schmuckler(wide)
+    return key.astype(np.int64)
 
 
 def song_facts(song: Song, bars: int | None = None) -> dict[str, float]:

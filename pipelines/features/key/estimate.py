@@ -21,13 +21,10 @@ from pipelines.features.key.hmm import posterior, viterbi
 from pipelines.features.key.profiles import KEY_PROFILES, key_profile, neighbour_costs
 from schemas.grid import Grid
 from schemas.keys import N_KEYS, NO_KEY
+from schemas.krumhansl import krumhansl_schmuckler
 from schemas.song import DRUMS, TICKS_PER_SIXTEENTH, Song
 
 COLUMNS = ("key", "key_confidence", "song_key")
-# Correlations nearer than this count as equal: rounding must not choose a key.
-TIE = 1e-9
-# music21's order among equals: the higher pitch class first, then minor before major.
-_KS_ORDER = np.array([key for tonic in range(11, -1, -1) for key in (tonic + 12, tonic)])
 
 
 @dataclass(frozen=True)
@@ -244,26 +241,3 @@ def _points_to(degree: int) -> np.ndarray:
     float64[13, 24], the last row for no bass."""
     bass, key = np.arange(12)[:, None], np.arange(N_KEYS)
     return np.vstack([(bass - key) % 12 == degree, np.zeros(N_KEYS, bool)]).astype(float)
-
-
-def krumhansl_schmuckler(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Key of each row by correlation with the Krumhansl-Kessler profiles (Krumhansl 1990):
-    uint8[n], float64[n].
-
-    Equal to music21's KrumhanslSchmuckler; of keys that correlate alike the higher tonic,
-    then minor. The confidence is the lead in correlation over the next best key, at most 1.
-    An empty row has no key (24) and confidence 0.
-    """
-    profiles = key_profile("krumhansl_kessler")
-    profiles -= profiles.mean(axis=1, keepdims=True)
-    rows = weights - weights.mean(axis=1, keepdims=True)
-    scale = np.sqrt((rows**2).sum(axis=1, keepdims=True) * (profiles**2).sum(axis=1))
-    ordered = np.divide(
-        rows @ profiles.T, scale, out=np.zeros_like(scale), where=scale > 0
-    )[:, _KS_ORDER]
-    second, first = np.partition(ordered, -2, axis=1)[:, -2:].T
-    key = _KS_ORDER[np.argmax(ordered >= first[:, None] - TIE, axis=1)].astype(np.uint8)
-    confidence = np.minimum(first - second, 1.0)
-    empty = ~weights.any(axis=1)
-    key[empty], confidence[empty] = NO_KEY, 0.0
-    return key, confidence

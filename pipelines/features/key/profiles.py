@@ -4,46 +4,18 @@ far keys are from each other."""
 import numpy as np
 
 from schemas.keys import N_KEYS
+from schemas.krumhansl import KRUMHANSL_KESSLER, Profile, profiles_by_key
 
 # How much each of the twelve degrees (semitones above the tonic) belongs to a key: (major,
 # minor).
-KEY_PROFILES = {
-    # Probe tones. Krumhansl & Kessler 1982, Psychological Review 89(4).
-    "krumhansl_kessler": (
-        (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88),
-        (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17),
-    ),
+# fmt: off
+KEY_PROFILES: dict[str, Profile] = {
+    "krumhansl_kessler": KRUMHANSL_KESSLER,
     # Counts in Essen folk songs. Aarden 2003, Dynamic Melodic Expectancy (Ohio State);
     # figures as in Humdrum's keycor.
     "aarden_essen": (
-        (
-            17.7661,
-            0.145624,
-            14.9265,
-            0.160186,
-            19.8049,
-            11.3587,
-            0.291248,
-            22.062,
-            0.145624,
-            8.15494,
-            0.232998,
-            4.95122,
-        ),
-        (
-            18.2648,
-            0.737619,
-            14.0499,
-            16.8599,
-            0.702494,
-            14.4362,
-            0.702494,
-            18.6161,
-            4.56621,
-            1.93186,
-            7.37619,
-            1.75623,
-        ),
+        (17.7661, 0.145624, 14.9265, 0.160186, 19.8049, 11.3587, 0.291248, 22.062, 0.145624, 8.15494, 0.232998, 4.95122),
+        (18.2648, 0.737619, 14.0499, 16.8599, 0.702494, 14.4362, 0.702494, 18.6161, 4.56621, 1.93186, 7.37619, 1.75623),
     ),
     # Chords counted by Budge 1943, turned into tones by Bellman 2005, About the
     # Determination of Key of a Musical Excerpt.
@@ -54,66 +26,14 @@ KEY_PROFILES = {
     # Excerpts of Kostka & Payne's harmony book, counted by Temperley 2001, The Cognition of
     # Basic Musical Structures.
     "temperley": (
-        (
-            0.748,
-            0.060,
-            0.488,
-            0.082,
-            0.670,
-            0.460,
-            0.096,
-            0.715,
-            0.104,
-            0.366,
-            0.057,
-            0.400,
-        ),
-        (
-            0.712,
-            0.084,
-            0.474,
-            0.618,
-            0.049,
-            0.460,
-            0.105,
-            0.747,
-            0.404,
-            0.067,
-            0.133,
-            0.330,
-        ),
+        (0.748, 0.060, 0.488, 0.082, 0.670, 0.460, 0.096, 0.715, 0.104, 0.366, 0.057, 0.400),
+        (0.712, 0.084, 0.474, 0.618, 0.049, 0.460, 0.105, 0.747, 0.404, 0.067, 0.133, 0.330),
     ),
     # Opening and closing bars of 982 pieces. Albrecht & Shanahan 2013, Music Perception
     # 31(1).
     "albrecht_shanahan": (
-        (
-            0.238,
-            0.006,
-            0.111,
-            0.006,
-            0.137,
-            0.094,
-            0.016,
-            0.214,
-            0.009,
-            0.080,
-            0.008,
-            0.081,
-        ),
-        (
-            0.220,
-            0.006,
-            0.104,
-            0.123,
-            0.019,
-            0.103,
-            0.012,
-            0.214,
-            0.062,
-            0.022,
-            0.061,
-            0.052,
-        ),
+        (0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081),
+        (0.220, 0.006, 0.104, 0.123, 0.019, 0.103, 0.012, 0.214, 0.062, 0.022, 0.061, 0.052),
     ),
     # Round numbers by Sapp 2011, Computational Methods for the Analysis of Musical
     # Structure (Stanford).
@@ -122,14 +42,13 @@ KEY_PROFILES = {
         (2.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 2.0, 1.0, 0.0, 0.5, 0.5),
     ),
 }
+# fmt: on
 
 
 def key_profile(name: str) -> np.ndarray:
     """A published profile laid on every key: float64[24, 12], pitch classes C..B of each
     key number."""
-    return np.array(
-        [np.roll(degrees, tonic) for degrees in KEY_PROFILES[name] for tonic in range(12)]
-    )
+    return profiles_by_key(KEY_PROFILES[name])
 
 
 def neighbour_costs(
