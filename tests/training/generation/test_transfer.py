@@ -28,7 +28,7 @@ from training.generation.transfer import (
     swap_latents,
 )
 from training.parts.latent import prior_latents
-from training.parts.sampling import SamplingConfig, draw, grammar, write_bars
+from training.parts.sampling import SamplingConfig, grammar, sample_token, write_bars
 
 
 @pytest.fixture
@@ -119,12 +119,16 @@ def test_nucleus_keeps_the_likeliest_only():
     logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]])).expand(500, -1)
     seen = {
         p: set(
-            draw(logits, SamplingConfig(1.0, p), torch.Generator().manual_seed(0)).tolist()
+            sample_token(
+                logits, SamplingConfig(1.0, p), torch.Generator().manual_seed(0)
+            ).tolist()
         )
         for p in (0.4, 0.75, 1.0)
     }
     assert seen == {0.4: {0}, 0.75: {0, 1}, 1.0: {0, 1, 2, 3}}
-    assert draw(logits, SamplingConfig(0.0), torch.Generator()).unique().tolist() == [0]
+    assert sample_token(
+        logits, SamplingConfig(0.0), torch.Generator()
+    ).unique().tolist() == [0]
 
 
 def test_latents_turn_and_exchange(model):
