@@ -36,7 +36,7 @@ FLOORS = {
     "pipelines": [
         ("schemas",),
         ("pipelines.io",),
-        ("pipelines.layout",),
+        ("pipelines.layout", "pipelines.works"),
         ("pipelines.formats",),
         (
             "pipelines.sources",

@@ -255,6 +255,6 @@ def fetched_text(source: Source, fetched: Fetched, to: str, was_there: bool) -> 
         f"{', fetched already' if was_there else ''}",
         f"holds     {source.holds}",
         f"sha256    {fetched.sha256} ({seen})",
-        f"licence   {source.licence}",
-        f"cite      {source.citation}",
+        f"licence   {source.licence_text}",
+        f"cite      {source.citation_text}",
     ])  # fmt: skip

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from pipelines.works import WORKS
 from schemas.settings import SettingsError, build, read_toml
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
@@ -18,7 +19,9 @@ _WEB = re.compile(r"https?://\S+")
 class Source:
     """One download, as its file in manifests/sources describes it.
 
-    urls: where it can be had, tried in turn; browser: the page for people where only a
+    works: what it holds, by the names of pipelines/works.py, which say licence and citation;
+    for anything else licence and citation stand here. loader: the source of a build that reads
+    it, "" for side files. urls: where it can be had, tried in turn; browser: the page for people where only a
     browser gets it, click: what to click there. kind: how it is packed; inside: the folder
     of the archive that is wanted, "" for all of it; path: where that, or the file, stands
     below the folder that is fetched to. size (bytes) and sha256: its pins, 0 and "" where
@@ -29,10 +32,12 @@ class Source:
     name: str
     title: str
     holds: str
-    licence: str
-    citation: str
     kind: Literal["zip", "tar.gz", "tar.xz", "file"]
     path: str
+    works: tuple[str, ...] = ()
+    licence: str = ""
+    citation: str = ""
+    loader: str = ""
     urls: tuple[str, ...] = ()
     browser: str = ""
     click: str = ""
@@ -45,8 +50,11 @@ class Source:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"name {self.name!r} must be of a-z, 0-9 and -")
-        if not (self.licence.strip() and self.citation.strip()):
-            raise ValueError("licence and citation must say something")
+        unknown = sorted(set(self.works) - set(WORKS))
+        if unknown:
+            raise ValueError(f"no work {unknown[0]!r}: known are {', '.join(WORKS)}")
+        if not (self.licence_text.strip() and self.citation_text.strip()):
+            raise ValueError("licence and citation must say something, or works name some")
         if not self.urls and not self.browser:
             raise ValueError("it needs urls, or a browser page")
         for address in (*self.urls, *filter(None, [self.browser])):
@@ -59,6 +67,17 @@ class Source:
                 raise ValueError(f"{path!r} must stay below its folder")
         if not PurePosixPath(self.path).parts:
             raise ValueError("path must name a place below the folder")
+
+    @property
+    def licence_text(self) -> str:
+        """The licence, or those of the works, nothing twice."""
+        names = dict.fromkeys(WORKS[work].licence_name for work in self.works)
+        return self.licence or ", ".join(names)
+
+    @property
+    def citation_text(self) -> str:
+        """How to cite it."""
+        return self.citation or " ".join(WORKS[work].citation for work in self.works)
 
     @property
     def max_bytes(self) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipelines.labels.config import AGREE
 from pipelines.report import citations
+from pipelines.works import SEMG_GMVAE
 from schemas.keys import KEY_NAMES
 from schemas.labels import QUADRANT_CLASSES
 from schemas.markdown import table
@@ -286,7 +287,7 @@ def _cite(manifest: Mapping[str, Any]) -> str:
         f"- {citation}"
         for citation in [
             *says,
-            f"Tokens, filters and label rule follow {citations.SEMG_GMVAE}",
+            f"Tokens, filters and label rule follow {SEMG_GMVAE}",
         ]
     )
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pipelines.report import citations
+from pipelines.works import CORPORA
 from schemas.manifest import canonical_sha256
 from schemas.settings import SettingsError
 
@@ -67,7 +67,7 @@ def lineage(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 def _input(pin: Mapping[str, Any], size: Mapping[str, int]) -> dict[str, Any]:
     facets = {"moodroll_pin": _own(sha256=pin["sha256"], **size)}
-    works = citations.CORPORA.get(pin["name"], ())
+    works = CORPORA.get(pin["name"], ())
     if works:
         facets["moodroll_licence"] = _own(
             licences=[{"name": work.name, "licence": work.licence_name} for work in works]

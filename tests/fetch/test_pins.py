@@ -7,6 +7,7 @@ import pytest
 
 from pipelines.fetch import pins
 from pipelines.fetch.pins import known, load_source
+from pipelines.registry import SOURCES
 from schemas.settings import SettingsError
 
 
@@ -14,7 +15,8 @@ from schemas.settings import SettingsError
 def test_every_manifest_is_in_order(name: str) -> None:
     source = load_source(name)
     assert source.name == name
-    assert len(source.licence) > 4 and len(source.citation) > 20
+    assert len(source.licence_text) > 4 and len(source.citation_text) > 20
+    assert source.loader in ("", *SOURCES)
     assert bool(source.size) == bool(source.sha256)
 
 
@@ -33,6 +35,7 @@ def test_the_sources_the_project_builds_from_are_there() -> None:
     ("fields", "says"),
     [
         ({"licence": " "}, "licence and citation"),
+        ({"works": ["nobody's"]}, 'no work "nobody\'s": known are lpd'),
         ({"urls": []}, "urls, or a browser page"),
         ({"urls": ["ftp://a/b.zip"]}, "not an http or https address"),
         ({"sha256": "abc"}, "64 digits"),
