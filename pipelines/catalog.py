@@ -19,7 +19,7 @@ from pipelines.filters import FilterConfig
 from pipelines.labels.config import TRAIN_MEDIAN, AffectConfig
 from pipelines.labels.groups import linked
 from pipelines.labels.propagate import label_sources, propagate
-from pipelines.labels.splits import Shares, judge, label_rank, split_of
+from pipelines.labels.splits import Shares, is_for_judges, label_rank, split_of
 from pipelines.labels.summary import numbers_of
 from pipelines.labels.thresholds import Thresholds, apply_rule, fit_thresholds
 from schemas.columns import CATALOG, SONGS, STATISTICS
@@ -49,7 +49,7 @@ class Rules:
     seed: int
 
 
-def judge_songs(statistics: pa.Table, shard: int, rules: Rules) -> pa.Table:
+def apply_filters(statistics: pa.Table, shard: int, rules: Rules) -> pa.Table:
     """Facts: the statistics of a shard's songs with every rule each song fails and what
     it says."""
     rows = []
@@ -190,7 +190,7 @@ def classed(catalog: pa.Table, rules: Rules) -> pa.Table:
     judges = {
         group
         for group in set(labelled.to_pylist())
-        if judge(group, rules.seed, rules.shares.judge)
+        if is_for_judges(group, rules.seed, rules.shares.judge)
     }
     chosen = pc.and_(
         train, pc.is_in(catalog["group_id"], pa.array(sorted(judges), pa.string()))

@@ -15,7 +15,7 @@ from pipelines.beam.catalog import read_facts, together, write_catalog
 from pipelines.beam.labels import MSD_GAVE, NAMED, LabelSongs, by_bucket
 from pipelines.beam.pairs import NearPairs, corpus_of
 from pipelines.beam.runner import pipeline
-from pipelines.catalog import FACTS, Rules, decide, judge_songs, thresholds_of, waterfall
+from pipelines.catalog import FACTS, Rules, apply_filters, decide, thresholds_of, waterfall
 from pipelines.config import CurateConfig
 from pipelines.dedupe.clusters import PAIRS
 from pipelines.dedupe.copies import exact_pairs
@@ -60,7 +60,7 @@ def curate(
     with pipeline(beam_args) as p:
         shards = p | "Shards" >> beam.Create(range(n_shards)) | "Spread" >> beam.Reshuffle()
         facts = shards | "Judge" >> beam.Map(
-            read_facts, corpus, n_shards, partial(judge_songs, rules=rules)
+            read_facts, corpus, n_shards, partial(apply_filters, rules=rules)
         )
         near = shards | "Near" >> NearPairs(corpus_of(corpus, n_shards), config.dedupe)
         exact = (

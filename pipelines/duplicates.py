@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.dedupe.candidates import DedupeConfig, Pairs
-from pipelines.dedupe.clusters import judge, shared_shingles
+from pipelines.dedupe.clusters import compare, shared_shingles
 from pipelines.io.tables import read_columns
 from pipelines.layout import read_curated, read_lock, shard_path
 from schemas.settings import SettingsError, build
@@ -76,7 +76,7 @@ def alike(
         np.arange(len(ids), dtype=np.int32),
     )
     pairs = Pairs(first, second, shared_shingles(first, second, shingles))
-    verdicts = judge(pairs, np.array([len(one) for one in shingles]), config)
+    verdicts = compare(pairs, np.array([len(one) for one in shingles]), config)
     return [
         {"jaccard": float(j), "containment": float(c)}
         for j, c in zip(verdicts.jaccard, verdicts.containment, strict=True)

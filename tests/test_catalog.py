@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.beam.labels import NAMED
-from pipelines.catalog import FACTS, Rules, decide, judge_songs, waterfall
+from pipelines.catalog import FACTS, Rules, apply_filters, decide, waterfall
 from pipelines.dedupe.clusters import PAIRS
 from pipelines.dedupe.copies import exact_pairs
 from pipelines.filters import FILTERS, FilterConfig
@@ -38,7 +38,7 @@ def facts(**songs: dict[str, Any]) -> pa.Table:
     rows = [
         {**GOOD, "song_id": f"mock:{name}", **changes} for name, changes in songs.items()
     ]
-    return judge_songs(pa.Table.from_pylist(rows, schema), 0, RULES)
+    return apply_filters(pa.Table.from_pylist(rows, schema), 0, RULES)
 
 
 @pytest.mark.parametrize(

@@ -153,12 +153,12 @@ def _evaluate(arguments: Namespace) -> None:
 
 def _experiment(arguments: Namespace) -> None:
     from training.experiments.run import experiment
-    from training.experiments.store import Order
+    from training.experiments.store import Request
 
     place = (arguments.data, arguments.out, arguments.cache, arguments.device)
-    order = Order(arguments.plan, tuple(arguments.set), *place)
+    request = Request(arguments.plan, tuple(arguments.set), *place)
     progress = partial(print, file=sys.stderr, flush=True)
-    print(experiment(arguments.experiment, order, arguments.workers, progress))
+    print(experiment(arguments.experiment, request, arguments.workers, progress))
 
 
 def run_judge(arguments: Namespace) -> None:

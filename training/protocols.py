@@ -33,7 +33,11 @@ class Generator(Protocol):
     """Writes music of an emotion."""
 
     def generate(
-        self, classes: Mapping[str, int | None], n: int, bars: int, choice: "SamplingConfig"
+        self,
+        classes: Mapping[str, int | None],
+        n: int,
+        bars: int,
+        sampling: "SamplingConfig",
     ) -> "list[Song]":
         """n pieces; classes: LOW, HIGH or None (any) of each axis."""
 
@@ -46,7 +50,7 @@ class Autoencoder(Protocol):
         """tokens (B, T, L) to mean and log variance (B, T, d) of each axis's latent, in the
         order of AXES."""
 
-    def write(self, z: "Tensor", choice: "SamplingConfig") -> "list[Song]":
+    def write(self, z: "Tensor", sampling: "SamplingConfig") -> "list[Song]":
         """A piece from each of (B, T, Σd)."""
 
 

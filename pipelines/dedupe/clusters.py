@@ -82,8 +82,8 @@ def verify_pairs(
         likely.second,
         shared_shingles(likely.first, likely.second, signatures),
     )
-    pairs = pairs.take(judge(pairs, sizes, config).same_group)
-    return pairs, judge(pairs, sizes, config)
+    pairs = pairs.take(compare(pairs, sizes, config).same_group)
+    return pairs, compare(pairs, sizes, config)
 
 
 def by_block(pairs: Pairs, block: np.ndarray) -> Iterator[tuple[int, int, Pairs]]:
@@ -122,7 +122,7 @@ def shared_shingles(
     return shared
 
 
-def judge(pairs: Pairs, sizes: np.ndarray, config: DedupeConfig) -> Verdicts:
+def compare(pairs: Pairs, sizes: np.ndarray, config: DedupeConfig) -> Verdicts:
     """Jaccard, containment and verdicts of pairs with their shared shingles; sizes:
     shingles of every song."""
     size_first, size_second = sizes[pairs.first].astype(np.float64), sizes[pairs.second]

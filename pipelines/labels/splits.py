@@ -36,7 +36,7 @@ class Shares:
             raise ValueError(f"the share of judge must lie in [0, 1], not {self.judge}")
 
 
-def draw(purpose: str, seed: int, name: str) -> float:
+def hashed_uniform(purpose: str, seed: int, name: str) -> float:
     """A number in [0, 1) with 53 random bits: the first eight bytes of
     sha256("purpose:seed:name")."""
     digest = hashlib.sha256(f"{purpose}:{seed}:{name}".encode()).digest()
@@ -45,7 +45,7 @@ def draw(purpose: str, seed: int, name: str) -> float:
 
 def split_of(group_id: str, seed: int, shares: Shares) -> str:
     """train, validation or test for a whole group."""
-    at = draw("split", seed, group_id)
+    at = hashed_uniform("split", seed, group_id)
     if at < shares.train:
         return "train"
     # Compared from the top, so that rounding in train + validation can leave no group
@@ -56,10 +56,10 @@ def split_of(group_id: str, seed: int, shares: Shares) -> str:
 def label_rank(song_id: str, seed: int) -> float:
     """A song's place in [0, 1): the songs with rank < p are a share p of the labels, and
     nest as p grows."""
-    return draw("label_rank", seed, song_id)
+    return hashed_uniform("label_rank", seed, song_id)
 
 
-def judge(group_id: str, seed: int, share: float) -> bool:
+def is_for_judges(group_id: str, seed: int, share: float) -> bool:
     """Whether a labelled training group is set aside for training evaluation
     classifiers; its split stays train."""
-    return draw("judge", seed, group_id) < share
+    return hashed_uniform("judge", seed, group_id) < share

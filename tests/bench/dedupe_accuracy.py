@@ -17,7 +17,7 @@ import numpy as np
 from dedupe_edits import EDITS
 
 from pipelines.dedupe.candidates import DedupeConfig, Pairs
-from pipelines.dedupe.clusters import components, judge, shared_shingles, similar_pairs
+from pipelines.dedupe.clusters import compare, components, shared_shingles, similar_pairs
 from pipelines.dedupe.fingerprint import content_hash
 from pipelines.dedupe.shingles import ShingleConfig, shingles
 from pipelines.io.files import BeamFiles
@@ -144,7 +144,7 @@ def similarity(a: np.ndarray, b: np.ndarray) -> tuple[float, float, bool, bool]:
     pair = Pairs(
         np.array([0]), np.array([1]), shared_shingles(np.array([0]), np.array([1]), both)
     )
-    verdicts = judge(pair, np.array([len(a), len(b)]), DEDUPE)
+    verdicts = compare(pair, np.array([len(a), len(b)]), DEDUPE)
     return (
         verdicts.jaccard[0],
         verdicts.containment[0],
@@ -260,7 +260,9 @@ def report_nottingham(root: str) -> None:
     songs = read_songs("nottingham", root)
     signatures = sign(songs)
     pairs = find(songs, signatures)
-    verdicts = judge(pairs, np.array([len(signature) for signature in signatures]), DEDUPE)
+    verdicts = compare(
+        pairs, np.array([len(signature) for signature in signatures]), DEDUPE
+    )
     for i in np.argsort(-verdicts.jaccard):
         a, b = songs[pairs.first[i]], songs[pairs.second[i]]
         word = "duplicate" if verdicts.duplicate[i] else "one group"

@@ -25,7 +25,7 @@ from pipelines.dedupe.candidates import (
     key_shares,
     shared_keys,
 )
-from pipelines.dedupe.clusters import components, judge, shared_shingles, survivors
+from pipelines.dedupe.clusters import compare, components, shared_shingles, survivors
 from pipelines.dedupe.shingles import shingles
 
 CONFIG = DedupeConfig()
@@ -104,7 +104,7 @@ def cluster(signatures: list[np.ndarray], n_shards: int, n_buckets: int) -> None
         likely.second,
         shared_shingles(likely.first, likely.second, signatures),
     )
-    verdicts = judge(pairs, sizes, CONFIG)
+    verdicts = compare(pairs, sizes, CONFIG)
     begin = report(
         f"verified: {verdicts.same_group.sum()} pairs, {verdicts.duplicate.sum()} duplicates",
         begin,

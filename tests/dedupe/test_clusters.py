@@ -17,8 +17,8 @@ from pipelines.dedupe.candidates import (
 from pipelines.dedupe.clusters import (
     Pairs,
     by_block,
+    compare,
     components,
-    judge,
     shared_shingles,
     similar_pairs,
     survivors,
@@ -192,7 +192,7 @@ class TestSimilarity:
         config = DedupeConfig(min_shared=min_shared)
         shared = shared_shingles(np.array([0]), np.array([1]), signatures)
         assert shared.tolist() == [len(a & b)]
-        verdicts = judge(
+        verdicts = compare(
             Pairs(np.array([0]), np.array([1]), shared), np.array([len(a), len(b)]), config
         )
         assert verdicts.jaccard[0] == pytest.approx(len(a & b) / max(1, len(a | b)))

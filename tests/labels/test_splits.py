@@ -5,14 +5,21 @@ import hashlib
 
 import pytest
 
-from pipelines.labels.splits import SPLITS, Shares, draw, judge, label_rank, split_of
+from pipelines.labels.splits import (
+    SPLITS,
+    Shares,
+    hashed_uniform,
+    is_for_judges,
+    label_rank,
+    split_of,
+)
 
 IDS = [f"lpd5:{index:032x}" for index in range(20_000)]
 
 
 def test_draw_is_sha256_written_out():
     digest = hashlib.sha256(b"split:3:lpd5:abc").hexdigest()
-    assert draw("split", 3, "lpd5:abc") == int(digest[:16], 16) // 2048 / 2**53
+    assert hashed_uniform("split", 3, "lpd5:abc") == int(digest[:16], 16) // 2048 / 2**53
 
 
 @pytest.mark.parametrize("seed", [0, 1, 17])
@@ -59,7 +66,7 @@ def test_label_ranks_nest_and_keep_their_share():
 def test_judges_are_their_share_and_independent_of_the_split():
     train = [name for name in IDS if split_of(name, 0, Shares()) == "train"]
     for names in (train, [name for name in train if label_rank(name, 0) < 0.2]):
-        share = sum(judge(name, 0, 0.2) for name in names) / len(names)
+        share = sum(is_for_judges(name, 0, 0.2) for name in names) / len(names)
         assert abs(share - 0.2) < 0.02
-    assert not any(judge(name, 0, 0.0) for name in IDS[:100])
-    assert all(judge(name, 0, 1.0) for name in IDS[:100])
+    assert not any(is_for_judges(name, 0, 0.0) for name in IDS[:100])
+    assert all(is_for_judges(name, 0, 1.0) for name in IDS[:100])

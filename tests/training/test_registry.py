@@ -38,8 +38,8 @@ class Plain(nn.Module):
             )
         }
 
-    def generate(self, classes, n, bars, choice):
-        return mock.songs(n, seed=choice.seed, n_bars=bars)
+    def generate(self, classes, n, bars, sampling):
+        return mock.songs(n, seed=sampling.seed, n_bars=bars)
 
     def flops_per_step(self, places, length):
         return 1.0

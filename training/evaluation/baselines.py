@@ -38,7 +38,7 @@ class Retrieval:
         self._split, self._data = split, data
 
     def generate(
-        self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig
+        self, classes: Mapping[str, int | None], n: int, bars: int, sampling: SamplingConfig
     ) -> list[Song]:
         """n windows drawn with choice.seed; raises RunFailed where no song is of the
         class."""
@@ -50,7 +50,7 @@ class Retrieval:
             raise RunFailed(
                 f"no training song of {bars} bars is of the class {dict(classes)}: nothing can be retrieved"
             )
-        random = np.random.default_rng(choice.seed)
+        random = np.random.default_rng(sampling.seed)
         song = random.choice(np.flatnonzero(usable), n)
         start = np.floor(random.random(n) * (split.n_bars[song] - bars + 1)).astype(
             np.int64
@@ -67,11 +67,11 @@ class RuleEditing(Retrieval):
     name = "rule editing"
 
     def generate(
-        self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig
+        self, classes: Mapping[str, int | None], n: int, bars: int, sampling: SamplingConfig
     ) -> list[Song]:
         """n windows drawn with choice.seed and edited; an axis whose class is None is
         left as it is."""
-        songs = super().generate(dict.fromkeys(AXES), n, bars, choice)
+        songs = super().generate(dict.fromkeys(AXES), n, bars, sampling)
         return [
             with_valence(with_arousal(song, classes["arousal"]), classes["valence"])
             for song in songs

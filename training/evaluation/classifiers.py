@@ -109,14 +109,14 @@ def windows_of(
 
 
 def taught_judges(
-    network: Network, split: Split, data: DataConfig, asked: JudgesConfig
+    network: Network, split: Split, data: DataConfig, settings: JudgesConfig
 ) -> list[Judge]:
     """The network as it is, and the rules and the boosting taught the same songs of the
     training split."""
-    taught = windows_of(split, split.judge, data, asked.windows)
+    taught = windows_of(split, split.judge, data, settings.windows)
     return [
         Rules().fit(taught.songs, taught.label),
-        Boosting(asked.seed).fit(taught.songs, taught.label),
+        Boosting(settings.seed).fit(taught.songs, taught.label),
         network,
     ]
 

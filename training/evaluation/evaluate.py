@@ -73,16 +73,19 @@ class EvaluateConfig(SamplingConfig):
 def writing_report(
     model: Autoencoder,
     bars: int,
-    asked: EvaluateConfig,
+    settings: EvaluateConfig,
     outputs: ModelOutputs,
     device: str,
     out: Path,
 ) -> dict[str, Any]:
     """Reconstructions (note F1) and exchanges (eq. 20), beside what unrelated songs
     give; piano rolls of a pair."""
-    choice, (_, firsts) = SamplingConfig(0.0, 1.0, asked.seed), outputs.first_of_songs()
-    rows = np.random.default_rng(asked.seed).permutation(firsts)[
-        : 2 * min(asked.pairs, len(firsts) // 2)
+    sampling, (_, firsts) = (
+        SamplingConfig(0.0, 1.0, settings.seed),
+        outputs.first_of_songs(),
+    )
+    rows = np.random.default_rng(settings.seed).permutation(firsts)[
+        : 2 * min(settings.pairs, len(firsts) // 2)
     ]
     if not len(rows):
         return {}
@@ -90,14 +93,14 @@ def writing_report(
     z = torch.from_numpy(
         np.concatenate([outputs.mean[axis][rows] for axis in AXES], -1)
     ).to(device)
-    remade = model.write(z, choice)
+    remade = model.write(z, sampling)
     a, b = originals[:half], originals[half:]
     report: dict[str, Any] = {
         "note_f1": _note_f1(remade, originals, bars),
         "note_f1_of_unrelated": _note_f1(remade, b + a, bars),
     }
     for axis, name in zip(AXES, ("z_r", "z_k"), strict=True):
-        changed = model.write(swap_latents(z[:half], z[half:], axis)[0], choice)
+        changed = model.write(swap_latents(z[:half], z[half:], axis)[0], sampling)
         report[f"exchange_{name}"] = similarities(changed, a, b, bars)
         plots.rolls(
             {"A": a[0], "B": b[0], f"A with {name} of B": changed[0]},
@@ -124,7 +127,7 @@ def _note_f1(found: Sequence[Song], wanted: Sequence[Song], bars: int) -> dict[s
 def emotion_report(
     model: Generator,
     bars: int,
-    asked: EvaluateConfig,
+    settings: EvaluateConfig,
     training: Split,
     outputs: ModelOutputs,
     out: Path,
@@ -136,7 +139,7 @@ def emotion_report(
     pieces: list[Song] = []
     for levels, name in QUADRANTS.items():
         songs = model.generate(
-            dict(zip(AXES, levels, strict=True)), asked.pieces, bars, asked
+            dict(zip(AXES, levels, strict=True)), settings.pieces, bars, settings
         )
         save_songs(
             songs, [f"{name}-{index:03d}" for index in range(len(songs))], str(out / "midi")
@@ -184,19 +187,19 @@ def reports(
     data: DataConfig,
     training: Split,
     split: Split,
-    asked: EvaluateConfig,
+    settings: EvaluateConfig,
     device: str,
     out: Path,
 ) -> dict[str, Any]:
     """Every report that the model's abilities allow."""
-    outputs = run_model(model, data, split, asked.songs, asked.crops, device)
+    outputs = run_model(model, data, split, settings.songs, settings.crops, device)
     report: dict[str, Any] = {"crops": len(outputs.batch.song)}
     if outputs.nll.size:
         report["tokens"] = token_report(outputs, training)
     if isinstance(model, Autoencoder):
-        taught = run_model(model, data, training, asked.training_songs, 1, device)
-        report["leakage"] = leakage_report(taught, outputs, asked.probe_steps)
-        report["writing"] = writing_report(model, data.bars, asked, outputs, device, out)
+        taught = run_model(model, data, training, settings.training_songs, 1, device)
+        report["leakage"] = leakage_report(taught, outputs, settings.probe_steps)
+        report["writing"] = writing_report(model, data.bars, settings, outputs, device, out)
     if isinstance(model, FeaturePredictor):
         report["features"] = feature_report(model, outputs, device)
     if isinstance(model, Classifier):
@@ -204,8 +207,10 @@ def reports(
     if isinstance(model, Clustered):
         report["latent"] = latent_report(model, outputs)
         plots.scatter(model, outputs, out / "latent.png")
-    if isinstance(model, Generator) and asked.pieces:
-        report["emotion"] = emotion_report(model, data.bars, asked, training, outputs, out)
+    if isinstance(model, Generator) and settings.pieces:
+        report["emotion"] = emotion_report(
+            model, data.bars, settings, training, outputs, out
+        )
     return report
 
 
@@ -213,7 +218,7 @@ def evaluate(
     run: str,
     release: str,
     out: str,
-    asked: EvaluateConfig,
+    settings: EvaluateConfig,
     cache: str | None = None,
     device: str = "cpu",
 ) -> dict[str, Any]:
@@ -226,8 +231,8 @@ def evaluate(
         model,
         config.data,
         open_split(folder, "train"),
-        open_split(folder, asked.split),
-        asked,
+        open_split(folder, settings.split),
+        settings,
         device,
         place,
     )
@@ -236,7 +241,7 @@ def evaluate(
         "name": config.name,
         "step": facts["step"],
         "same_release": same,
-        "split": asked.split,
+        "split": settings.split,
         "crops": found.pop("crops"),
     }
     if (log := Path(run) / "log.jsonl").exists():

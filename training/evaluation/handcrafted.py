@@ -23,7 +23,7 @@ from training.evaluation.music_metrics import music_metrics
 # Two judges ask of the same songs; a Song is itself and no other, so that it may be looked
 # up by what it is.
 @lru_cache(maxsize=8192)
-def hand_features(song: Song) -> dict[str, float]:
+def handcrafted_features(song: Song) -> dict[str, float]:
     """What a musician would ask for: tempo, density, loudness, register, length, tracks,
     mode, texture; NaN where silent."""
     notes, grid = song.notes, quantise(song)
@@ -56,7 +56,7 @@ def hand_features(song: Song) -> dict[str, float]:
 
 def feature_table(songs: Sequence[Song]) -> np.ndarray:
     """Hand features of each song, in their order: float (n, n_features)."""
-    return np.array([list(hand_features(song).values()) for song in songs])
+    return np.array([list(handcrafted_features(song).values()) for song in songs])
 
 
 class Rules:
@@ -72,7 +72,7 @@ class Rules:
     def fit(self, songs: Sequence[Song], labels: np.ndarray) -> "Rules":
         """labels (n, 2) are not looked at, beyond leaving out what has none."""
         facts = [
-            hand_features(song)
+            handcrafted_features(song)
             for song, label in zip(songs, labels, strict=True)
             if (label != UNLABELLED).any()
         ]
@@ -86,7 +86,7 @@ class Rules:
         """Of high arousal and valence: float (n, 2)."""
         said = np.empty((len(songs), 2))
         for row, song in enumerate(songs):
-            facts = hand_features(song)
+            facts = handcrafted_features(song)
             rank = {name: _rank(facts[name], known) for name, known in self._known.items()}
             major = 0.5 if np.isnan(facts["minor_share"]) else 1 - facts["minor_share"]
             said[row] = rank["notes_per_second"], (rank["bpm"] + major) / 2

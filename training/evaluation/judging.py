@@ -31,7 +31,9 @@ from training.protocols import Generator, require
 CALIBRATION_BINS = 10
 
 
-def ceiling(judges: Sequence[Judge], real: Windows, asked: JudgesConfig) -> dict[str, Any]:
+def ceiling(
+    judges: Sequence[Judge], real: Windows, settings: JudgesConfig
+) -> dict[str, Any]:
     """Of each judge and axis, over songs: accuracy, balanced accuracy, AUC with intervals,
     calibration; the quadrants; and window_balanced, over single windows."""
     songs, first = np.unique(real.song, return_index=True)
@@ -45,7 +47,7 @@ def ceiling(judges: Sequence[Judge], real: Windows, asked: JudgesConfig) -> dict
                 **_believed(
                     said[label[:, index] >= 0, index],
                     label[label[:, index] >= 0, index],
-                    asked,
+                    settings,
                 ),
                 "window_balanced": _of_windows(by_window[:, index], real.label[:, index]),
             }
@@ -74,12 +76,14 @@ def _of_windows(said: np.ndarray, label: np.ndarray) -> float | None:
     )
 
 
-def _believed(said: np.ndarray, label: np.ndarray, asked: JudgesConfig) -> dict[str, Any]:
+def _believed(
+    said: np.ndarray, label: np.ndarray, settings: JudgesConfig
+) -> dict[str, Any]:
     found = measures.accuracies((said > 0.5).astype(int), label) | {
         "auc": measures.auc(said, label)
     }
-    random, drawn = np.random.default_rng(asked.seed), []
-    for _ in range(asked.resamples):
+    random, drawn = np.random.default_rng(settings.seed), []
+    for _ in range(settings.resamples):
         rows = random.integers(0, len(said), len(said))
         one = measures.accuracies((said[rows] > 0.5).astype(int), label[rows])
         drawn.append(
@@ -111,16 +115,16 @@ def calibration(said: np.ndarray, label: np.ndarray) -> float:
 
 
 def pieces_of(
-    generator: Generator, bars: int, asked: JudgesConfig
+    generator: Generator, bars: int, settings: JudgesConfig
 ) -> tuple[list[Song], np.ndarray]:
     """As many pieces of every quadrant, and the classes that each was asked to have, (n,
     2)."""
     songs = list[Song]()
     for levels in QUADRANTS:
         songs += generator.generate(
-            dict(zip(AXES, levels, strict=True)), asked.pieces, bars, asked
+            dict(zip(AXES, levels, strict=True)), settings.pieces, bars, settings
         )
-    return songs, np.repeat(list(QUADRANTS), asked.pieces, axis=0)
+    return songs, np.repeat(list(QUADRANTS), settings.pieces, axis=0)
 
 
 def verdicts(
@@ -150,7 +154,7 @@ def judge(
     generator: str,
     release: str,
     out: str,
-    asked: JudgesConfig,
+    settings: JudgesConfig,
     cache: str | None = None,
     device: str = "cpu",
 ) -> str:
@@ -164,20 +168,22 @@ def judge(
         refuse_unfit(its_config, its_facts, opened, config.data)
         writers[its_config.name] = require(found, Generator)
     folder = prepare(opened, config.data, cache)
-    training, split = open_split(folder, "train"), open_split(folder, asked.split)
+    training, split = open_split(folder, "train"), open_split(folder, settings.split)
     judges = taught_judges(
-        Network(model, config.data, opened.remi, device), training, config.data, asked
+        Network(model, config.data, opened.remi, device), training, config.data, settings
     )
-    real = windows_of(split, np.ones(len(split.ids), bool), config.data, asked.windows)
-    report = {"real": ceiling(judges, real, asked)}
-    texts = [judges_table(report["real"], f"{CEILING_SAYS} The {asked.split} split.")]
+    real = windows_of(split, np.ones(len(split.ids), bool), config.data, settings.windows)
+    report = {"real": ceiling(judges, real, settings)}
+    texts = [judges_table(report["real"], f"{CEILING_SAYS} The {settings.split} split.")]
     plain: dict[str, Generator] = {
         rival.name: rival(training, config.data) for rival in (Retrieval, RuleEditing)
     }
     for name, writer in (plain | writers).items():
-        report[name] = verdicts(judges, *pieces_of(writer, config.data.bars, asked))
+        report[name] = verdicts(judges, *pieces_of(writer, config.data.bars, settings))
         texts.append(
-            judges_table(report[name], f"{asked.pieces} pieces of each quadrant by {name}.")
+            judges_table(
+                report[name], f"{settings.pieces} pieces of each quadrant by {name}."
+            )
         )
     place = Path(out)
     place.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ from training.evaluation.model_reports import class_report, latent_report
 from training.evaluation.outputs import ModelOutputs, run_model
 from training.evaluation.realism import distance_to_real
 from training.experiments.plan import Cell
-from training.experiments.store import Bench
+from training.experiments.store import Store
 from training.generation.transfer import shift_emotion, song_latents, swap_latents
 from training.parts.sampling import SamplingConfig
 from training.protocols import (
@@ -37,38 +37,38 @@ from training.protocols import (
 CROPS, ALL_SONGS = 4, 10**9
 
 
-def judged(bench: Bench, cell: Cell) -> dict[str, Any]:
+def judged(store: Store, cell: Cell) -> dict[str, Any]:
     """chance: of high, as each judge hears each piece; wanted: what was asked for;
     realism; what the model knows."""
-    model, data = bench.model(cell)
-    choice = replace(bench.plan.judging, seed=cell.seed)
-    songs, wanted = pieces_of(require(model, Generator), bench.judge_data.bars, choice)
+    model, data = store.model(cell)
+    sampling = replace(store.plan.judging, seed=cell.seed)
+    songs, wanted = pieces_of(require(model, Generator), store.judge_data.bars, sampling)
     return {
         "wanted": wanted.tolist(),
-        "chance": {judge.name: judge.probability(songs).tolist() for judge in bench.judges},
-        **_realism(bench, songs, wanted),
-        **(_known(bench, model, data) if cell.config else {}),
+        "chance": {judge.name: judge.probability(songs).tolist() for judge in store.judges},
+        **_realism(store, songs, wanted),
+        **(_known(store, model, data) if cell.config else {}),
     }
 
 
-def _realism(bench: Bench, songs: list[Song], wanted: np.ndarray) -> dict[str, Any]:
+def _realism(store: Store, songs: list[Song], wanted: np.ndarray) -> dict[str, Any]:
     """Distance of hand features to the real songs of each quadrant, and overlap with the
     nearest training bars."""
     written = feature_table(songs)
     distances = {
         name: distance_to_real(
-            written[(wanted == levels).all(1)], bench.features_of(levels)
+            written[(wanted == levels).all(1)], store.features_of(levels)
         )
         for levels, name in QUADRANTS.items()
     }
-    return {"distance_to_real": distances, **bench.training_bars.overlap(songs)}
+    return {"distance_to_real": distances, **store.training_bars.overlap(songs)}
 
 
-def _known(bench: Bench, model: Any, data: DataConfig) -> dict[str, Any]:
+def _known(store: Store, model: Any, data: DataConfig) -> dict[str, Any]:
     """Of the real test songs: likelihood, classes, components."""
     if not isinstance(model, Decoder | Classifier):
         return {}
-    outputs = _seen(bench, model, data)
+    outputs = _seen(store, model, data)
     found: dict[str, Any] = {}
     if outputs.nll.size:
         found["nll"] = float(outputs.nll[outputs.batch.target != PAD].mean())
@@ -79,17 +79,17 @@ def _known(bench: Bench, model: Any, data: DataConfig) -> dict[str, Any]:
     return found
 
 
-def _seen(bench: Bench, model: Any, data: DataConfig) -> ModelOutputs:
-    split = bench.split(bench.plan.judging.split, data)
-    return run_model(model, data, split, ALL_SONGS, CROPS, bench.order.device)
+def _seen(store: Store, model: Any, data: DataConfig) -> ModelOutputs:
+    split = store.split(store.plan.judging.split, data)
+    return run_model(model, data, split, ALL_SONGS, CROPS, store.request.device)
 
 
-def latents(bench: Bench, cell: Cell) -> dict[str, Any]:
+def latents(store: Store, cell: Cell) -> dict[str, Any]:
     """Of each axis: the mean latent of every labelled test song, its label, the
     components and their spread."""
-    model, data = bench.model(cell)
+    model, data = store.model(cell)
     found: dict[str, Any] = {}
-    outputs = _seen(bench, require(model, Clustered), data)
+    outputs = _seen(store, require(model, Clustered), data)
     _, first = outputs.first_of_songs()
     for index, axis in enumerate(AXES):
         label = outputs.batch.label[first, index]
@@ -102,40 +102,40 @@ def latents(bench: Bench, cell: Cell) -> dict[str, Any]:
     return found
 
 
-def excerpts(bench: Bench, data: DataConfig, seed: int) -> tuple[torch.Tensor, np.ndarray]:
+def excerpts(store: Store, data: DataConfig, seed: int) -> tuple[torch.Tensor, np.ndarray]:
     """A window of each of plan.songs labelled test songs, drawn with a seed: tokens (B,
     T, L) as read, labels (B, 2)."""
-    split, bars = bench.split(bench.plan.judging.split, data), bench.judge_data.bars
+    split, bars = store.split(store.plan.judging.split, data), store.judge_data.bars
     usable = np.flatnonzero((split.labels != UNLABELLED).all(1) & (split.n_bars >= bars))
     random = np.random.default_rng(seed)
-    song = random.permutation(usable)[: bench.plan.songs]
+    song = random.permutation(usable)[: store.plan.songs]
     if len(song) < 2:
         raise RunFailed(
-            f"the {bench.plan.judging.split} split has under two labelled songs of {bars} bars"
+            f"the {store.plan.judging.split} split has under two labelled songs of {bars} bars"
         )
     start = np.floor(random.random(len(song)) * (split.n_bars[song] - bars + 1)).astype(
         np.int64
     )
     batch = crops(split, song, start, bars, data.tokens_per_bar, split.labels[song])
-    return torch.from_numpy(batch.tokens).to(bench.order.device).long(), batch.label
+    return torch.from_numpy(batch.tokens).to(store.request.device).long(), batch.label
 
 
-def swapped(bench: Bench, cell: Cell) -> dict[str, Any]:
+def swapped(store: Store, cell: Cell) -> dict[str, Any]:
     """Figures 11-12: the similarities of songs whose z_r, or z_k, was exchanged with
     another's."""
-    model, data = bench.model(cell)
-    tokens, _ = excerpts(bench, data, cell.seed)
+    model, data = store.model(cell)
+    tokens, _ = excerpts(store, data, cell.seed)
     half = len(tokens) // 2
     z, originals = song_latents(model, tokens), songs_of(tokens.cpu().numpy())
     a, b = originals[:half], originals[half : 2 * half]
-    choice, found = SamplingConfig(0.0, 1.0, cell.seed), {}
+    sampling, found = SamplingConfig(0.0, 1.0, cell.seed), {}
     for axis, name in zip(AXES, ("z_r", "z_k"), strict=True):
-        changed = model.write(swap_latents(z[:half], z[half : 2 * half], axis)[0], choice)
-        found[name] = similarities(changed, a, b, bench.judge_data.bars)
+        changed = model.write(swap_latents(z[:half], z[half : 2 * half], axis)[0], sampling)
+        found[name] = similarities(changed, a, b, store.judge_data.bars)
     return {**found, "pairs": half}
 
 
-def turned(bench: Bench, cell: Cell) -> dict[str, Any]:
+def turned(store: Store, cell: Cell) -> dict[str, Any]:
     """Table 4: songs turned from their own emotion to each by eq. (21), and how judges hear
     them.
 
@@ -143,10 +143,10 @@ def turned(bench: Bench, cell: Cell) -> dict[str, Any]:
     turned to itself is written again. untouched: of each judge and source, the same of the
     songs as they were. n: songs of each source.
     """
-    model, data = bench.model(cell)
+    model, data = store.model(cell)
     clustered, writer = require(model, Clustered), require(model, Autoencoder)
-    tokens, labels = excerpts(bench, data, cell.seed)
-    z, choice = song_latents(model, tokens), replace(bench.plan.judging, seed=cell.seed)
+    tokens, labels = excerpts(store, data, cell.seed)
+    z, sampling = song_latents(model, tokens), replace(store.plan.judging, seed=cell.seed)
     found: dict[str, Any] = {"turned": {}, "untouched": {}, "n": {}}
     for source, name in QUADRANTS.items():
         of_source = np.flatnonzero((labels == source).all(1))
@@ -156,13 +156,13 @@ def turned(bench: Bench, cell: Cell) -> dict[str, Any]:
             moved = {
                 goal: writer.write(
                     shift_emotion(
-                        clustered, z[of_source], source, target, bench.plan.strength
+                        clustered, z[of_source], source, target, store.plan.strength
                     ),
-                    choice,
+                    sampling,
                 )
                 for target, goal in QUADRANTS.items()
             }
-            for judge in bench.judges:
+            for judge in store.judges:
                 told = {goal: _shares(judge, songs) for goal, songs in moved.items()}
                 found["turned"].setdefault(judge.name, {})[name] = told
                 found["untouched"].setdefault(judge.name, {})[name] = _shares(judge, own)

@@ -22,7 +22,7 @@ from training.evaluation import metrics as measures
 from training.experiments import measure as measuring
 from training.experiments.plan import Cell, Plan
 from training.experiments.report import alpha, rho, swap, tables, transfer
-from training.experiments.store import Bench, Order
+from training.experiments.store import Request, Store
 
 Measured = dict[str, Any]
 
@@ -33,7 +33,7 @@ class Experiment(NamedTuple):
 
     cells: Callable[[Plan], list[Cell]]
     measured: tuple[str, ...]
-    report: Callable[[Bench, Mapping[str, Measured]], tuple[dict[str, Any], str]]
+    report: Callable[[Store, Mapping[str, Measured]], tuple[dict[str, Any], str]]
     judged: bool = True
 
 
@@ -47,7 +47,7 @@ EXPERIMENTS = {
 
 
 def experiment(
-    name: str, order: Order, workers: int, progress: Callable[[str], object] = print
+    name: str, request: Request, workers: int, progress: Callable[[str], object] = print
 ) -> str:
     """Write OUT/NAME.json, NAME.md and plots; the Markdown. RunFailed where it cannot be
     done, or was stopped."""
@@ -55,28 +55,28 @@ def experiment(
         raise SettingsError(
             f"--experiment must be one of {', '.join(EXPERIMENTS)}, not {name}"
         )
-    asked, bench = EXPERIMENTS[name], _bench(order)
-    refuse_unknown(bench.plan.recipes, list(tables.ROWS), "recipes")
-    cells = list({cell.name: cell for cell in asked.cells(bench.plan)}.values())
+    asked, store = EXPERIMENTS[name], _bench(request)
+    refuse_unknown(store.plan.recipes, list(tables.ROWS), "recipes")
+    cells = list({cell.name: cell for cell in asked.cells(store.plan)}.values())
     if not cells:
         raise RunFailed(
-            f"the plan {order.plan} has no model that takes part in {name}: name one in [recipes]"
+            f"the plan {request.plan} has no model that takes part in {name}: name one in [recipes]"
         )
-    bench.refuse(cells)
+    store.refuse(cells)
     found: dict[str, Measured] = {}
     with _stoppable():
         if asked.judged:
             hand.boosting_classifier()  # so that a missing library is said now
             progress("the judge")
-            bench.real()
-        for cell, measured in _all(order, cells, asked, workers):
+            store.real()
+        for cell, measured in _all(request, cells, asked, workers):
             found[cell.name] = measured
             progress(f"{len(found)} of {len(cells)}: {cell.name}")
-        values, text = asked.report(bench, found)
-    (bench.out / f"{name}.json").write_text(
+        values, text = asked.report(store, found)
+    (store.out / f"{name}.json").write_text(
         json.dumps(measures.rounded(values), indent=2) + "\n"
     )
-    (bench.out / f"{name}.md").write_text(text)
+    (store.out / f"{name}.md").write_text(text)
     return text
 
 
@@ -97,12 +97,12 @@ def _stoppable() -> Iterator[None]:
 
 
 def _all(
-    order: Order, cells: Sequence[Cell], asked: Experiment, workers: int
+    request: Request, cells: Sequence[Cell], asked: Experiment, workers: int
 ) -> Iterator[tuple[Cell, Measured]]:
     """Each cell with what is measured of it, as they are done."""
     if workers == 1:
         yield from (
-            (cell, work(order, cell, asked.measured, asked.judged)) for cell in cells
+            (cell, work(request, cell, asked.measured, asked.judged)) for cell in cells
         )
         return
     context, left = multiprocessing.get_context("spawn"), list(reversed(cells))
@@ -113,7 +113,7 @@ def _all(
                 # No more than are at work: what is queued could not be called back.
                 while left and len(busy) < workers:
                     cell = left.pop()
-                    busy[pool.submit(work, order, cell, asked.measured, asked.judged)] = (
+                    busy[pool.submit(work, request, cell, asked.measured, asked.judged)] = (
                         cell
                     )
                 for done in wait(busy, return_when=FIRST_COMPLETED).done:
@@ -143,24 +143,24 @@ def _follow_parent() -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
-def work(order: Order, cell: Cell, names: Sequence[str], judged: bool) -> Measured:
+def work(request: Request, cell: Cell, names: Sequence[str], judged: bool) -> Measured:
     """Train and measure one cell; what is measured already of the same weights is read."""
-    bench = _bench(order)
-    model = bench.trained(cell.config) if cell.config else [cell.model, cell.seed]
-    judge = bench.trained_judge() if judged else public(bench.judge_data)
+    store = _bench(request)
+    model = store.trained(cell.config) if cell.config else [cell.model, cell.seed]
+    judge = store.trained_judge() if judged else public(store.judge_data)
 
     def kept(name: str) -> dict[str, Any]:
-        return bench.kept(
+        return store.kept(
             f"{name}/{cell.name}",
             [model, judge],
-            lambda: getattr(measuring, name)(bench, cell),
+            lambda: getattr(measuring, name)(store, cell),
         )
 
     return {name: kept(name) for name in names}
 
 
 @lru_cache(maxsize=1)
-def _bench(order: Order) -> Bench:
+def _bench(request: Request) -> Store:
     """A process's own bench: its judges are taught and its training bars sorted once,
     not once a cell."""
-    return Bench(order)
+    return Store(request)

@@ -43,7 +43,7 @@ MEASURED = 1
 
 
 @dataclass(frozen=True)
-class Order:
+class Request:
     """What the command was asked: the plan's file and what is laid over it, the release,
     where to write and cache."""
 
@@ -55,16 +55,16 @@ class Order:
     device: str = "cpu"
 
 
-class Bench:
+class Store:
     """The release, the judges and the runs of one order."""
 
-    def __init__(self, order: Order) -> None:
-        self.order, self.plan, self.out = (
-            order,
-            load(order.plan, order.assignments),
-            Path(order.out),
+    def __init__(self, request: Request) -> None:
+        self.request, self.plan, self.out = (
+            request,
+            load(request.plan, request.assignments),
+            Path(request.out),
         )
-        self.release = open_release(order.release)
+        self.release = open_release(request.release)
         self.judge_data: DataConfig = judge_config(self.plan).data
 
     def refuse(self, cells: Sequence[Cell]) -> None:
@@ -105,7 +105,7 @@ class Bench:
                 and kept["release"] == self.release.sha256
             ):
                 return folder
-        trainer = Trainer(config, self.order.release, str(folder), self.order.cache)
+        trainer = Trainer(config, self.request.release, str(folder), self.request.cache)
         trainer.run()
         if trainer.stopped:
             raise RunFailed(
@@ -120,7 +120,7 @@ class Bench:
             return PLAIN[cell.model](
                 self.split("train", self.judge_data), self.judge_data
             ), self.judge_data
-        found, config, facts = load_run(str(self.train(cell.config)), self.order.device)
+        found, config, facts = load_run(str(self.train(cell.config)), self.request.device)
         refuse_unfit(config, facts, self.release, self.judge_data)
         return found, config.data
 
@@ -138,16 +138,16 @@ class Bench:
 
     def split(self, name: str, data: DataConfig) -> Split:
         """A split of the release as a model reads it."""
-        return open_split(prepare(self.release, data, self.order.cache), name)
+        return open_split(prepare(self.release, data, self.request.cache), name)
 
     @cached_property
     def judges(self) -> list[Judge]:
         """The rules, the boosting and the network, all taught the songs that are set
         aside for judges."""
         model, config = load_judge(
-            str(self.train(judge_config(self.plan))), self.release, self.order.device
+            str(self.train(judge_config(self.plan))), self.release, self.request.device
         )
-        network = Network(model, config.data, self.release.remi, self.order.device)
+        network = Network(model, config.data, self.release.remi, self.request.device)
         return taught_judges(
             network, self.split("train", config.data), config.data, self.plan.judging
         )

@@ -159,12 +159,12 @@ class Ccvae(AxisVae):
         }
 
     def generate(
-        self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig
+        self, classes: Mapping[str, int | None], n: int, bars: int, sampling: SamplingConfig
     ) -> list[Song]:
         """n pieces of an emotion, z_c from p(z_c|y), z_s from N(0, I); an axis without a
         class takes one at random a piece."""
         generator, device = (
-            torch.Generator().manual_seed(choice.seed),
+            torch.Generator().manual_seed(sampling.seed),
             self.decoder.head.weight.device,
         )
         label, parts = drawn_classes(classes, n, generator).to(device), []
@@ -176,7 +176,7 @@ class Ccvae(AxisVae):
             )
             z_c = mean + z[..., : self.config.slot] * (0.5 * log_variance).exp()
             parts += [z_c, z[..., self.config.slot :]]
-        return self.write(torch.cat(parts, -1), choice)
+        return self.write(torch.cat(parts, -1), sampling)
 
 
 def log_chance(odds: Tensor, level: Tensor) -> Tensor:

@@ -109,7 +109,7 @@ class Control(nn.Module):
         return terms | {"loss": terms["reconstruction"]}
 
     def generate(
-        self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig
+        self, classes: Mapping[str, int | None], n: int, bars: int, sampling: SamplingConfig
     ) -> list[Song]:
         """n pieces of an emotion; an axis without a class is unknown, as in songs without a
         label."""
@@ -124,7 +124,7 @@ class Control(nn.Module):
             else Guided(self.decoder, self.config.guidance)
         )
         return [
-            song_of(tokens) for tokens in write_pieces(decoder, code, self.length, choice)
+            song_of(tokens) for tokens in write_pieces(decoder, code, self.length, sampling)
         ]
 
     def flops_per_step(self, places: int, length: int) -> float:

@@ -148,17 +148,17 @@ class Ec2vae(nn.Module):
             )
         )
 
-    def write(self, z: Tensor, choice: SamplingConfig) -> list[Song]:
+    def write(self, z: Tensor, sampling: SamplingConfig) -> list[Song]:
         """A piece from each of (B, T, 2·latent)."""
         return [
             song_of_melody(steps.cpu().numpy())
-            for steps in in_parts(self.write_steps, z, choice)
+            for steps in in_parts(self.write_steps, z, sampling)
         ]
 
     @torch.no_grad()
-    def write_steps(self, z: Tensor, choice: SamplingConfig) -> list[Tensor]:
+    def write_steps(self, z: Tensor, sampling: SamplingConfig) -> list[Tensor]:
         """Steps (T, 16) of each piece; a bar hears no other."""
-        generator = torch.Generator(z.device).manual_seed(choice.seed)
+        generator = torch.Generator(z.device).manual_seed(sampling.seed)
         z_r, z_p = z.flatten(0, 1).chunk(2, -1)
         rhythm, step = (
             torch.full((len(z_r), 1), none, device=z.device)
@@ -168,16 +168,16 @@ class Ec2vae(nn.Module):
         for _ in range(N_BEATS):
             odds, rhythm_state = self.tell_rhythm(rhythm, z_r, rhythm_state)
             logits, pitch_state = self.tell_pitch(step, odds.softmax(-1), z_p, pitch_state)
-            step = sample_token(logits[:, 0], choice, generator)[:, None]
+            step = sample_token(logits[:, 0], sampling, generator)[:, None]
             rhythm = rhythm_of(step)
             written.append(step)
         return list(torch.cat(written, 1).view(*z.shape[:2], N_BEATS))
 
     def generate(
-        self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig
+        self, classes: Mapping[str, int | None], n: int, bars: int, sampling: SamplingConfig
     ) -> list[Song]:
         """n pieces around the mean latents of a class, N(0, I) where an axis has none."""
-        generator = torch.Generator().manual_seed(choice.seed)
+        generator = torch.Generator().manual_seed(sampling.seed)
         noise = torch.randn(n, bars, 2 * self.config.latent, generator=generator).to(
             self.means.device
         )
@@ -186,7 +186,7 @@ class Ec2vae(nn.Module):
             torch.zeros_like(mean[0]) if level is None else mean[level]
             for mean, level in zip(self.means, levels, strict=True)
         ]
-        return self.write(noise + torch.cat(centre), choice)
+        return self.write(noise + torch.cat(centre), sampling)
 
     def flops_per_step(self, places: int, length: int) -> float:
         """Multiply-adds ×2 of one training step, at 16 steps a bar that is full of

@@ -156,7 +156,7 @@ class Emopia(nn.Module):
         }  # fmt: skip
 
     def generate(
-        self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig
+        self, classes: Mapping[str, int | None], n: int, bars: int, sampling: SamplingConfig
     ) -> list[Song]:
         """n pieces of an emotion; an axis without a class is unknown, as in
         pre-training."""
@@ -164,15 +164,15 @@ class Emopia(nn.Module):
         return [
             song_of(tokens)
             for tokens in in_parts(
-                lambda part, its: self.write(part, bars, its), label, choice
+                lambda part, its: self.write(part, bars, its), label, sampling
             )
         ]
 
     @torch.no_grad()
-    def write(self, label: Tensor, bars: int, choice: SamplingConfig) -> list[np.ndarray]:
+    def write(self, label: Tensor, bars: int, sampling: SamplingConfig) -> list[np.ndarray]:
         """REMI tokens of a piece for each of the labels (B, 2), held to REMI's grammar
         and to `length` tokens a bar."""
-        generator = torch.Generator(label.device).manual_seed(choice.seed)
+        generator = torch.Generator(label.device).manual_seed(sampling.seed)
         most = 1 + bars * (1 + self.length // 2)
         memory = self.stack.memory(len(label), most, label.device)
         memory.next_bar()
@@ -194,7 +194,7 @@ class Emopia(nn.Module):
             may = torch.stack([~opens, opens | room], 1)
             kind = METRICAL + sample_token(
                 self.kind_head(hidden)[:, METRICAL:].masked_fill(~may, -torch.inf),
-                choice,
+                sampling,
                 generator,
             )
             logits, metrical, note = (
@@ -217,7 +217,7 @@ class Emopia(nn.Module):
             ] = -torch.inf
             logits["velocity"][:, 0] = logits["duration"][:, 0] = -torch.inf
             drawn = {
-                name: sample_token(logits[name], choice, generator) * (kind == of)
+                name: sample_token(logits[name], sampling, generator) * (kind == of)
                 for name, of in KIND_OF.items()
             }
             is_bar = drawn["beat"] == BAR_FIELD

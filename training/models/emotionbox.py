@@ -105,11 +105,11 @@ class Emotionbox(nn.Module):
         return {"loss": loss, "event_accuracy": right.sum() / (wanted != NONE).sum()}
 
     def generate(
-        self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig
+        self, classes: Mapping[str, int | None], n: int, bars: int, sampling: SamplingConfig
     ) -> list[Song]:
         """n pieces of an emotion, each in a key at random; an axis without a class takes
         one at random a piece."""
-        generator = torch.Generator().manual_seed(choice.seed)
+        generator = torch.Generator().manual_seed(sampling.seed)
         label = drawn_classes(classes, n, generator)
         roots = torch.randint(0, 12, (n,), generator=generator)
         scale = torch.stack(
@@ -125,15 +125,17 @@ class Emotionbox(nn.Module):
         return [
             song_of_events(events)
             for events in in_parts(
-                lambda part, its: self.write(part, bars, its), control, choice
+                lambda part, its: self.write(part, bars, its), control, sampling
             )
         ]
 
     @torch.no_grad()
-    def write(self, control: Tensor, bars: int, choice: SamplingConfig) -> list[np.ndarray]:
+    def write(
+        self, control: Tensor, bars: int, sampling: SamplingConfig
+    ) -> list[np.ndarray]:
         """Events of a piece of `bars` bars for each control (B, 24), at most as many as
         its bars have tokens."""
-        generator = torch.Generator(control.device).manual_seed(choice.seed)
+        generator = torch.Generator(control.device).manual_seed(sampling.seed)
         count, end = len(control), bars * N_BEATS
         begun = torch.full((count, N_PITCHES), -1, device=control.device)
         now, before = torch.zeros_like(begun[:, 0]), torch.full_like(begun[:, 0], NONE)
@@ -154,7 +156,9 @@ class Emotionbox(nn.Module):
             event = torch.where(
                 done,
                 NONE,
-                sample_token(logits[:, 0].masked_fill(~may, -torch.inf), choice, generator),
+                sample_token(
+                    logits[:, 0].masked_fill(~may, -torch.inf), sampling, generator
+                ),
             )
             if done.all():
                 break

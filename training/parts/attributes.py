@@ -110,7 +110,7 @@ class AttributeVae(BarVae):
         return as_axes(mean, log_variance, self.told(bar_attributes(tokens)))
 
     def generate(
-        self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig
+        self, classes: Mapping[str, int | None], n: int, bars: int, sampling: SamplingConfig
     ) -> list[Song]:
         """n pieces, dense for high arousal and sparse for low: by a rule of ours, since no
         label taught this model anything.
@@ -124,7 +124,7 @@ class AttributeVae(BarVae):
                 f"a {type(self).__name__} has no handle on valence: ask for an arousal, or use another model"
             )
         generator, device = (
-            torch.Generator().manual_seed(choice.seed),
+            torch.Generator().manual_seed(sampling.seed),
             self.decoder.head.weight.device,
         )
         middles = self.middles()
@@ -135,7 +135,7 @@ class AttributeVae(BarVae):
         level = torch.randint(first, stop, (n, 2), generator=generator).to(device)
         values = torch.stack([middles[index, level[:, index]] for index in range(2)], -1)
         z = torch.randn(n, bars, 2 * self.config.latent, generator=generator).to(device)
-        return self.write(beside(z, self.told(laid_on_bars(values, bars))), choice)
+        return self.write(beside(z, self.told(laid_on_bars(values, bars))), sampling)
 
     def middles(self) -> Tensor:
         """A value inside each class, (2, classes)."""

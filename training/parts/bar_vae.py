@@ -150,10 +150,11 @@ class BarVae(nn.Module):
         layout = self.layout(tokens)
         return layout.spread(self.decoder(layout.gather(tokens), layout, z).float())
 
-    def write(self, z: Tensor, choice: SamplingConfig) -> list[Song]:
+    def write(self, z: Tensor, sampling: SamplingConfig) -> list[Song]:
         """A piece from each code of (B, T, size)."""
         return [
-            song_of(tokens) for tokens in write_pieces(self.decoder, z, self.length, choice)
+            song_of(tokens)
+            for tokens in write_pieces(self.decoder, z, self.length, sampling)
         ]
 
     def flops_per_step(self, places: int, length: int) -> float:

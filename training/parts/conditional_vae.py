@@ -60,14 +60,14 @@ class ConditionalVae(BarVae):
         return row_tokens(logits, layout.gather(target), layout), standard_kl(*gaussian)
 
     def generate(
-        self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig
+        self, classes: Mapping[str, int | None], n: int, bars: int, sampling: SamplingConfig
     ) -> list[Song]:
         """n pieces of an emotion, z from N(0, I); an axis without a class takes one at
         random a piece."""
         generator, device = (
-            torch.Generator().manual_seed(choice.seed),
+            torch.Generator().manual_seed(sampling.seed),
             self.decoder.head.weight.device,
         )
         label = drawn_classes(classes, n, generator).to(device)
         z = torch.randn(n, bars, 2 * self.config.latent, generator=generator).to(device)
-        return self.write(beside(z, self.told_code(label, bars)), choice)
+        return self.write(beside(z, self.told_code(label, bars)), sampling)

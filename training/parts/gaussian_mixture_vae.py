@@ -203,9 +203,9 @@ class GmVae(AxisVae):
         }
 
     def generate(
-        self, classes: Mapping[str, int | None], n: int, bars: int, choice: SamplingConfig
+        self, classes: Mapping[str, int | None], n: int, bars: int, sampling: SamplingConfig
     ) -> list[Song]:
         """n pieces of an emotion; an axis without a class takes one at random a piece."""
         return self.write(
-            prior_latents(self.mixtures, classes, n, bars, choice.seed), choice
+            prior_latents(self.mixtures, classes, n, bars, sampling.seed), sampling
         )

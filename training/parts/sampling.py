@@ -71,15 +71,15 @@ def grammar() -> Tensor:
 
 
 def sample_token(
-    logits: Tensor, choice: SamplingConfig, generator: torch.Generator
+    logits: Tensor, sampling: SamplingConfig, generator: torch.Generator
 ) -> Tensor:
     """One token a row from logits (B, V)."""
-    if choice.temperature == 0:
+    if sampling.temperature == 0:
         return logits.argmax(-1)
     probability, order = (
-        (logits.float() / choice.temperature).softmax(-1).sort(-1, descending=True)
+        (logits.float() / sampling.temperature).softmax(-1).sort(-1, descending=True)
     )
-    probability[(probability.cumsum(-1) - probability) >= choice.top_p] = 0
+    probability[(probability.cumsum(-1) - probability) >= sampling.top_p] = 0
     return order.gather(-1, torch.multinomial(probability, 1, generator=generator)).squeeze(
         -1
     )
@@ -87,11 +87,11 @@ def sample_token(
 
 @torch.no_grad()
 def write_bars(
-    decoder: Decoder, z: Tensor, length: int, choice: SamplingConfig
+    decoder: Decoder, z: Tensor, length: int, sampling: SamplingConfig
 ) -> list[np.ndarray]:
     """Tokens of each piece from its latents (B, T, latent), at most `length` a bar,
     notes in order."""
-    generator = torch.Generator(z.device).manual_seed(choice.seed)
+    generator = torch.Generator(z.device).manual_seed(sampling.seed)
     allowed, kind = grammar().to(z.device), torch.arange(VOCABULARY_SIZE, device=z.device)
     is_beat, is_pitch = (
         (kind >= BEAT) & (kind < TEMPO_TOKEN),
@@ -114,7 +114,7 @@ def write_bars(
             )
             following = sample_token(
                 decoder.head(hidden).masked_fill(~(allowed[token] & rising), -torch.inf),
-                choice,
+                sampling,
                 generator,
             )
             alive = alive & (following != BAR_TOKEN)
@@ -133,19 +133,19 @@ def write_bars(
 def in_parts(
     write: Callable[[Tensor, SamplingConfig], list[Piece]],
     given: Tensor,
-    choice: SamplingConfig,
+    sampling: SamplingConfig,
 ) -> list[Piece]:
     """write(given, choice) in parts that fit in memory: given (B, ...), one piece a row."""
     parts = enumerate(torch.split(given, AT_ONCE))
     return [
         piece
         for n, part in parts
-        for piece in write(part, replace(choice, seed=choice.seed + n))
+        for piece in write(part, replace(sampling, seed=sampling.seed + n))
     ]
 
 
 def write_pieces(
-    decoder: Decoder, z: Tensor, length: int, choice: SamplingConfig
+    decoder: Decoder, z: Tensor, length: int, sampling: SamplingConfig
 ) -> list[np.ndarray]:
     """write_bars in parts."""
-    return in_parts(lambda part, its: write_bars(decoder, part, length, its), z, choice)
+    return in_parts(lambda part, its: write_bars(decoder, part, length, its), z, sampling)

@@ -20,7 +20,12 @@ from training.engine.trainer import Trainer
 from training.errors import RunFailed
 from training.evaluation.classifiers import JudgesConfig, Network, windows_of
 from training.evaluation.classifiers import Windows as RealWindows
-from training.evaluation.handcrafted import Boosting, Rules, feature_table, hand_features
+from training.evaluation.handcrafted import (
+    Boosting,
+    Rules,
+    feature_table,
+    handcrafted_features,
+)
 from training.evaluation.judging import CALIBRATION_BINS, calibration, ceiling
 from training.evaluation.markdown import judges_table
 
@@ -89,7 +94,7 @@ def test_hand_features_of_a_song_one_can_count():
     song = mock.song(
         "Piano: C4 E4 G4 C5 | C4+E4+G4 - - -\nDrums: C2 - - - | - - - -", bpm=120
     )
-    found = hand_features(song)
+    found = handcrafted_features(song)
     assert (
         found["notes_per_second"] == 8 / 4
         and found["onsets_per_second"] == 5 / 4

@@ -307,5 +307,5 @@ class AnyClass(Retrieval):
     def __init__(self, training: Split) -> None:
         super().__init__(training, DATA)
 
-    def generate(self, classes: Any, n: int, bars: int, choice: Any) -> list[Song]:
-        return super().generate(dict.fromkeys(classes), n, bars, choice)
+    def generate(self, classes: Any, n: int, bars: int, sampling: Any) -> list[Song]:
+        return super().generate(dict.fromkeys(classes), n, bars, sampling)

@@ -19,7 +19,7 @@ from training.evaluation.classifiers import JudgesConfig
 from training.evaluation.realism import TrainingBars
 from training.experiments import measure as measuring
 from training.experiments.plan import Cell, Plan, Recipe
-from training.experiments.store import Bench, Order
+from training.experiments.store import Request, Store
 
 from ..conftest import mock_rows, write_release
 
@@ -67,7 +67,7 @@ def bench_of(folder, model, **plan):
         "songs": 4,
     }
     return SimpleNamespace(
-        plan=Plan(**recipes | plan), judge_data=DATA, judges=[Ear()], order=SimpleNamespace(device="cpu"),
+        plan=Plan(**recipes | plan), judge_data=DATA, judges=[Ear()], request=SimpleNamespace(device="cpu"),
         model=lambda cell: (model, DATA), split=lambda name, data: open_split(folder, name),
         training_bars=TrainingBars(open_split(folder, "train")), features_of=lambda levels: np.zeros((2, 29)) + sum(levels),
     )  # fmt: skip
@@ -79,8 +79,8 @@ class Writer:
     def __init__(self):
         self.asked = []
 
-    def generate(self, classes, n, bars, choice):
-        self.asked.append((dict(classes), n, bars, choice.seed, choice.temperature))
+    def generate(self, classes, n, bars, sampling):
+        self.asked.append((dict(classes), n, bars, sampling.seed, sampling.temperature))
         key = "".join(f"{axis[0].upper()}{classes[axis]}" for axis in AXES)
         return [replace(song, source_key=key) for song in mock.songs(n, n_bars=bars)]
 
@@ -123,7 +123,7 @@ class Code:
     def odds(self, tokens):
         return {axis: tokens[..., 0].float() for axis in AXES}
 
-    def write(self, z, choice):
+    def write(self, z, sampling):
         return list(z)
 
 
@@ -168,9 +168,9 @@ def test_songs_are_turned_from_their_own_class_and_told_apart(
             moves.append(songs[0][0].tolist())
             return np.stack([(song[0] > 0).float().numpy() for song in songs])
 
-    bench = bench_of(folder, code, strength=strength)
-    bench.judges = [Place()]
-    found = measuring.turned(bench, CELL)
+    store = bench_of(folder, code, strength=strength)
+    store.judges = [Place()]
+    found = measuring.turned(store, CELL)
     assert found["n"] == dict.fromkeys(QUADRANTS.values(), 1)
     wanted = [
         [(t[0] - s[0]) * 10 * strength, (t[1] - s[1]) * 1000 * strength]
@@ -210,11 +210,11 @@ def test_latents_stand_beside_the_labels_of_their_own_axis(folder):
 
 
 def test_excerpts_are_drawn_with_the_seed_from_the_judged_split(folder):
-    bench, split = bench_of(folder, Code()), open_split(folder, "test")
-    first, labels = measuring.excerpts(bench, DATA, 0)
-    again, _ = measuring.excerpts(bench, DATA, 0)
+    store, split = bench_of(folder, Code()), open_split(folder, "test")
+    first, labels = measuring.excerpts(store, DATA, 0)
+    again, _ = measuring.excerpts(store, DATA, 0)
     assert torch.equal(first, again) and any(
-        not torch.equal(first, measuring.excerpts(bench, DATA, n)[0]) for n in (1, 2, 3)
+        not torch.equal(first, measuring.excerpts(store, DATA, n)[0]) for n in (1, 2, 3)
     )
     assert sorted(map(tuple, labels)) == sorted(
         map(tuple, split.labels)
@@ -223,11 +223,11 @@ def test_excerpts_are_drawn_with_the_seed_from_the_judged_split(folder):
         3,
         48,
     )
-    bench.split = lambda name, data: replace(
+    store.split = lambda name, data: replace(
         open_split(folder, name), n_bars=np.ones(4, int)
     )
     with pytest.raises(RunFailed, match="under two labelled songs of 3 bars"):
-        measuring.excerpts(bench, DATA, 0)
+        measuring.excerpts(store, DATA, 0)
 
 
 @pytest.fixture
@@ -249,8 +249,8 @@ def real_bench(tmp_path):
     (tmp_path / "plan.toml").write_text(
         'judge = "judge.toml"\nsongs = 4\n[recipes]\n[judging]\nwindows = 4\n'
     )
-    return Bench(
-        Order(
+    return Store(
+        Request(
             str(tmp_path / "plan.toml"),
             (),
             url,

@@ -39,9 +39,9 @@ def model(config):
     return SemgGmvae(config.model, config.data).eval()
 
 
-def pieces(model, n=3, bars=4, **choice):
+def pieces(model, n=3, bars=4, **sampling):
     z = prior_latents(model.mixtures, {"arousal": 1, "valence": None}, n, bars, 7)
-    return write_bars(model.decoder, z, 48, SamplingConfig(**choice))
+    return write_bars(model.decoder, z, 48, SamplingConfig(**sampling))
 
 
 def nearest(model, z):

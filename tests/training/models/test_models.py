@@ -358,7 +358,7 @@ def test_high_arousal_is_denser_and_valence_alone_is_refused():
             torch.arange(4.0)[:, None].expand(-1, 2),
         )
         told = []
-        model.write = lambda z, choice, told=told: told.append(z) or []
+        model.write = lambda z, sampling, told=told: told.append(z) or []
         for level in (0, 1):
             model.generate({"arousal": level, "valence": 0}, 6, 2, SamplingConfig())
         sparse, dense = (code.unflatten(-1, (2, -1))[..., 8:] for code in told)
@@ -440,7 +440,7 @@ def test_the_spread_of_z_is_a_deviation_and_not_a_variance():
         )
         for model in (faders, slots):
             z = []
-            model.write = lambda code, choice, z=z: z.append(code) or []
+            model.write = lambda code, sampling, z=z: z.append(code) or []
             model.generate(LEVELS, 500, 4, SamplingConfig())
             assert float(z[0][..., :4].var((0, 1)).mean()) == pytest.approx(9.0, rel=0.1)
 

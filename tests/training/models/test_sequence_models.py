@@ -195,11 +195,12 @@ def test_control_hides_classes_from_training_alone_and_unknown_is_a_class_of_its
 
 def test_guidance_of_one_is_none_and_of_nought_forgets_the_class(batch):
     model = taught(make("control"), batch, 20).eval()
-    choice, written = SamplingConfig(seed=1), {}
+    sampling, written = SamplingConfig(seed=1), {}
     for weight in (1.0, 1.0 + 1e-9, 0.0, 4.0):
         model.config = make("control", guidance=weight).config
         written[weight] = [
-            model.generate(classes, 2, 2, choice)[0].notes.tolist() for classes in LOW_HIGH
+            model.generate(classes, 2, 2, sampling)[0].notes.tolist()
+            for classes in LOW_HIGH
         ]
     assert written[1.0] == written[1.0 + 1e-9] and written[4.0] != written[1.0]
     assert written[0.0][0] == written[0.0][1] and written[1.0][0] != written[1.0][1]

@@ -16,7 +16,7 @@ from training.evaluation.markdown import (
 from training.experiments.plan import Cell, Plan, cells
 from training.experiments.report import figures
 from training.experiments.scores import SEEDS_SAY, best_judge, heard, spread
-from training.experiments.store import Bench
+from training.experiments.store import Store
 
 MODEL = "semg_gmvae"
 MUTUAL = (True, False)
@@ -43,11 +43,11 @@ def _at(plan: Plan, alpha: float, mutual: bool) -> list[Cell]:
 
 
 def report(
-    bench: Bench, measured: Mapping[str, Mapping[str, Any]]
+    store: Store, measured: Mapping[str, Mapping[str, Any]]
 ) -> tuple[dict[str, Any], str]:
     """Distance, accuracy and AUC over alpha, in JSON values and Markdown; alpha.png,
     projection-AXIS.png of the first seed."""
-    plan, real = bench.plan, bench.real()
+    plan, real = store.plan, store.real()
     judge, rows = best_judge(real), list[dict[str, Any]]()
     shown: dict[str, dict[str, Any]] = {axis: {} for axis in AXES}
     for mutual in MUTUAL:
@@ -75,9 +75,9 @@ def report(
                 ][axis]
     config = _at(plan, plan.alphas[0], True)[0].config
     assert config, "a trained model has settings"
-    figures.lines(_panels(rows, judge), "alpha", bench.out / "alpha.png")
+    figures.lines(_panels(rows, judge), "alpha", store.out / "alpha.png")
     for axis in AXES:
-        figures.projections(shown[axis], axis, bench.out / f"projection-{axis}.png")
+        figures.projections(shown[axis], axis, store.out / f"projection-{axis}.png")
     return {"real": real, "judge": judge, "rows": rows}, _text(rows, judge, real, config)
 
 

@@ -16,7 +16,7 @@ from training.evaluation.markdown import (
 from training.experiments.plan import Cell, Plan, cells
 from training.experiments.report import figures
 from training.experiments.scores import SEEDS_SAY, best_judge, heard, spread
-from training.experiments.store import Bench
+from training.experiments.store import Store
 
 KINDS = {"accuracy": "accuracy", "auc": "AUC"}
 MODELS = ("ssvae", "ccvae", "fadernets", "semg_gmvae")
@@ -32,11 +32,11 @@ def _at(plan: Plan, model: str, rho: float) -> list[Cell]:
 
 
 def report(
-    bench: Bench, measured: Mapping[str, Mapping[str, Any]]
+    store: Store, measured: Mapping[str, Mapping[str, Any]]
 ) -> tuple[dict[str, Any], str]:
     """Accuracy and AUC of what is written, and accuracy of q(y|x), over rho; as JSON
     values and in Markdown, and rho.png."""
-    plan, real = bench.plan, bench.real()
+    plan, real = store.plan, store.real()
     judge, rows = best_judge(real), list[dict[str, Any]]()
     for model in MODELS:
         for rho in plan.rhos:
@@ -47,7 +47,7 @@ def report(
     figures.lines(
         _panels(rows, judge),
         "rho, share of songs whose label is used",
-        bench.out / "rho.png",
+        store.out / "rho.png",
     )
     return {"real": real, "judge": judge, "rows": rows}, _text(rows, judge, real)
 

@@ -9,7 +9,7 @@ from training.evaluation.markdown import document, grid, ranged
 from training.experiments.plan import Cell, Plan, cells
 from training.experiments.report import figures
 from training.experiments.scores import spread
-from training.experiments.store import Bench
+from training.experiments.store import Store
 
 MODELS = ("ec2vae", "gan_cvae", "musemorphose", "vanilla", "lstm", "semg_gmvae")
 LATENTS = {"z_r": "rhythm", "z_k": "pitch_classes"}
@@ -22,12 +22,12 @@ def cells_of(plan: Plan) -> list[Cell]:
 
 
 def report(
-    bench: Bench, measured: Mapping[str, Mapping[str, Any]]
+    store: Store, measured: Mapping[str, Mapping[str, Any]]
 ) -> tuple[dict[str, Any], str]:
     """Similarities by latent and feature, as JSON values and in Markdown, and swap.png."""
     rows, pairs = list[dict[str, Any]](), 0
     for model in MODELS:
-        found = [measured[cell.name]["swapped"] for cell in cells(bench.plan, model)]
+        found = [measured[cell.name]["swapped"] for cell in cells(store.plan, model)]
         for latent in LATENTS if found else ():
             pairs = found[0]["pairs"]
             likeness = {
@@ -46,8 +46,8 @@ def report(
         for latent in LATENTS
         for name in VECTORS
     }
-    figures.bars(panels, SIDES, bench.out / "swap.png")
-    return {"pairs": pairs, "rows": rows}, _text(rows, pairs, len(bench.plan.seeds))
+    figures.bars(panels, SIDES, store.out / "swap.png")
+    return {"pairs": pairs, "rows": rows}, _text(rows, pairs, len(store.plan.seeds))
 
 
 def _moved(likeness: Mapping[str, float | None]) -> float | None:

@@ -19,7 +19,7 @@ from training.experiments.plan import Cell, Plan, cells
 from training.experiments.report import figures
 from training.experiments.report.paper import PRINTED
 from training.experiments.scores import SEEDS_SAY, best_judge, heard, spread
-from training.experiments.store import Bench
+from training.experiments.store import Store
 
 # Labelled songs alone; all songs, the same labels; models that are told no label; what is
 # not trained.
@@ -67,20 +67,20 @@ def cells_of(plan: Plan) -> list[Cell]:
 
 
 def report(
-    bench: Bench, measured: Mapping[str, Mapping[str, Any]]
+    store: Store, measured: Mapping[str, Mapping[str, Any]]
 ) -> tuple[dict[str, Any], str]:
     """Tables 2 and 3 by every judge, as JSON values and in Markdown, and tables.png."""
-    real, rows = bench.real(), []
-    for row in rows_of(bench.plan):
+    real, rows = store.real(), []
+    for row in rows_of(store.plan):
         found = [measured[cell.name]["judged"] for cell in row.cells]
         of_judges = {judge: heard(found, judge, real) for judge in real}
         rows.append(
             {"model": row.model, "taught": row.taught, "judges": of_judges, **_more(found)}
         )
     judge = best_judge(real)
-    figures.dots(_points(rows, judge), bench.out / "tables.png")
-    return {"real": real, "unseen": bench.unseen(), "judge": judge, "rows": rows}, _text(
-        bench, real, judge, rows
+    figures.dots(_points(rows, judge), store.out / "tables.png")
+    return {"real": real, "unseen": store.unseen(), "judge": judge, "rows": rows}, _text(
+        store, real, judge, rows
     )
 
 
@@ -113,13 +113,13 @@ def _points(
 
 
 def _text(
-    bench: Bench, real: Mapping[str, Any], best: str, rows: Sequence[Mapping[str, Any]]
+    store: Store, real: Mapping[str, Any], best: str, rows: Sequence[Mapping[str, Any]]
 ) -> str:
-    plan = bench.plan
+    plan = store.plan
     asked = plan.judging
     texts = [
         f"# Tables 2 and 3: {asked.pieces} pieces a quadrant and seed, seeds {', '.join(map(str, plan.seeds))}",
-        f"Temperature {asked.temperature}, top-p {asked.top_p}, {bench.judge_data.bars} bars. High is the positive "
+        f"Temperature {asked.temperature}, top-p {asked.top_p}, {store.judge_data.bars} bars. High is the positive "
         "class; there are as many pieces of both, so chance and majority are .5, and balanced accuracy is accuracy. "
         "AUC needs no threshold: it shows what accuracy hides where all pieces are heard as low, being unlike real "
         "ones. control is the share of the way from chance to what the judge hears in single real windows; a dash "
@@ -147,7 +147,7 @@ def _text(
     texts += [
         "## Beside control (mean over seeds, least and most)",
         BESIDE,
-        _beside(rows, bench.unseen()),
+        _beside(rows, store.unseen()),
     ]
     return document(texts)
 

@@ -11,7 +11,7 @@ from training.experiments.plan import Cell, Plan, cells
 from training.experiments.report import figures
 from training.experiments.report.paper import TABLE_4
 from training.experiments.scores import best_judge
-from training.experiments.store import Bench
+from training.experiments.store import Store
 
 MODELS = ("fadernets", "semg_gmvae")
 NAMES = tuple(TABLE_4)
@@ -23,14 +23,14 @@ def cells_of(plan: Plan) -> list[Cell]:
 
 
 def report(
-    bench: Bench, measured: Mapping[str, Mapping[str, Any]]
+    store: Store, measured: Mapping[str, Mapping[str, Any]]
 ) -> tuple[dict[str, Any], str]:
     """The confusion of each model by every judge, of songs turned, written again,
     untouched; JSON, Markdown, transfer.png."""
-    real, rows, panels = bench.real(), list[dict[str, Any]](), dict[str, np.ndarray]()
+    real, rows, panels = store.real(), list[dict[str, Any]](), dict[str, np.ndarray]()
     best = best_judge(real)
     for model in MODELS:
-        found = [measured[cell.name]["turned"] for cell in cells(bench.plan, model)]
+        found = [measured[cell.name]["turned"] for cell in cells(store.plan, model)]
         for judge in real if found else ():
             seeds = [_confusions([one], judge) for one in found]
             turned, again, untouched = _confusions(found, judge)
@@ -56,9 +56,9 @@ def report(
                     f"{model}: turned to it": turned,
                     f"{model}: written again": again,
                 }
-    figures.heat(panels, NAMES, bench.out / "transfer.png")
+    figures.heat(panels, NAMES, store.out / "transfer.png")
     return {"real": real, "judge": best, "quadrants": NAMES, "rows": rows}, _text(
-        bench, real, best, rows
+        store, real, best, rows
     )
 
 
@@ -92,10 +92,10 @@ def _gain(turned: np.ndarray, again: np.ndarray) -> float:
 
 
 def _text(
-    bench: Bench, real: Mapping[str, Any], best: str, rows: Sequence[Mapping[str, Any]]
+    store: Store, real: Mapping[str, Any], best: str, rows: Sequence[Mapping[str, Any]]
 ) -> str:
     texts = [
-        f"# Table 4: songs turned by eq. (21), strength {bench.plan.strength:g}",
+        f"# Table 4: songs turned by eq. (21), strength {store.plan.strength:g}",
         "Test songs turned from their own emotion (rows; songs of all seeds) to each (columns): how often the judge "
         "hears the target. In brackets how often it hears that in the same songs only written again by the model, which is "
         "the floor, and untouched, whose diagonal is the ceiling; then what the paper prints. The diagonal is a song written "
