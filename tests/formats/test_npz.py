@@ -11,8 +11,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pretty_midi import qpm_to_bpm
 
-from pipelines.formats.npz import read_npz, to_ticks, write_npz
+from pipelines.formats.npz import (
+    SAME_TEMPO,
+    beat_quarters,
+    read_npz,
+    tempo_changes,
+    to_ticks,
+    write_npz,
+)
 from schemas import mock
 from schemas.contracts import Limits
 from schemas.reject import BadInput, Reason
@@ -99,7 +107,10 @@ def test_any_rolls_come_back(seed: int) -> None:
         write_npz(notes, tempi, 100, "any", downbeats=np.array([0, 50])), Limits()
     )
     assert np.array_equal(roll.notes, notes)
-    assert np.array_equal(roll.tempi, tempi)
+    first, second = tempi["bpm"].astype(float)
+    # Two tempi that nobody tells apart are one.
+    told = abs(second - first) > SAME_TEMPO * first
+    assert np.array_equal(roll.tempi, tempi[: 1 + told])
     assert roll.downbeats.tolist() == [0, 50]
 
 
@@ -293,3 +304,51 @@ def test_another_resolution_is_brought_to_ticks() -> None:
     roll = read_npz(archive({"info.json": info}), Limits())
     assert roll.notes["start"].tolist() == [0, 48, 96, 144]
     assert roll.n_ticks == 192
+
+
+@pytest.mark.parametrize(
+    "beats", [[120.0], [60.0, 90.0], [120.0] * 8 + [60.0] * 8, [50.0, 80.0, 50.0]]
+)
+@pytest.mark.parametrize("resolution", [4, 24])
+def test_tiled_tempi_are_those_of_the_beats(beats: list[float], resolution: int) -> None:
+    info = {"beat_resolution": resolution}
+    tempo = np.tile(np.array(beats), resolution)
+    blob = archive({"info.json": json.dumps(info).encode(), "tempo.npy": tempo})
+    changes = [i for i, bpm in enumerate(beats) if i == 0 or bpm != beats[i - 1]]
+    wanted = [(24 * i, beats[i]) for i in changes]
+    assert read_npz(blob, Limits()).tempi.tolist() == wanted
+
+
+def test_a_tempo_that_is_not_tiled_stands_as_it_is() -> None:
+    tempo = np.repeat([120.0, 60.0, 90.0], [30, 40, 26])
+    assert read_npz(archive({"tempo.npy": tempo}), Limits()).tempi.tolist() == [
+        (0, 120.0),
+        (30, 60.0),
+        (70, 90.0),
+    ]
+
+
+def test_noise_is_no_change_and_a_slow_ritardando_is() -> None:
+    assert tempo_changes(np.array([120.0, 120.0000004, 119.9, 120.0, 60.0])).tolist() == [
+        0,
+        4,
+    ]
+    slowing = 120.0 * 0.998 ** np.arange(100)
+    changes = tempo_changes(slowing)
+    assert len(changes) > 30
+    held = slowing[changes][np.searchsorted(changes, np.arange(100), side="right") - 1]
+    assert (np.abs(slowing - held) <= SAME_TEMPO * held).all()
+
+
+@pytest.mark.parametrize("bpm", [0.0, 0.5, 1e-37, 10_001.0, np.inf, np.nan, -120.0])
+def test_a_tempo_that_no_music_has_is_bad(bpm: float) -> None:
+    with pytest.raises(BadInput) as bad:
+        read_npz(archive({"tempo.npy": np.full(96, bpm)}), Limits())
+    assert bad.value.reason == Reason.BAD_TEMPO
+
+
+def test_beats_are_counted_as_pretty_midi_counts_them() -> None:
+    for numerator in range(1, 20):
+        for denominator in (1, 2, 4, 8, 16, 32):
+            beats_a_minute = qpm_to_bpm(120.0, numerator, denominator)
+            assert float(beat_quarters(numerator, denominator)) * beats_a_minute == 120.0
