@@ -69,8 +69,13 @@ def split_header(tune: str) -> tuple[AbcHeader, str]:
         is_music = not match and line.strip() and not line.startswith("%")
         if "K" in fields and (is_music or line.startswith("V:")):
             return _header(fields), "\n".join(lines[i:])
-        if match and not (match[1] in "TC" and match[1] in fields):
-            fields[match[1]] = match[2].strip()
+        if match is None:
+            continue
+        name, value = match[1], match[2].strip()
+        if name in ("T", "C"):
+            fields.setdefault(name, value)
+        else:
+            fields[name] = value
     if "K" not in fields:
         raise BadInput(Reason.MALFORMED, "no K: field")
     return _header(fields), ""
@@ -94,9 +99,10 @@ def meter_of(text: str) -> Meter | None:
     if text.lower() in ("", "none"):
         return None
     match = _METER.search({"C": "4/4", "C|": "2/2"}.get(text, text))
-    if match is None or not int(match[1]) or int(match[2]) not in (1, 2, 4, 8, 16, 32):
+    numerator, denominator = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not numerator or denominator not in (1, 2, 4, 8, 16, 32):
         raise BadInput(Reason.MALFORMED, f"no meter: M:{text[:40]}")
-    return int(match[1]), int(match[2])
+    return numerator, denominator
 
 
 def tempo_bpm_of(text: str) -> float | None:

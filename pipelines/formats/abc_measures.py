@@ -1,6 +1,7 @@
 """Measures: what stands between the bar lines of a tune, played out to notes, bars and
 tempi."""
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -33,14 +34,28 @@ Sounding = list[tuple[Fraction, Fraction, int]]  # start and end in quarters, MI
 
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _QUALITIES = {
-    "": (0, 4, 7), "maj": (0, 4, 7), "m": (0, 3, 7), "min": (0, 3, 7), "d": (0, 3, 6), "dim": (0, 3, 6),
-    "aug": (0, 4, 8), "+": (0, 4, 8), "sus": (0, 5, 7), "sus4": (0, 5, 7), "6": (0, 4, 7, 9), "m6": (0, 3, 7, 9),
-    "7": (0, 4, 7, 10), "m7": (0, 3, 7, 10), "min7": (0, 3, 7, 10), "maj7": (0, 4, 7, 11), "dim7": (0, 3, 6, 9),
-    "m7b5": (0, 3, 6, 10), "9": (0, 4, 7, 10, 14), "7b9": (0, 4, 7, 10, 13),
-}  # fmt: skip
-_CHORD = re.compile(
-    rf"([A-G])([#b]?)({'|'.join(map(re.escape, _QUALITIES))})(?:/[A-Ga-g][#b+]?)?"
-)
+    "": (0, 4, 7),
+    "maj": (0, 4, 7),
+    "m": (0, 3, 7),
+    "min": (0, 3, 7),
+    "d": (0, 3, 6),
+    "dim": (0, 3, 6),
+    "aug": (0, 4, 8),
+    "+": (0, 4, 8),
+    "sus": (0, 5, 7),
+    "sus4": (0, 5, 7),
+    "6": (0, 4, 7, 9),
+    "m6": (0, 3, 7, 9),
+    "7": (0, 4, 7, 10),
+    "m7": (0, 3, 7, 10),
+    "min7": (0, 3, 7, 10),
+    "maj7": (0, 4, 7, 11),
+    "dim7": (0, 3, 6, 9),
+    "m7b5": (0, 3, 6, 10),
+    "9": (0, 4, 7, 10, 14),
+    "7b9": (0, 4, 7, 10, 13),
+}
+_CHORD = re.compile(rf"([A-G])([#b]?)({'|'.join(map(re.escape, _QUALITIES))})(?:/[A-Ga-g][#b+]?)?")
 
 
 @dataclass
@@ -161,15 +176,13 @@ def _ticks(quarters: list[Fraction]) -> np.ndarray:
 
 def _notes(melody: Sounding, chords: Sounding) -> np.ndarray:
     rows = melody + chords
-    start, end = _ticks([row[0] for row in rows]), _ticks([row[1] for row in rows])
+    start = _ticks([start for start, _, _ in rows])
+    end = _ticks([end for _, end, _ in rows])
+    duration = np.maximum(end - start, 1)
+    pitch = [pitch for _, _, pitch in rows]
+    velocity = [VELOCITY] * len(rows)
     track = [PIANO] * len(melody) + [GUITAR] * len(chords)
-    return make_notes(
-        start,
-        np.maximum(end - start, 1),
-        [row[2] for row in rows],
-        [VELOCITY] * len(rows),
-        track,
-    )
+    return make_notes(start, duration, pitch, velocity, track)
 
 
 def _joined_notes(played: list[Measure], starts: list[Fraction]) -> Sounding:
@@ -179,7 +192,8 @@ def _joined_notes(played: list[Measure], starts: list[Fraction]) -> Sounding:
     last_of_pitch: dict[int, int] = {}
     for measure, at in zip(played, starts, strict=False):
         for offset, length, pitch, tied in measure.notes:
-            start, before = at + offset, last_of_pitch.get(pitch)
+            start = at + offset
+            before = last_of_pitch.get(pitch)
             if tied and before is not None and notes[before][1] == start:
                 notes[before] = (notes[before][0], start + length, pitch)
             else:
@@ -199,26 +213,23 @@ def chord_pitches(symbol: str) -> tuple[int, ...]:
 
 
 def _sounding_chords(played: list[Measure], starts: list[Fraction]) -> tuple[Sounding, int]:
-    """(start, end, pitch) of the chords, each until the next, and how many symbols name
-    none (remarks not counted)."""
-    symbols = [
-        (at + offset, chord_pitches(symbol), symbol)
-        for measure, at in zip(played, starts, strict=False)
-        for offset, symbol in measure.chords
-    ]
-    unknown = sum(
-        not pitches and symbol[:1] not in "^_<>@" for _, pitches, symbol in symbols
-    )
-    chords = [(start, pitches) for start, pitches, _ in symbols if pitches]
+    """(start, end, pitch) of the chords, each until the next, and how many symbols name none
+    (remarks not counted)."""
+    unknown = 0
+    chords: list[tuple[Fraction, tuple[int, ...]]] = []
+    for measure, at in zip(played, starts, strict=False):
+        for offset, symbol in measure.chords:
+            pitches = chord_pitches(symbol)
+            if pitches:
+                chords.append((at + offset, pitches))
+            elif symbol[:1] not in "^_<>@":
+                unknown += 1
     ends = [start for start, _ in chords[1:]] + [starts[-1]]
-    spans = [
-        (start, end, pitches)
-        for (start, pitches), end in zip(chords, ends, strict=False)
-        if end > start
-    ]
-    return [
-        (start, end, pitch) for start, end, pitches in spans for pitch in pitches
-    ], unknown
+    sounding: Sounding = []
+    for (start, pitches), end in zip(chords, ends, strict=False):
+        if end > start:
+            sounding += [(start, end, pitch) for pitch in pitches]
+    return sounding, unknown
 
 
 def _bars(played: list[Measure], starts: list[Fraction], end: int) -> np.ndarray:
@@ -228,19 +239,20 @@ def _bars(played: list[Measure], starts: list[Fraction], end: int) -> np.ndarray
     meters: list[Meter] = []
     for start, stop, measure in _bars_as_written(played, starts):
         full = measure.full or stop - start
-        cuts = [start + k * full for k in range(-(-(stop - start) // full))]
-        lines += cuts
-        meters += [measure.meter or (4, 4)] * len(cuts)
+        n_bars = math.ceil((stop - start) / full)
+        lines += [start + k * full for k in range(n_bars)]
+        meters += [measure.meter or (4, 4)] * n_bars
     ticks = _ticks([*lines, starts[-1]])
     while ticks[-1] < end:
-        ticks = np.append(
-            ticks,
-            ticks[-1] + max(1, TICKS_PER_QUARTER * 4 * meters[-1][0] // meters[-1][1]),
-        )
+        numerator, denominator = meters[-1]
+        length = max(1, TICKS_PER_QUARTER * 4 * numerator // denominator)
+        ticks = np.append(ticks, ticks[-1] + length)
         meters.append(meters[-1])
     bars = np.empty(len(meters), BAR)
-    bars["start"], bars["length"] = ticks[:-1], np.diff(ticks)
-    bars["numerator"], bars["denominator"] = np.array(meters).T
+    bars["start"] = ticks[:-1]
+    bars["length"] = np.diff(ticks)
+    bars["numerator"] = [numerator for numerator, _ in meters]
+    bars["denominator"] = [denominator for _, denominator in meters]
     return bars[bars["length"] > 0]
 
 
@@ -272,5 +284,7 @@ def _tempi(
     notes."""
     changes = {0: tempo_bpm or DEFAULT_TEMPO_BPM}
     for measure, at in zip(played, starts, strict=False):
-        changes |= {int(_ticks([at + offset])[0]): bpm for offset, bpm in measure.tempi}
+        for offset, bpm in measure.tempi:
+            tick = int(_ticks([at + offset])[0])
+            changes[tick] = bpm
     return make_tempi(list(changes), list(changes.values()))

@@ -34,9 +34,16 @@ from schemas.song import GUITAR, PIANO, Song, covered_ticks, make_notes, make_te
 
 NAME = "nottingham"
 _GENRES = {
-    "ashover": "ashover", "hpps": "hornpipe", "jigs": "jig", "morris": "morris", "playford": "playford",
-    "reels": "reel", "slip": "slip jig", "waltzes": "waltz", "xmas": "christmas",
-}  # fmt: skip
+    "ashover": "ashover",
+    "hpps": "hornpipe",
+    "jigs": "jig",
+    "morris": "morris",
+    "playford": "playford",
+    "reels": "reel",
+    "slip": "slip jig",
+    "waltzes": "waltz",
+    "xmas": "christmas",
+}
 _NUMBERED = re.compile(r"(.*?)(\d+)")
 _NUMBER = re.compile(r"^X:[ \t]*(\d+)", re.MULTILINE)
 
@@ -86,18 +93,23 @@ def _is_lisa(path: str) -> bool:
 def _jukedeck_items(infos: list[FileInfo]) -> Iterator[Item]:
     """One a MIDI file; its second path is the ABC file of its tune, if there is one."""
     sizes = {info.path: info.n_bytes for info in infos}
-    for info in filter(lambda info: _is_jukedeck(info.path), infos):
+    for info in infos:
+        if not _is_jukedeck(info.path):
+            continue
         path = PurePosixPath(info.path)
-        match = _NUMBERED.fullmatch(path.stem)
-        abc_path = str(
-            path.parent.parent / "ABC_cleaned" / f"{match[1] if match else path.stem}.abc"
-        )
-        paths: tuple[str, ...] = (info.path,)
-        n_bytes = info.n_bytes
+        abc_path = _abc_path(path)
         abc_bytes = sizes.get(abc_path)
-        if n_bytes is not None and abc_bytes is not None:
-            paths, n_bytes = (info.path, abc_path), n_bytes + abc_bytes
-        yield Item(NAME, path.stem, paths, n_bytes)
+        if info.n_bytes is None or abc_bytes is None:
+            yield Item(NAME, path.stem, (info.path,), info.n_bytes)
+        else:
+            yield Item(NAME, path.stem, (info.path, abc_path), info.n_bytes + abc_bytes)
+
+
+def _abc_path(midi: PurePosixPath) -> str:
+    """Where jukedeck keeps the tune of a MIDI file: MIDI/jigs12.mid in ABC_cleaned/jigs.abc."""
+    match = _NUMBERED.fullmatch(midi.stem)
+    book = match[1] if match else midi.stem
+    return str(midi.parent.parent / "ABC_cleaned" / f"{book}.abc")
 
 
 def _lisa_items(infos: list[FileInfo]) -> Iterator[Item]:
@@ -188,17 +200,16 @@ def _song_of_midi(item: Item, blobs: tuple[bytes, ...], limits: Limits) -> Song:
     text = _tune_of_number(item, blobs[1]) if len(blobs) > 1 else ""
     header = read_header(text) if text else None
     notes = _notes(midi)
-    tempo_bpm = header.tempo_bpm if header else None
+    tempi = midi_tempi(midi)
+    # No file of jukedeck's has a tempo event; a Q: in the tune's header is the nearest thing.
+    if header and header.tempo_bpm and not midi.tempi:
+        tempi = make_tempi([0], [header.tempo_bpm])
     return Song(
         source=NAME,
         source_key=item.key,
         notes=notes,
         bars=midi_bars(midi, covered_ticks(notes)),
-        # No file of jukedeck's has a tempo event; a Q: in the tune's header is the nearest
-        # thing.
-        tempi=make_tempi([0], [tempo_bpm])
-        if tempo_bpm and not midi.tempi
-        else midi_tempi(midi),
+        tempi=tempi,
         meter_source="score" if midi.time_signatures else "assumed_4_4",
         title=(header.title or None) if header else None,
         artist=(header.composer or None) if header else None,
@@ -211,22 +222,25 @@ def _tune_of_number(item: Item, blob: bytes) -> str:
     """The tune with the X: number that ends the MIDI file's name; numbers skip where a
     tune was taken out."""
     match = _NUMBERED.fullmatch(PurePosixPath(item.paths[0]).stem)
-    tunes = {found[1]: tune for tune in split_tunes(blob) if (found := _NUMBER.match(tune))}
-    return tunes.get(match[2], "") if match else ""
+    if match is None:
+        return ""
+    tunes = {}
+    for tune in split_tunes(blob):
+        number = _NUMBER.match(tune)
+        if number:
+            tunes[number[1]] = tune
+    return tunes.get(match[2], "")
 
 
 def _notes(midi: MidiFile) -> np.ndarray:
     """NOTE array: the first track that has notes is the melody, the others are chords."""
-    tracks = midi.tracks
-    track = np.repeat(
-        [PIANO if i == 0 else GUITAR for i in range(len(tracks))],
-        [len(t.start) for t in tracks],
-    )
-    start, duration, pitch, velocity = (
-        np.concatenate([getattr(t, name) for t in tracks])
-        for name in ("start", "duration", "pitch", "velocity")
-    )
-    return make_notes(start, duration, pitch, velocity, track)
+    parts = []
+    for i, track in enumerate(midi.tracks):
+        role = np.full(len(track.start), PIANO if i == 0 else GUITAR)
+        columns = (track.start, track.duration, track.pitch, track.velocity, role)
+        parts.append(np.stack(columns))
+    start, duration, pitch, velocity, role = np.concatenate(parts, axis=1)
+    return make_notes(start, duration, pitch, velocity, role)
 
 
 def _genre(item: Item, header: AbcHeader | None) -> str | None:
@@ -234,6 +248,7 @@ def _genre(item: Item, header: AbcHeader | None) -> str | None:
     if header and header.rhythm:
         return header.rhythm.lower()
     stem = PurePosixPath(item.paths[0]).stem.lower()
-    return next(
-        (genre for family, genre in _GENRES.items() if stem.startswith(family)), None
-    )
+    for family, genre in _GENRES.items():
+        if stem.startswith(family):
+            return genre
+    return None
