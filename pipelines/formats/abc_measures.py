@@ -2,13 +2,14 @@
 tempi."""
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
 
+from pipelines.formats.abc_chords import chord_pitches, is_bass_alone, is_no_chord, leaves_chord_on
+from pipelines.formats.abc_parts import part_order, sections_in_order
 from schemas.contracts import Limits
 from schemas.reject import BadInput, Reason
 from schemas.song import (
@@ -24,59 +25,44 @@ from schemas.song import (
 # Quarters a minute where none is stated, whatever the meter: what MIDI itself assumes
 DEFAULT_TEMPO_BPM = 120.0
 VELOCITY = 90
-# Chord roots lie in C2-B2, thirds above, slash basses ignored: as the Nottingham MIDI has
-# them
-LOWEST_ROOT = 36
 MAX_TIMES = 9  # the most times a repeated part is played
 
 Meter = tuple[int, int]
 Sounding = list[tuple[Fraction, Fraction, int]]  # start and end in quarters, MIDI pitch
 
-_STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
-_QUALITIES = {
-    "": (0, 4, 7),
-    "maj": (0, 4, 7),
-    "m": (0, 3, 7),
-    "min": (0, 3, 7),
-    "d": (0, 3, 6),
-    "dim": (0, 3, 6),
-    "aug": (0, 4, 8),
-    "+": (0, 4, 8),
-    "sus": (0, 5, 7),
-    "sus4": (0, 5, 7),
-    "6": (0, 4, 7, 9),
-    "m6": (0, 3, 7, 9),
-    "7": (0, 4, 7, 10),
-    "m7": (0, 3, 7, 10),
-    "min7": (0, 3, 7, 10),
-    "maj7": (0, 4, 7, 11),
-    "dim7": (0, 3, 6, 9),
-    "m7b5": (0, 3, 6, 10),
-    "9": (0, 4, 7, 10, 14),
-    "7b9": (0, 4, 7, 10, 13),
-}
-_CHORD = re.compile(rf"([A-G])([#b]?)({'|'.join(map(re.escape, _QUALITIES))})(?:/[A-Ga-g][#b+]?)?")
+
+@dataclass
+class Note:
+    """A note of a measure; offset and length in quarters. ties_on: it is tied to the next one."""
+
+    offset: Fraction
+    length: Fraction
+    pitch: int
+    ties_on: bool = False
 
 
 @dataclass
 class Measure:
     """What stands between two bar lines; offsets and lengths in quarters.
 
-    notes: (offset, length, pitch, tie to the note before); chords: (offset, symbol); tempi:
-    (offset, bpm). opens, closes: a repeat starts before it, ends after it; section_end: a
-    double bar or a new part follows; endings: which times through it is played, where an
-    ending starts.
+    chords: (offset, symbols), of several symbols the first is for the first time through; tempi:
+    (offset, bpm); bpm: in force at its start, None for the tune's first. opens, closes: a repeat
+    starts before it, ends after it, as often as that; section_end: a double bar or a new part
+    follows; endings: which times through it is played, where an ending starts; part: P: label.
     """
 
     meter: Meter | None
     length: Fraction = Fraction(0)
-    notes: list[tuple[Fraction, Fraction, int, bool]] = field(default_factory=list)
-    chords: list[tuple[Fraction, str]] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    chords: list[tuple[Fraction, tuple[str, ...]]] = field(default_factory=list)
     tempi: list[tuple[Fraction, float]] = field(default_factory=list)
-    opens: bool = False
-    closes: bool = False
+    opens: int = 0
+    closes: int = 0
     section_end: bool = False
     endings: frozenset[int] = frozenset()
+    part: str = ""
+    starts_part: bool = False
+    bpm: float | None = None
 
     @property
     def full(self) -> Fraction | None:
@@ -95,6 +81,50 @@ class Played:
     unknown_chords: int
 
 
+@dataclass(frozen=True, eq=False)
+class PlayedMeasure:
+    """A measure as it sounds once; time: which time through it is, from 1."""
+
+    measure: Measure
+    time: int
+
+
+def played_measures(measures: list[Measure], order: str, limits: Limits) -> list[PlayedMeasure]:
+    """The measures in the order in which they sound: parts in the order that P: gives, each with
+    its repeats and endings.
+
+    Where a part is not repeated by signs but by the order, its times alternate between first and
+    second. Raises BadInput(TOO_LARGE).
+    """
+    sections = _sections(measures, by_part=bool(part_order(order)))
+    labels = [section[0].part for section in sections]
+    played: list[PlayedMeasure] = []
+    visits: dict[int, int] = {}
+    for index in sections_in_order(labels, part_order(order)):
+        section = sections[index]
+        visits[index] = visits.get(index, 0) + 1
+        places = _places_and_times(section)
+        loops = any(time > 1 for _, time in places)
+        for place, time in places:
+            through = time if loops else 2 - visits[index] % 2
+            played.append(PlayedMeasure(section[place], through))
+        if len(played) > limits.max_bars:
+            raise BadInput(Reason.TOO_LARGE, f"more than {limits.max_bars} bars")
+    return played
+
+
+def _sections(measures: list[Measure], by_part: bool) -> list[list[Measure]]:
+    """The measures cut where a new part begins, or all in one."""
+    if not by_part:
+        return [measures]
+    sections: list[list[Measure]] = []
+    for i, measure in enumerate(measures):
+        if i == 0 or measure.starts_part:
+            sections.append([])
+        sections[-1].append(measure)
+    return sections
+
+
 def play_order(measures: list[Measure]) -> list[int]:
     """Indices of the measures in the order in which they sound, repeats and endings
     followed.
@@ -102,27 +132,35 @@ def play_order(measures: list[Measure]) -> list[int]:
     A repeat without a start sign goes back to the last double bar or end of a repeat,
     failing these to the beginning (ABC 2.1, section 4.8).
     """
+    return [place for place, _ in _places_and_times(measures)]
+
+
+def _places_and_times(measures: list[Measure]) -> list[tuple[int, int]]:
+    """play_order, each index with the time through: 1, then 2, ... in a repeat."""
     endings = [*_ending_of_each(measures), frozenset[int]()]
-    order: list[int] = []
+    order: list[tuple[int, int]] = []
+    played: set[int] = set()
     i = start = 0
-    time, explicit = 1, False
+    time, explicit, repeats = 1, False, 1
     while i < len(measures):
         measure = measures[i]
         if measure.opens and (i != start or time == 1):
-            start, time, explicit = i, 1, True
-        # An ending of a later time that is come upon at the first has no repeat before it:
-        # a slip; it is played.
-        if endings[i] and time not in endings[i] and (time > 1 or i in order):
+            start, time, explicit, repeats = i, 1, True, int(measure.opens)
+        # An ending of a later time that is come upon at the first has no repeat before it: a slip;
+        # it is played.
+        if endings[i] and time not in endings[i] and (time > 1 or i in played):
             i += 1
             continue
-        order.append(i)
-        times = max([2, *(max(ending) for ending in endings[start : i + 2] if ending)])
+        order.append((i, time))
+        played.add(i)
+        numbers = [max(ending) for ending in endings[start : i + 2] if ending]
+        times = max([1 + repeats, 1 + int(measure.closes), *numbers])
         if measure.closes and time < min(times, MAX_TIMES):
             i, time = start, time + 1
             continue
         i += 1
         if measure.closes or (measure.section_end and (endings[i - 1] or not explicit)):
-            start, time, explicit = i, 1, False
+            start, time, explicit, repeats = i, 1, False, 1
     return order
 
 
@@ -140,7 +178,7 @@ def _ending_of_each(measures: list[Measure]) -> list[frozenset[int]]:
     return endings
 
 
-def lay_out(played: list[Measure], tempo_bpm: float | None, limits: Limits) -> Played:
+def lay_out(played: list[PlayedMeasure], tempo_bpm: float | None, limits: Limits) -> Played:
     """Measures, in the order in which they sound, as notes, bars and tempi in ticks of 1/24
     quarter.
 
@@ -149,18 +187,15 @@ def lay_out(played: list[Measure], tempo_bpm: float | None, limits: Limits) -> P
     of a bar about a repeat sign or double bar become one; what is longer than its meter is
     cut there. Raises BadInput(TOO_LARGE) beyond the limits.
     """
+    measures = [one.measure for one in played]
     starts = [Fraction(0)]
-    for measure in played:
+    for measure in measures:
         starts.append(starts[-1] + measure.length)
-    _check_size(played, starts[-1], limits)
+    _check_size(measures, starts[-1], limits)
     chords, unknown_chords = _sounding_chords(played, starts)
-    notes = _notes(_joined_notes(played, starts), chords)
-    return Played(
-        notes,
-        _bars(played, starts, covered_ticks(notes)),
-        _tempi(tempo_bpm, played, starts),
-        unknown_chords,
-    )
+    notes = _notes(_joined_notes(measures, starts), chords)
+    bars = _bars(measures, starts, covered_ticks(notes))
+    return Played(notes, bars, _tempi(tempo_bpm, measures, starts), unknown_chords)
 
 
 def _check_size(played: list[Measure], quarters: Fraction, limits: Limits) -> None:
@@ -189,41 +224,36 @@ def _joined_notes(played: list[Measure], starts: list[Fraction]) -> Sounding:
     """(start, end, pitch) of the melody, a tied note joined to the one of its pitch that
     ends where it starts."""
     notes: Sounding = []
-    last_of_pitch: dict[int, int] = {}
+    tied: dict[int, int] = {}  # pitch to the place in notes of one that is tied on
     for measure, at in zip(played, starts, strict=False):
-        for offset, length, pitch, tied in measure.notes:
-            start = at + offset
-            before = last_of_pitch.get(pitch)
-            if tied and before is not None and notes[before][1] == start:
-                notes[before] = (notes[before][0], start + length, pitch)
+        for note in measure.notes:
+            start = at + note.offset
+            end = start + note.length
+            place = tied.pop(note.pitch, None)
+            if place is not None and notes[place][1] == start:
+                notes[place] = (notes[place][0], end, note.pitch)
             else:
-                last_of_pitch[pitch] = len(notes)
-                notes.append((start, start + length, pitch))
+                place = len(notes)
+                notes.append((start, end, note.pitch))
+            if note.ties_on:
+                tied[note.pitch] = place
     return notes
 
 
-def chord_pitches(symbol: str) -> tuple[int, ...]:
-    """MIDI pitches of a chord symbol ("Am", "D7", "G/b", "(E7)"), root lowest, in C2-B2;
-    empty for what is no chord."""
-    match = _CHORD.fullmatch(symbol.strip("()"))
-    if match is None:
-        return ()
-    root = (_STEPS[match[1]] + {"#": 1, "b": -1, "": 0}[match[2]]) % 12
-    return tuple(LOWEST_ROOT + root + interval for interval in _QUALITIES[match[3]])
+def _sounding_chords(played: list[PlayedMeasure], starts: list[Fraction]) -> tuple[Sounding, int]:
+    """(start, end, pitch) of the chords, each until the next, and how many symbols name none.
 
-
-def _sounding_chords(played: list[Measure], starts: list[Fraction]) -> tuple[Sounding, int]:
-    """(start, end, pitch) of the chords, each until the next, and how many symbols name none
-    (remarks not counted)."""
+    A symbol that looks like a chord and is none ends the one before it; a remark does not.
+    """
     unknown = 0
     chords: list[tuple[Fraction, tuple[int, ...]]] = []
-    for measure, at in zip(played, starts, strict=False):
-        for offset, symbol in measure.chords:
+    for one, at in zip(played, starts, strict=False):
+        for offset, symbols in one.measure.chords:
+            symbol = symbols[min(one.time, len(symbols)) - 1]
             pitches = chord_pitches(symbol)
-            if pitches:
+            unknown += not pitches and not is_no_chord(symbol) and not is_bass_alone(symbol)
+            if pitches or not leaves_chord_on(symbol):
                 chords.append((at + offset, pitches))
-            elif symbol[:1] not in "^_<>@":
-                unknown += 1
     ends = [start for start, _ in chords[1:]] + [starts[-1]]
     sounding: Sounding = []
     for (start, pitches), end in zip(chords, ends, strict=False):
@@ -269,21 +299,18 @@ def _bars_as_written(
 
 
 def _are_halves(first: Measure, second: Measure) -> bool:
-    at_sign = first.closes or first.section_end or second.opens or bool(second.endings)
+    at_sign = first.closes or first.section_end or second.opens or second.endings
     return (
-        at_sign
-        and first.meter == second.meter
-        and first.length + second.length == first.full
+        bool(at_sign) and first.meter == second.meter and first.length + second.length == first.full
     )
 
 
-def _tempi(
-    tempo_bpm: float | None, played: list[Measure], starts: list[Fraction]
-) -> np.ndarray:
-    """TEMPO array from the tempo at the start (or the default) and those between the
-    notes."""
-    changes = {0: tempo_bpm or DEFAULT_TEMPO_BPM}
+def _tempi(tempo_bpm: float | None, played: list[Measure], starts: list[Fraction]) -> np.ndarray:
+    """TEMPO array from the tempo at the start (or the default) and those between the notes."""
+    first = tempo_bpm or DEFAULT_TEMPO_BPM
+    changes = {0: first}
     for measure, at in zip(played, starts, strict=False):
+        changes[int(_ticks([at])[0])] = measure.bpm or first
         for offset, bpm in measure.tempi:
             tick = int(_ticks([at + offset])[0])
             changes[tick] = bpm
