@@ -183,6 +183,9 @@ class _Reader:
             self._start_overlay(len(token["overlay"]))
         elif token["tie"]:
             self._tie_last()
+        elif token["cut_chord"]:
+            self.unread["sign"] += 1
+            self._read_chord(token["cut_chord"], "")
         elif token["open_chord"]:
             raise BadInput(Reason.MALFORMED, "a chord that does not end")
         elif kind == "open_symbol":
@@ -327,7 +330,7 @@ class _Reader:
             # A quarter tone has no MIDI pitch: the one towards the natural note is taken.
             self.unread["quarter tone"] += 1
             sign = ACCIDENTALS.get(accidental, 0)
-            shift = int(sign * length_of(fraction if "/" in fraction else f"{fraction}/"))
+            shift = int(sign * length_of(fraction))
         elif accidental:
             if accidental not in ACCIDENTALS:
                 raise BadInput(Reason.MALFORMED, f"no accidental: {accidental[:20]}")

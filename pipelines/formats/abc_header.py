@@ -159,7 +159,8 @@ def _music_lines(lines: list[str], is_words: list[bool]) -> list[str]:
             continue
         goes_on = bool(match) and _goes_on(line)
         if not match or match[1] in "KLMPQUV":
-            music.append(line)
+            # Tunes that went by mail: an equals sign and a space as quoted-printable has them
+            music.append(line.replace("=3D", "=").replace("=20", " "))
     return music
 
 

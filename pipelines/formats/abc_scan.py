@@ -7,7 +7,8 @@ from fractions import Fraction
 from schemas.reject import BadInput, Reason
 
 _LENGTH = r"\d*/*\d*"
-_NOTE = rf"[\^_=]*(?:(?<=[\^_=])\d*/?\d*)?[A-Ga-g][,']*{_LENGTH}"
+_ENDING = r'\d[\d,.-]*|"\d[\d,.-]*"'
+_NOTE = rf"[\^_=]*(?:(?<=[\^_])\d*/\d*)?[A-Ga-g][,']*{_LENGTH}"
 # What may stand between the brackets of a chord
 _CHORD_PART = rf"""(?:{_NOTE}-?|[zxy]{_LENGTH}-?|"[^"\n]*"|![^!\n]*!|[ \t.~HLMOPSTuv()])"""
 
@@ -18,9 +19,9 @@ TOKEN = re.compile(
     | (?P<comment> %.*)
     | (?P<inline> \[[A-Za-z]:[^\]\n]*\])
     | (?P<decoration> ![^!\n|:]*! | \+(?:f{{1,4}}|[^+\n|"]*[^+\n|"A-Ga-gz\d/,'\^_= -][^+\n|"]*|\d)\+)
-    | (?P<bar> \.?:*\[?\|[|\]]*:* | ::+ | \[\]) (?: (?:[ \t]*\[[ ]*)? "?(?P<ending>\d[\d,.-]*)"? )?
-    | (?P<lone> \[[ ]*"?(?P<lone_ending>\d[\d,.-]*)"?)
-    | (?P<chord> \[(?P<inside>{_CHORD_PART}+)\] | \+(?P<plus>{_CHORD_PART}+)\+) (?P<chord_length>{_LENGTH})
+    | (?P<bar> \.?:*\[?\|[|\]]*:* | ::+ | \[\]) (?: (?:[ \t]*\[[ ]*)? (?P<ending>{_ENDING}) )?
+    | (?P<lone> \[[ ]*(?P<lone_ending>{_ENDING}))
+    | (?P<chord> \[(?P<inside>(?:{_CHORD_PART}|\+)+)\] | \+(?P<plus>{_CHORD_PART}+)\+) (?P<chord_length>{_LENGTH})
     | (?P<note> {_NOTE})
     | (?P<rest> [zx]{_LENGTH})
     | (?P<bars_of_rest> [ZX]\d*)
@@ -29,13 +30,14 @@ TOKEN = re.compile(
     | (?P<broken> [<>]+)
     | (?P<overlay> &+)
     | (?P<tie> -)
+    | \[(?P<cut_chord>(?:{_NOTE}-?){{2,}})(?=\()
     | (?P<open_chord> \[(?=[A-Ga-g^_=]))
     | (?P<open_symbol> "\S*)
     | (?P<silent> y\d* | [\s(.~H-WYh-w`$*):!\]\\])
     """,
     re.VERBOSE,
 )
-_NOTE_PARTS = re.compile(rf"([\^_=]*)(\d*/?\d*)([A-Ga-g])([,']*)({_LENGTH})")
+_NOTE_PARTS = re.compile(rf"([\^_=]*)((?:\d*/\d*)?)([A-Ga-g])([,']*)({_LENGTH})")
 IN_CHORD = re.compile(
     rf"(?P<note>{_NOTE})(?P<tie>-?)|(?P<rest>[zx]{_LENGTH})-?|(?P<symbol>\"[^\"]*\")|![^!]*!|y\d*"
 )
@@ -48,8 +50,8 @@ _MOST_DIGITS = 12
 
 
 def is_words(line: str) -> bool:
-    """Whether a line is prose and no music: three small letters or more that name nothing."""
-    return len(_LETTERS.findall(_NO_WORDS.sub("", line))) >= 3
+    """Whether a line is prose and no music: four small letters or more that name no note."""
+    return len(set(_LETTERS.findall(_NO_WORDS.sub("", line)))) >= 4
 
 
 def tokens(line: str) -> Iterator[re.Match[str] | str]:

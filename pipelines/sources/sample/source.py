@@ -256,7 +256,9 @@ def _write_piece(
     return _store_npz(folder, piece, notes.tobytes(), npz), track_id, label
 
 
-def _store_npz(folder: Path, piece: music21_corpus.Piece, content: bytes, npz: bytes) -> dict[str, Any]:
+def _store_npz(
+    folder: Path, piece: music21_corpus.Piece, content: bytes, npz: bytes
+) -> dict[str, Any]:
     # The path is hashed too: two encodings of a piece are two files, as they are in Lakh.
     md5 = hashlib.md5(piece.path.encode() + content, usedforsecurity=False).hexdigest()
     path = f"lpd_5/lpd_5_full/{md5[0]}/{md5}.npz"
