@@ -16,6 +16,7 @@ from schemas.song import BAR, MAX_TICKS, TICKS_PER_QUARTER, make_tempi
 DEFAULT_TEMPO_BPM = 120.0  # what the standard plays a file at until its first tempo event
 _HEADER = struct.Struct(">4sIHHH")
 _CHUNK = struct.Struct(">4sI")
+_HEADER_BYTES = _HEADER.size - _CHUNK.size
 _TIME_BITS = 40
 
 
@@ -63,7 +64,7 @@ def read_midi(blob: bytes, limits: Limits) -> MidiFile:
     """
     ticks_per_quarter = _check_chunks(blob, limits)
     try:
-        score: Any = Score.from_midi(blob)
+        score: Any = Score.from_midi(_with_short_header(blob))
     # Symusic reports a bad file by several exceptions of the C++ library
     except Exception as error:
         raise BadInput(Reason.MALFORMED, f"symusic: {error}"[:200]) from error
@@ -94,6 +95,8 @@ def _check_chunks(blob: bytes, limits: Limits) -> int:
     if len(blob) < _HEADER.size:
         raise BadInput(Reason.TRUNCATED, "ends within its header")
     _, length, _, n_tracks, division = _HEADER.unpack_from(blob)
+    if length < _HEADER_BYTES:
+        raise BadInput(Reason.MALFORMED, f"a header of {length} bytes, not {_HEADER_BYTES}")
     if division >= 0x8000 or not division:
         raise BadInput(Reason.MALFORMED, "times are not in parts of a quarter note")
     at = _CHUNK.size + length
@@ -107,6 +110,16 @@ def _check_chunks(blob: bytes, limits: Limits) -> int:
             Reason.TRUNCATED, f"{n_found} of {n_tracks} tracks in {len(blob)} bytes"
         )
     return division
+
+
+def _with_short_header(blob: bytes) -> bytes:
+    """The file with a header of 6 bytes: the standard lets later versions write longer ones, which
+    a reader passes over; symusic refuses them."""
+    length = _CHUNK.unpack_from(blob)[1]
+    if length <= _HEADER_BYTES:
+        return blob
+    fields = blob[_CHUNK.size : _HEADER.size]
+    return _CHUNK.pack(b"MThd", _HEADER_BYTES) + fields + blob[_CHUNK.size + length :]
 
 
 def _ticks(times: np.ndarray, ticks_per_quarter: int) -> np.ndarray:
