@@ -33,7 +33,8 @@ def theirs(text: str, folder: Path) -> tuple[int, int, str]:
     """(notes, end in ticks, what is warned of) by abc2midi."""
     # Jukedeck spells the order of parts Y:
     text = re.sub(r"^Y:", "P:", text, flags=re.MULTILINE)
-    text = re.sub(r"\{[^}\n]*\}", "", text)
+    # It plays grace notes and ornaments out, which we leave to the player
+    text = re.sub(r"\{[^}\n]*\}|!trill!|~|T(?=[\^_=\[]*[A-Ga-g])(?!:)", "", text)
     text = re.sub(r"^(X:.*)$", r"\1\n%%MIDI gchordoff", text, count=1, flags=re.MULTILINE)
     abc = folder / "tune.abc"
     midi = folder / "tune.mid"
