@@ -163,8 +163,8 @@ class _Reader:
             return
         elif token["bar"]:
             self._read_bar(token["bar"], token["ending"])
-        elif token["lone"]:
-            self._read_bar("", token["lone_ending"])
+        elif token["lone"] or token["quoted"]:
+            self._read_bar("", token["lone_ending"] or token["quoted_ending"])
         elif token["chord"]:
             self._read_chord(token["inside"] or token["plus"], token["chord_length"])
         elif token["note"]:

@@ -7,7 +7,6 @@ from fractions import Fraction
 from schemas.reject import BadInput, Reason
 
 _LENGTH = r"\d*/*\d*"
-_ENDING = r'\d[\d,.-]*|"\d[\d,.-]*"'
 _NOTE = rf"[\^_=]*(?:(?<=[\^_])\d*/\d*)?[A-Ga-g][,']*{_LENGTH}"
 # What may stand between the brackets of a chord
 _CHORD_PART = rf"""(?:{_NOTE}-?|[zxy]{_LENGTH}-?|"[^"\n]*"|![^!\n]*!|[ \t.~HLMOPSTuv()])"""
@@ -19,9 +18,10 @@ TOKEN = re.compile(
     | (?P<comment> %.*)
     | (?P<inline> \[[A-Za-z]:[^\]\n]*\])
     | (?P<decoration> ![^!\n|:]*! | \+(?:f{{1,4}}|[^+\n|"]*[^+\n|"A-Ga-gz\d/,'\^_= -][^+\n|"]*|\d)\+)
-    | (?P<bar> \.?:*\[?\|[|\]]*:* | ::+ | \[\]) (?: (?:[ \t]*\[[ ]*)? (?P<ending>{_ENDING}) )?
-    | (?P<lone> \[[ ]*(?P<lone_ending>{_ENDING}))
+    | (?P<bar> \.?:*\[?\|[|\]]*:* | ::+ | \[\]) (?: (?:[ \t]*\[[ ]*)? (?P<ending>\d[\d,.-]*) )?
+    | (?P<lone> \[[ ]*(?P<lone_ending>\d[\d,.-]*))
     | (?P<chord> \[(?P<inside>(?:{_CHORD_PART}|\+)+)\] | \+(?P<plus>{_CHORD_PART}+)\+) (?P<chord_length>{_LENGTH})
+    | (?P<quoted> \[[ ]*"(?P<quoted_ending>\d[\d,.-]*)"(?![^|\n]*\]))
     | (?P<note> {_NOTE})
     | (?P<rest> [zx]{_LENGTH})
     | (?P<bars_of_rest> [ZX]\d*)

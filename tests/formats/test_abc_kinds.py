@@ -192,6 +192,8 @@ class TestRepeats:
             ('|:C4|["1"D4:|["2"E4|', "CDCE"),
             ('|:C4|[1"D"D4:|[2"E"E4|', "CDCE"),
             ("|:C4.|D4:|", "CDCD"),
+            # fingerings
+            ('C4|"4"D4|["2"E]4:|', "CDECDE"),
         ],
     )
     def test_what_sounds(self, music: str, sounds: str) -> None:

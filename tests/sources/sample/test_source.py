@@ -189,7 +189,9 @@ def test_fewer_scores_are_some_of_the_more() -> None:
     assert (len(some), len(more)) == (20, 60)
     assert set(some) < set(more) < set(music21_corpus.pieces(0, None))
     assert len({piece.genre for piece in some}) == 7
-    assert {tune.key for tune in music21_corpus.tunes(0, 20)} < {tune.key for tune in music21_corpus.tunes(0, 60)}
+    assert {tune.key for tune in music21_corpus.tunes(0, 20)} < {
+        tune.key for tune in music21_corpus.tunes(0, 60)
+    }
 
 
 def test_bundle_is_large_and_its_keys_are_unique() -> None:
