@@ -257,7 +257,9 @@ class _Reader:
             repeats_after = len(bar) // 2
         if repeats_after:
             self._measure.opens = repeats_after
-        is_double = not repeats_before and not repeats_after and bar not in ("", "|", "[|]", "[]")
+        is_double = (
+            not repeats_before and not repeats_after and bar not in ("", "|", "[|]", "[]")
+        )
         if self.measures:
             last = self.measures[-1]
             last.closes = max(last.closes, repeats_before)

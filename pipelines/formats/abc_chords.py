@@ -48,7 +48,9 @@ _SPELLINGS = {
     (0, 3, 7, 10, 14, 21): "m13|min13",
 }
 _QUALITIES = {
-    spelling: intervals for intervals, all_ in _SPELLINGS.items() for spelling in all_.split("|")
+    spelling: intervals
+    for intervals, all_ in _SPELLINGS.items()
+    for spelling in all_.split("|")
 }
 _CHORD = re.compile(r"([A-G])([#b♯♭]?)(.*?)(?:/[A-Ga-g][#b♯♭+]?)?")
 _BASS_ALONE = re.compile(r"/[A-Ga-g][#b♯♭+]?")

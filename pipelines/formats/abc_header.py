@@ -234,7 +234,9 @@ def tempo_bpm_of(text: str, unit: Fraction = Fraction(1, 2)) -> float | None:
     quarters = Fraction(1)
     if beats:
         lengths = re.findall(r"(\d+)\s*/\s*(\d+)", beats[1])
-        quarters = sum((Fraction(4 * int(n), max(int(d), 1)) for n, d in lengths), Fraction(0))
+        quarters = sum(
+            (Fraction(4 * int(n), max(int(d), 1)) for n, d in lengths), Fraction(0)
+        )
         text = beats[2]
     elif units:
         halvings = len(units[2] or "/") - 1

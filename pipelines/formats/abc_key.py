@@ -50,7 +50,9 @@ def _signature(match: re.Match[str]) -> dict[str, int]:
     fifths += {"#": 7, "♯": 7, "b": -7, "♭": -7}.get(match[2] or "", 0)
     mode = match[3]
     # "M" is major, "m" minor; any other word counts by its first three letters.
-    fifths += _MODE_FIFTHS.get("m" if mode == "m" else mode[:3].lower() if mode != "M" else "", 0)
+    fifths += _MODE_FIFTHS.get(
+        "m" if mode == "m" else mode[:3].lower() if mode != "M" else "", 0
+    )
     shifts: dict[str, int] = {}
     for i in range(abs(fifths)):
         letter = _SHARPS[i % 7] if fifths > 0 else _SHARPS[-1 - i % 7]

@@ -8,7 +8,12 @@ from fractions import Fraction
 
 import numpy as np
 
-from pipelines.formats.abc_chords import chord_pitches, is_bass_alone, is_no_chord, leaves_chord_on
+from pipelines.formats.abc_chords import (
+    chord_pitches,
+    is_bass_alone,
+    is_no_chord,
+    leaves_chord_on,
+)
 from pipelines.formats.abc_parts import part_order, sections_in_order
 from schemas.contracts import Limits
 from schemas.reject import BadInput, Reason
@@ -89,7 +94,9 @@ class PlayedMeasure:
     time: int
 
 
-def played_measures(measures: list[Measure], order: str, limits: Limits) -> list[PlayedMeasure]:
+def played_measures(
+    measures: list[Measure], order: str, limits: Limits
+) -> list[PlayedMeasure]:
     """The measures in the order in which they sound: parts in the order that P: gives, each with
     its repeats and endings.
 
@@ -240,7 +247,9 @@ def _joined_notes(played: list[Measure], starts: list[Fraction]) -> Sounding:
     return notes
 
 
-def _sounding_chords(played: list[PlayedMeasure], starts: list[Fraction]) -> tuple[Sounding, int]:
+def _sounding_chords(
+    played: list[PlayedMeasure], starts: list[Fraction]
+) -> tuple[Sounding, int]:
     """(start, end, pitch) of the chords, each until the next, and how many symbols name none.
 
     A symbol that looks like a chord and is none ends the one before it; a remark does not.
@@ -301,11 +310,15 @@ def _bars_as_written(
 def _are_halves(first: Measure, second: Measure) -> bool:
     at_sign = first.closes or first.section_end or second.opens or second.endings
     return (
-        bool(at_sign) and first.meter == second.meter and first.length + second.length == first.full
+        bool(at_sign)
+        and first.meter == second.meter
+        and first.length + second.length == first.full
     )
 
 
-def _tempi(tempo_bpm: float | None, played: list[Measure], starts: list[Fraction]) -> np.ndarray:
+def _tempi(
+    tempo_bpm: float | None, played: list[Measure], starts: list[Fraction]
+) -> np.ndarray:
     """TEMPO array from the tempo at the start (or the default) and those between the notes."""
     first = tempo_bpm or DEFAULT_TEMPO_BPM
     changes = {0: first}

@@ -70,7 +70,9 @@ def read_midi(blob: bytes, limits: Limits) -> MidiFile:
         raise BadInput(Reason.MALFORMED, f"symusic: {error}"[:200]) from error
     n_notes = score.note_num()
     if n_notes > limits.max_notes:
-        raise BadInput(Reason.TOO_LARGE, f"{n_notes} notes, the limit is {limits.max_notes}")
+        raise BadInput(
+            Reason.TOO_LARGE, f"{n_notes} notes, the limit is {limits.max_notes}"
+        )
     with_notes = [track for track in score.tracks if len(track.notes)]
     midi = MidiFile(
         tracks=tuple(_track(track, ticks_per_quarter) for track in with_notes),

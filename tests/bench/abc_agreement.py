@@ -54,7 +54,9 @@ def theirs(text: str, folder: Path) -> tuple[int, int, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--list", action="store_true", help="print each tune that disagrees")
+    parser.add_argument(
+        "--list", action="store_true", help="print each tune that disagrees"
+    )
     args = parser.parse_args()
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as name:
@@ -79,7 +81,9 @@ def main() -> None:
                 }[same_notes, same_end]
                 counts[kind] += 1
                 if args.list and kind != "both agree":
-                    print(f"{label}: {our_notes}/{n_notes} notes, {our_end}/{end} ticks; {said}")
+                    print(
+                        f"{label}: {our_notes}/{n_notes} notes, {our_end}/{end} ticks; {said}"
+                    )
     print(dict(counts))
 
 

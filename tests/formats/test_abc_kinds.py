@@ -28,7 +28,11 @@ def melody(tune: AbcTune) -> list[tuple[float, float, int]]:
 def letters(music: str, fields: str = "", meter: str = "4/4") -> str:
     """What sounds of a tune in C major: C is 60, c 72."""
     names = dict(
-        zip((60, 62, 64, 65, 67, 69, 71, 72, 74, 76, 77, 79, 81, 83), "CDEFGABcdefgab", strict=True)
+        zip(
+            (60, 62, 64, 65, 67, 69, 71, 72, 74, 76, 77, 79, 81, 83),
+            "CDEFGABcdefgab",
+            strict=True,
+        )
     )
     return "".join(names[pitch] for _, _, pitch in melody(read(music, fields, meter)))
 
@@ -96,7 +100,9 @@ class TestParts:
 
 class TestWords:
     def test_a_tune_ends_at_an_empty_line(self) -> None:
-        assert letters("CDEF|GABc|]\n\nThe above came from a book, and is good.") == "CDEFGABc"
+        assert (
+            letters("CDEF|GABc|]\n\nThe above came from a book, and is good.") == "CDEFGABc"
+        )
         assert letters("CDEF|\n \t\nGABc|") == "CDEF"
 
     def test_blocks_of_text(self) -> None:
@@ -107,13 +113,21 @@ class TestWords:
         assert letters("CDEF|\n%%begintext\nGABc|") == "CDEFGABc"
 
     def test_fields_that_go_on(self) -> None:
-        for words in ("w:la la\n+:a bad cab", "N:a note\\\na bad cab", "H:one\n+:bad\n+:cab"):
+        for words in (
+            "w:la la\n+:a bad cab",
+            "N:a note\\\na bad cab",
+            "H:one\n+:bad\n+:cab",
+        ):
             assert letters(f"CDEF|\n{words}\nGABc|") == "CDEFGABc", words
         assert read_header("X:1\nT:A long\n+:title\nK:C\nC|").title == "A long title"
 
     def test_comments_with_odd_bytes(self) -> None:
         for byte in (b"\x85", b"\x0b", b"\x0c", b"\x1c", b"\xff", "\u2028".encode()):
-            blob = b"X:1\nT:Bl\xc3\xa5\nM:4/4\nL:1/4\nK:C\nCDEF| % a" + byte + b"bad cab\nGABc|\n"
+            blob = (
+                b"X:1\nT:Bl\xc3\xa5\nM:4/4\nL:1/4\nK:C\nCDEF| % a"
+                + byte
+                + b"bad cab\nGABc|\n"
+            )
             (text,) = split_tunes(blob)
             assert len(read_tune(text, LIMITS).notes) == 8, byte
             assert read_header(text).title == "Blå"
@@ -175,7 +189,11 @@ class TestOldChords:
             assert letters(f"C{sign}D E{sign}F|") == "CDEF", sign
 
     def test_brackets_with_odd_contents(self) -> None:
-        assert melody(read('["Am"C.E !f!G]2 D2|'))[:3] == [(0, 2, 60), (0, 2, 64), (0, 2, 67)]
+        assert melody(read('["Am"C.E !f!G]2 D2|'))[:3] == [
+            (0, 2, 60),
+            (0, 2, 64),
+            (0, 2, 67),
+        ]
         assert letters("[+GB]C|") == "GBC"
 
 
@@ -239,7 +257,9 @@ class TestTies:
             ("^c4-|z4|c4|", [(0, 4, 73), (8, 4, 72)]),
         ],
     )
-    def test_carry_the_accidental(self, music: str, wanted: list[tuple[float, float, int]]) -> None:
+    def test_carry_the_accidental(
+        self, music: str, wanted: list[tuple[float, float, int]]
+    ) -> None:
         assert melody(read(music)) == wanted
 
     def test_into_the_second_ending(self) -> None:
@@ -310,7 +330,10 @@ class TestTempiMetersKeys:
 
     def test_bars_of_added_meters(self) -> None:
         for meter in ("2+3/8", "(2+3)/8"):
-            assert read("A/B/c/d/e/|A/B/c/d/e/|", meter=meter).bars["length"].tolist() == [60, 60]
+            assert read("A/B/c/d/e/|A/B/c/d/e/|", meter=meter).bars["length"].tolist() == [
+                60,
+                60,
+            ]
 
     @pytest.mark.parametrize(
         ("key", "moved"),
@@ -325,7 +348,9 @@ class TestTempiMetersKeys:
         assert accidentals_of(key) == moved
 
     def test_a_new_clef_leaves_the_key(self) -> None:
-        assert [pitch for _, _, pitch in melody(read("F|[K:clef=bass]F|[K:C]F|", key="G"))] == [
+        assert [
+            pitch for _, _, pitch in melody(read("F|[K:clef=bass]F|[K:C]F|", key="G"))
+        ] == [
             66,
             66,
             65,

@@ -79,4 +79,6 @@ def detach(notes: np.ndarray) -> np.ndarray:
     duration = notes["duration"]
     shortened = np.minimum(duration[:-1], until_next)
     duration[:-1] = np.where(next_is_same_pitch, shortened, duration[:-1])
-    return make_notes(notes["start"], duration, notes["pitch"], notes["velocity"], notes["track"])
+    return make_notes(
+        notes["start"], duration, notes["pitch"], notes["velocity"], notes["track"]
+    )

@@ -254,7 +254,9 @@ def _meter_of(signature: Any) -> tuple[int, int] | None:
 
 def _join_halves(bars: np.ndarray) -> np.ndarray:
     end = bars["start"][-1] + bars["length"][-1]
-    nominal = 4 * TICKS_PER_QUARTER * bars["numerator"].astype(np.int64) // bars["denominator"]
+    nominal = (
+        4 * TICKS_PER_QUARTER * bars["numerator"].astype(np.int64) // bars["denominator"]
+    )
     completes = np.zeros(len(bars), bool)
     completes[1:] = bars["length"][1:] + bars["length"][:-1] == nominal[1:]
     # Of three short measures in a row the first two make the bar.

@@ -212,7 +212,9 @@ def _write(folder: Path, config: SampleConfig, write_track: WriteTrack) -> None:
     )
 
 
-def _write_tune(folder: Path, tune: music21_corpus.Tune) -> tuple[dict[str, Any], dict[str, str]]:
+def _write_tune(
+    folder: Path, tune: music21_corpus.Tune
+) -> tuple[dict[str, Any], dict[str, str]]:
     """Store a tune; its entry of the index and its row of the label table, if it has one."""
     track_id = sample_id("TR", tune.key)
     labels: dict[str, str] = {}
@@ -292,7 +294,15 @@ def _label_row(
 ) -> str:
     """A line of the label table; values: valence and energy."""
     song_id = f"SO{track_id[2:]}"
-    cells = [track_id, song_id, song.composer, song.title, f"{bpm:g}", *values, LABEL_SOURCE]
+    cells = [
+        track_id,
+        song_id,
+        song.composer,
+        song.title,
+        f"{bpm:g}",
+        *values,
+        LABEL_SOURCE,
+    ]
     row = io.StringIO()
     csv.writer(row, lineterminator="").writerow(cells)
     return row.getvalue()

@@ -257,7 +257,9 @@ def test_tunes_are_those_of_the_collections(songs: dict[str, Song]) -> None:
     checked = 0
     for tune in music21_corpus.tunes(0, N_TUNES):
         prefix, _, name = tune.key.partition("-")
-        original = {short: long for long, short in music21_corpus.TUNE_FOLDERS.items()}[prefix]
+        original = {short: long for long, short in music21_corpus.TUNE_FOLDERS.items()}[
+            prefix
+        ]
         stem, _, number = name.rpartition("-") if prefix != "ryans" else (name, "", "1")
         path = folder / original / f"{stem}.abc"
         if not path.exists():
@@ -279,7 +281,9 @@ def test_labels_are_the_rules_and_say_so(
     rows = {row["track_id"]: row for row in table(config)}
     assert {row["source"] for row in rows.values()} == {LABEL_SOURCE}
     assert "not Spotify" in LABEL_SOURCE and LABEL_SOURCE.startswith("sample rule")
-    modes = {sample_id("TR", tune.key): tune.mode for tune in music21_corpus.tunes(0, N_TUNES)}
+    modes = {
+        sample_id("TR", tune.key): tune.mode for tune in music21_corpus.tunes(0, N_TUNES)
+    }
     checked = 0
     for song in songs.values():
         for track_id in song.folder_track_ids:
@@ -366,8 +370,12 @@ def test_ids_have_msds_form_and_are_nobodys(real_data: Path) -> None:
         for one in ids
     )
     assert len(ids) == len(music21_corpus.tunes(0, None))
-    with (real_data / "msd_spotify_features.csv").open(newline="", encoding="utf-8") as stream:
-        assert not any(row["track_id"].startswith("TRSAMPL") for row in csv.DictReader(stream))
+    with (real_data / "msd_spotify_features.csv").open(
+        newline="", encoding="utf-8"
+    ) as stream:
+        assert not any(
+            row["track_id"].startswith("TRSAMPL") for row in csv.DictReader(stream)
+        )
 
 
 @pytest.mark.parametrize(
