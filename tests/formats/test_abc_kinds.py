@@ -1,7 +1,11 @@
 """ABC as it is found: for every kind of sign that a reader may take wrongly, small tunes and what
 sounds of them."""
 
+import contextlib
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipelines.formats.abc import AbcTune, read_tune
 from pipelines.formats.abc_chords import chord_pitches, leaves_chord_on
@@ -10,7 +14,7 @@ from pipelines.formats.abc_key import accidentals_of
 from pipelines.formats.abc_parts import part_order, sections_in_order
 from schemas.contracts import Limits
 from schemas.reject import BadInput, Reason
-from schemas.song import GUITAR, PIANO
+from schemas.song import GUITAR, PIANO, Song
 
 LIMITS = Limits()
 
@@ -394,3 +398,24 @@ class TestLengths:
             assert reason(music) == Reason.MALFORMED, music
         assert reason("Z9999999|C|") == Reason.TOO_LARGE
         assert reason("P:A\nC|", "P:((((A)99)99)99)99\n") == Reason.TOO_LARGE
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.text(alphabet="ABcz|:[]12(3)/->\"^_=,'KPV: \n{}!%&+xyXZ~\\", max_size=60),
+    st.text("AB()23.", max_size=12),
+)
+def test_any_text_is_a_song_or_bad_input(music: str, order: str) -> None:
+    text = f"X:1\nM:6/8\nL:1/8\nP:{order}\nK:G\n{music}\n"
+    try:
+        tune = read_tune(text, LIMITS)
+    except BadInput:
+        return
+    Song("test", "x", tune.notes, tune.bars, tune.tempi, "score")
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_are_cut_into_tunes(blob: bytes) -> None:
+    for text in split_tunes(b"X:1\n" + blob):
+        with contextlib.suppress(BadInput):
+            read_header(text)
