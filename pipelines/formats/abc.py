@@ -3,7 +3,7 @@ as guitar chords.
 
 The page reads a tune from top to bottom: its fields (abc_header), the signs of each line (abc_scan),
 which a reader gathers into measures; then the parts, repeats and bars in the order in which they
-sound (abc_parts, abc_measures).
+sound (abc_parts, abc_repeats, abc_layout).
 """
 
 from collections import Counter
@@ -24,7 +24,9 @@ from pipelines.formats.abc_header import (
     unit_of,
 )
 from pipelines.formats.abc_key import ACCIDENTALS, accidentals_of
-from pipelines.formats.abc_measures import Measure, Note, lay_out, played_measures
+from pipelines.formats.abc_layout import lay_out
+from pipelines.formats.abc_measures import Measure, Note
+from pipelines.formats.abc_repeats import played_measures
 from pipelines.formats.abc_scan import (
     IN_CHORD,
     ending_numbers,
@@ -68,7 +70,7 @@ def read_tune(tune: str, limits: Limits, carry_accidentals: bool = True) -> AbcT
 
     carry_accidentals: an accidental holds to the end of its bar (ABC 2.1; the tunes' own naturals
     show that their writers meant it so), else for its note alone, as music21 does by itself. See
-    abc_measures.lay_out for bars and chords. Raises BadInput: MALFORMED for what cannot be read or
+    abc_layout.lay_out for bars and chords. Raises BadInput: MALFORMED for what cannot be read or
     has no notes, TOO_LARGE beyond the limits.
     """
     header, lines = split_header(tune)

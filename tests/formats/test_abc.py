@@ -18,7 +18,8 @@ from music21.common import getCorpusFilePath
 from pipelines.formats.abc import AbcTune, read_tune
 from pipelines.formats.abc_chords import chord_pitches
 from pipelines.formats.abc_header import read_header, split_tunes
-from pipelines.formats.abc_measures import Measure, play_order
+from pipelines.formats.abc_measures import Measure
+from pipelines.formats.abc_repeats import play_order
 from schemas.contracts import Limits
 from schemas.reject import BadInput, Reason
 from schemas.song import GUITAR, PIANO, Song
