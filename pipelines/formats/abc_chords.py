@@ -54,8 +54,10 @@ _QUALITIES = {
 }
 _CHORD = re.compile(r"([A-G])([#b♯♭]?)(.*?)(?:/[A-Ga-g][#b♯♭+]?)?")
 _BASS_ALONE = re.compile(r"/[A-Ga-g][#b♯♭+]?")
+# Directions, dynamics, fingerings, and any longer word that does not begin like a chord
 _REMARK = re.compile(
-    r"[^A-H/N]|D\.? ?[CS]\b\.?|D[ae]l? |Fine?\b|FINE?\b|C[oO][dD][aA]|Al |AL |End|END|Da ?Capo|Bis|Chorus|Bridge|Bass|From|Each",
+    r"D\.? ?[CS]\b|D[ae]l? |Fine?\b|FINE?\b|Coda|CODA|Al |AL |End|END|Da ?Capo|Bis|Chorus|Bridge"
+    r"|Bass|From|Each|[mpfsz]{1,4}$|[a-h][a-z]{4,}|[I-Zi-z].{3,}|[^A-Za-z/]"
 )
 _NO_CHORD = re.compile(r"N\.? ?C\.?|No chord", re.I)
 _ANNOTATION_SIGNS = "^_<>@"
@@ -86,7 +88,9 @@ def is_no_chord(symbol: str) -> bool:
 def leaves_chord_on(symbol: str) -> bool:
     """Whether the chord before it sounds on: under a remark ("D.C.", "Fine", a fingering) and a bass
     alone ("/f+")."""
-    return bool(_REMARK.match(symbol) or _BASS_ALONE.fullmatch(symbol))
+    if is_no_chord(symbol):
+        return False
+    return bool(_REMARK.match(symbol)) or is_bass_alone(symbol)
 
 
 def is_bass_alone(symbol: str) -> bool:

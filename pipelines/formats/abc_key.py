@@ -6,8 +6,17 @@ from schemas.reject import BadInput, Reason
 
 _FIFTHS = {"F": -1, "C": 0, "G": 1, "D": 2, "A": 3, "E": 4, "B": 5}
 _MODE_FIFTHS = {
-    "": 0, "maj": 0, "ion": 0, "m": -3, "min": -3, "aeo": -3, "mix": -1, "dor": -2, "phr": -4, "lyd": 1, "loc": -5,
-}  # fmt: skip
+    "maj": 0,
+    "ion": 0,
+    "m": -3,
+    "min": -3,
+    "aeo": -3,
+    "mix": -1,
+    "dor": -2,
+    "phr": -4,
+    "lyd": 1,
+    "loc": -5,
+}
 _SHARPS = "FCGDAEB"
 ACCIDENTALS = {"^^": 2, "^": 1, "=^": 1, "=": 0, "=_": -1, "_": -1, "__": -2}
 _KEY = re.compile(r"([A-G])(#|b|♯|♭|(?![a-z]))?[ \t]*([A-Za-z]*)")
@@ -46,15 +55,18 @@ def _own_accidentals(text: str) -> list[tuple[str, str]]:
 
 
 def _signature(match: re.Match[str]) -> dict[str, int]:
-    fifths = _FIFTHS[match[1]]
-    fifths += {"#": 7, "♯": 7, "b": -7, "♭": -7}.get(match[2] or "", 0)
-    mode = match[3]
-    # "M" is major, "m" minor; any other word counts by its first three letters.
-    fifths += _MODE_FIFTHS.get(
-        "m" if mode == "m" else mode[:3].lower() if mode != "M" else "", 0
-    )
+    tonic, sign, mode = match.groups()
+    fifths = _FIFTHS[tonic]
+    if sign in ("#", "♯"):
+        fifths += 7
+    elif sign in ("b", "♭"):
+        fifths -= 7
+    # "m" is minor; any other word counts by its first three letters.
+    name = mode if mode in ("m", "M") else mode[:3].lower()
+    fifths += _MODE_FIFTHS.get(name, 0)
     shifts: dict[str, int] = {}
     for i in range(abs(fifths)):
         letter = _SHARPS[i % 7] if fifths > 0 else _SHARPS[-1 - i % 7]
-        shifts[letter] = shifts.get(letter, 0) + (1 if fifths > 0 else -1)
+        step = 1 if fifths > 0 else -1
+        shifts[letter] = shifts.get(letter, 0) + step
     return shifts

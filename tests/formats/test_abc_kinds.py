@@ -296,12 +296,25 @@ class TestChords:
 
     def test_one_that_cannot_be_read_ends_the_one_before_and_is_counted(self) -> None:
         assert chords('"Am"A2"Cxyz"B2|c4|') == [(0, 2, 45)]
-        assert read('"Am"A2"Cxyz"B2|').unknown_chords == 1
+        for symbol in ("Cxyz", "am", "H7", "xyz", "Amm7", "C?"):
+            assert chords(f'"Am"A2"{symbol}"B2|') == [(0, 2, 45)], symbol
+            assert read(f'"Am"A2"{symbol}"B2|').unknown_chords == 1, symbol
         assert chords('"Am"A2"N.C."B2|') == [(0, 2, 45)]
         assert read('"Am"A2"N.C."B2|').unknown_chords == 0
 
     def test_remarks_and_a_bass_alone_let_it_sound(self) -> None:
-        for remark in ("D.C.", "D.C. al Fine", "Fine", "Coda", "4", "Segno", "/f+"):
+        for remark in (
+            "D.C.",
+            "D.C. al Fine",
+            "Fine",
+            "Coda",
+            "4",
+            "Segno",
+            "/f+",
+            "mf",
+            "cresc.",
+            "Solo part",
+        ):
             assert leaves_chord_on(remark), remark
             assert chords(f'"Am"A2"{remark}"B2|') == [(0, 4, 45)], remark
 
@@ -345,7 +358,7 @@ class TestTempiMetersKeys:
             ("D exp ^c", {"C": 1}), ("D", {"F": 1, "C": 1}), ("D ^g", {"F": 1, "C": 1, "G": 1}), ("Am ^g", {"G": 1}),
             ("D =c", {"F": 1, "C": 0}), ("Ador", {"F": 1}), ("A Mixolydian", {"F": 1, "C": 1}), ("Bbm", dict.fromkeys("BEADG", -1)),
             ("F#m", dict.fromkeys("FCG", 1)), ("Eb", dict.fromkeys("BEA", -1)), ("HP", {"F": 1, "C": 1}), ("none", {}), ("", {}),
-            ("G clef=bass", {"F": 1}), ("E minor", {"F": 1}), ("clef=bass", None), ("D phr ^f", {"B": -1, "E": -1, "F": 1}),
+            ("G clef=bass", {"F": 1}), ("E minor", {"F": 1}), ("DM", {"F": 1, "C": 1}), ("clef=bass", None), ("D phr ^f", {"B": -1, "E": -1, "F": 1}),
         ],
     )  # fmt: skip
     def test_keys(self, key: str, moved: dict[str, int] | None) -> None:
