@@ -358,7 +358,8 @@ class TestTempiMetersKeys:
             ("D exp ^c", {"C": 1}), ("D", {"F": 1, "C": 1}), ("D ^g", {"F": 1, "C": 1, "G": 1}), ("Am ^g", {"G": 1}),
             ("D =c", {"F": 1, "C": 0}), ("Ador", {"F": 1}), ("A Mixolydian", {"F": 1, "C": 1}), ("Bbm", dict.fromkeys("BEADG", -1)),
             ("F#m", dict.fromkeys("FCG", 1)), ("Eb", dict.fromkeys("BEA", -1)), ("HP", {"F": 1, "C": 1}), ("none", {}), ("", {}),
-            ("G clef=bass", {"F": 1}), ("E minor", {"F": 1}), ("DM", {"F": 1, "C": 1}), ("clef=bass", None), ("D phr ^f", {"B": -1, "E": -1, "F": 1}),
+            ("G clef=bass", {"F": 1}), ("E minor", {"F": 1}), ("DM", {"F": 1, "C": 1}),
+            ("clef=bass", None), ("D phr ^f", {"B": -1, "E": -1, "F": 1}),
         ],
     )  # fmt: skip
     def test_keys(self, key: str, moved: dict[str, int] | None) -> None:

@@ -42,9 +42,7 @@ def test_the_deviation_of_an_auc_is_that_of_songs_drawn_again():
     score = np.round(random.normal(label * 0.7), 1)
     drawn = [
         auc(
-            np.concatenate(
-                [random.choice(score[:60], 60), random.choice(score[60:], 60)]
-            ),
+            np.concatenate([random.choice(score[:60], 60), random.choice(score[60:], 60)]),
             label,
         )
         for _ in range(2000)
