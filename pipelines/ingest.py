@@ -89,8 +89,10 @@ def list_items(config: BuildConfig) -> dict[str, list[Item]]:
         except (OSError, ValueError) as error:
             raise SettingsError(f"sources.{name}: {error}") from error
         if not found[name]:
+            looked_for = f" (looked for {source.looks_for})" if source.looks_for else ""
             raise SettingsError(
-                f"no {name} song below {settings.root!r}: point sources.{name}.root at the corpus"
+                f"no {name} song below {settings.root!r}{looked_for}: "
+                f"point sources.{name}.root at the corpus"
             )
         if len({item.key for item in found[name]}) != len(found[name]):
             raise ValueError(f"source {name} lists a key twice")

@@ -14,7 +14,11 @@ from schemas.contracts import Feature, Source
 SOURCES = {
     "lpd5": Source("lpd5", lpd5.Lpd5Config, lpd5.items, lpd5.parse),
     "nottingham": Source(
-        "nottingham", nottingham.NottinghamConfig, nottingham.items, nottingham.parse
+        "nottingham",
+        nottingham.NottinghamConfig,
+        nottingham.items,
+        nottingham.parse,
+        looks_for=nottingham.LOOKS_FOR,
     ),
     "sample": Source(
         "sample",

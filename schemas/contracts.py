@@ -1,6 +1,7 @@
 """The forms a registry line takes: Source, Filter, Feature; and the Item and Stats that
 pass through them."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
@@ -30,6 +31,14 @@ class Files(Protocol):
         ...
 
 
+# What Python makes of a byte of a file name that is no UTF-8
+_UNDECODED = re.compile("[\udc80-\udcff]")
+
+
+def _percent(byte: re.Match[str]) -> str:
+    return f"%{ord(byte[0]) - 0xDC00:02X}"
+
+
 @dataclass(frozen=True, order=True)
 class Item:
     """One song to be read: its key in its source, the files that hold it (relative to the
@@ -45,6 +54,11 @@ class Item:
     n_bytes: int | None
     part: int = 0
     side: str = ""
+
+    def __post_init__(self) -> None:
+        # A file name may be any bytes: those that are no UTF-8 are spelt %FF in the key, which is
+        # hashed and stored as text. Paths stay as the file system gives them.
+        object.__setattr__(self, "key", _UNDECODED.sub(_percent, self.key))
 
     @property
     def song_id(self) -> str:
@@ -80,9 +94,9 @@ class Source:
     """A corpus: `items(files, config)` lists its songs, `parse(item, blobs, config,
     limits)` makes one a Song.
 
-    parse is pure: the bytes of item.paths in, a Song out; it raises BadInput and nothing
-    else for a bad file. prepare, if any, makes the corpus's files (below config.root)
-    before they are listed.
+    parse is pure: the bytes of item.paths in, a Song out; it raises BadInput and nothing else for a
+    bad file. prepare, if any, makes the corpus's files (below config.root) before they are listed.
+    looks_for: which files items takes for songs, said where there are none.
     """
 
     name: str
@@ -90,6 +104,7 @@ class Source:
     items: Callable[[Files, Any], Iterable[Item]]
     parse: Callable[[Item, tuple[bytes, ...], Any, Limits], Song]
     prepare: Callable[[Any], None] | None = None
+    looks_for: str = ""
 
 
 @dataclass(frozen=True)

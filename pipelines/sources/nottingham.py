@@ -3,7 +3,11 @@ in which they go round.
 
 jukedeck  `MIDI/jigs12.mid` (melody track, chord track) and `ABC_cleaned/jigs.abc`, whose tune `X: 12` gives the title
 lisa      `train|valid|test/*.mid` (Boulanger-Lewandowski, Bengio, Vincent, ICML 2012), of two tracks as well
-abc       `*.abc` anywhere, each of any number of tunes
+abc       `*.abc` anywhere, and `*.txt` with tunes in them, each of any number of tunes
+flat      `*.mid` anywhere: MIDI files of either kind without their folders
+
+Capitals in names of folders and endings do not matter, `validation` is `valid`. Of a tune in
+`ABC_cleaned` and in a folder beside it (`ABC_original`) the cleaned one is read.
 
 What jukedeck's MIDI files are like (1,034, each compared with the ABC tune of its number):
 music21 made them from the ABC. The time signature stands from tick 0 and a pick-up is at
@@ -35,24 +39,37 @@ from schemas.song import GUITAR, PIANO, Song, covered_ticks, make_notes, make_te
 
 NAME = "nottingham"
 _GENRES = {
-    "ashover": "ashover", "hpps": "hornpipe", "jigs": "jig", "morris": "morris", "playford": "playford",
-    "reels": "reel", "slip": "slip jig", "waltzes": "waltz", "xmas": "christmas",
-}  # fmt: skip
+    "ashover": "ashover",
+    "hpps": "hornpipe",
+    "jigs": "jig",
+    "morris": "morris",
+    "playford": "playford",
+    "reels": "reel",
+    "slip": "slip jig",
+    "waltzes": "waltz",
+    "xmas": "christmas",
+}
+# In the order in which `auto` looks for them
+LAYOUTS = ("jukedeck", "lisa", "abc", "flat")
+LOOKS_FOR = "MIDI/*.mid, train|valid|test/*.mid, *.abc, *.txt with tunes (X:), *.mid"
+_LISA_FOLDERS = ("train", "valid", "validation", "test")
+_ABC_ENDINGS = (".abc", ".txt")
+_CLEANED = "abc_cleaned"
 _NUMBERED = re.compile(r"(.*?)(\d+)")
 _NUMBER = re.compile(r"^X:[ \t]*(\d+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class NottinghamConfig:
-    """root: folder of the tunes; layout: auto takes the first of jukedeck, lisa, abc that
-    root has files of.
+    """root: folder of the tunes; layout: auto takes the first of jukedeck, lisa, abc, flat that root
+    has files of.
 
     carry_accidentals: whether ABC's accidentals hold to the end of their bars
     (formats.abc.read_tune).
     """
 
     root: str = field(default="", metadata=PATH)
-    layout: Literal["auto", "jukedeck", "lisa", "abc"] = "auto"
+    layout: Literal["auto", "jukedeck", "lisa", "abc", "flat"] = "auto"
     carry_accidentals: bool = True
 
 
@@ -60,62 +77,85 @@ def items(files: Files, config: NottinghamConfig) -> list[Item]:
     """The tunes below config.root, sorted by key: `jigs12`, `ashover_simple_chords_1` or
     `<file>-<X: number>`."""
     infos = files.walk(config.root)
-    layout = _layout(infos) if config.layout == "auto" else config.layout
+    if config.layout != "auto":
+        return _items_of(config.layout, files, config.root, infos)
+    for layout in LAYOUTS:
+        found = _items_of(layout, files, config.root, infos)
+        if found:
+            return found
+    return []
+
+
+def _items_of(layout: str, files: Files, root: str, infos: list[FileInfo]) -> list[Item]:
     if layout == "abc":
-        found = _abc_items(files, config.root, infos)
+        found = _abc_items(files, root, infos)
     else:
-        found = _jukedeck_items(infos) if layout == "jukedeck" else _lisa_items(infos)
+        is_one = {"jukedeck": _is_jukedeck, "lisa": _is_lisa, "flat": _is_midi}[layout]
+        found = _midi_items([info for info in infos if is_one(info.path)], infos)
     return sorted(_with_unique_keys(found), key=lambda item: item.key)
 
 
-def _layout(infos: list[FileInfo]) -> str:
-    if any(_is_jukedeck(info.path) for info in infos):
-        return "jukedeck"
-    return "lisa" if any(_is_lisa(info.path) for info in infos) else "abc"
+def _is_midi(path: str) -> bool:
+    return PurePosixPath(path).suffix.lower() in (".mid", ".midi")
 
 
 def _is_jukedeck(path: str) -> bool:
-    return PurePosixPath(path).match("MIDI/*.mid")
+    return _is_midi(path) and PurePosixPath(path).parent.name.lower() == "midi"
 
 
 def _is_lisa(path: str) -> bool:
-    return any(
-        PurePosixPath(path).match(f"{split}/*.mid") for split in ("train", "valid", "test")
-    )
+    return _is_midi(path) and PurePosixPath(path).parent.name.lower() in _LISA_FOLDERS
 
 
-def _jukedeck_items(infos: list[FileInfo]) -> Iterator[Item]:
+def _midi_items(chosen: list[FileInfo], infos: list[FileInfo]) -> Iterator[Item]:
     """One a MIDI file; its second path is the ABC file of its tune, if there is one."""
-    sizes = {info.path: info.n_bytes for info in infos}
-    for info in filter(lambda info: _is_jukedeck(info.path), infos):
+    abc_files = {info.path.lower(): info for info in infos if info.n_bytes is not None}
+    for info in chosen:
         path = PurePosixPath(info.path)
-        match = _NUMBERED.fullmatch(path.stem)
-        abc_path = str(
-            path.parent.parent / "ABC_cleaned" / f"{match[1] if match else path.stem}.abc"
-        )
-        paths: tuple[str, ...] = (info.path,)
-        n_bytes = info.n_bytes
-        abc_bytes = sizes.get(abc_path)
-        if n_bytes is not None and abc_bytes is not None:
-            paths, n_bytes = (info.path, abc_path), n_bytes + abc_bytes
-        yield Item(NAME, path.stem, paths, n_bytes)
+        abc = abc_files.get(_abc_path(path).lower())
+        if info.n_bytes is None or abc is None or abc.n_bytes is None:
+            yield Item(NAME, path.stem, (info.path,), info.n_bytes)
+        else:
+            yield Item(NAME, path.stem, (info.path, abc.path), info.n_bytes + abc.n_bytes)
 
 
-def _lisa_items(infos: list[FileInfo]) -> Iterator[Item]:
-    for info in infos:
-        if _is_lisa(info.path):
-            yield Item(NAME, PurePosixPath(info.path).stem, (info.path,), info.n_bytes)
+def _abc_path(midi: PurePosixPath) -> str:
+    """Where jukedeck keeps the tune of a MIDI file: MIDI/jigs12.mid in ABC_cleaned/jigs.abc."""
+    match = _NUMBERED.fullmatch(midi.stem)
+    book = match[1] if match else midi.stem
+    return str(midi.parent.parent / "ABC_cleaned" / f"{book}.abc")
 
 
 def _abc_items(files: Files, root: str, infos: list[FileInfo]) -> Iterator[Item]:
-    """One a tune; a file that has none, is too large or cannot be read is one item,
-    which its reading then rejects."""
+    """One a tune; a file that has none, is too large or cannot be read is one item, which its
+    reading then rejects."""
+    for info in _without_originals(infos):
+        path = PurePosixPath(info.path)
+        if path.suffix.lower() not in _ABC_ENDINGS:
+            continue
+        numbers = _tune_numbers(files, root, info)
+        if not numbers and path.suffix.lower() == ".abc":
+            numbers = ["0"]
+        for part, number in enumerate(numbers):
+            yield Item(NAME, f"{path.stem}-{number}", (info.path,), info.n_bytes, part)
+
+
+def _without_originals(infos: list[FileInfo]) -> list[FileInfo]:
+    """The files but those that stand cleaned, under the same name, in ABC_cleaned beside them."""
+    cleaned: set[tuple[str, str]] = set()
     for info in infos:
         path = PurePosixPath(info.path)
-        if path.suffix.lower() == ".abc":
-            numbers = _tune_numbers(files, root, info) or ["0"]
-            for part, number in enumerate(numbers):
-                yield Item(NAME, f"{path.stem}-{number}", (info.path,), info.n_bytes, part)
+        if path.parent.name.lower() == _CLEANED:
+            cleaned.add((str(path.parent.parent), path.stem.lower()))
+    kept = []
+    for info in infos:
+        path = PurePosixPath(info.path)
+        is_original = path.parent.name.lower().startswith("abc") and (
+            path.parent.name.lower() != _CLEANED
+        )
+        if not (is_original and (str(path.parent.parent), path.stem.lower()) in cleaned):
+            kept.append(info)
+    return kept
 
 
 def _tune_numbers(files: Files, root: str, info: FileInfo) -> list[str]:
@@ -154,7 +194,7 @@ def parse(
     silent up to it; ABC's pick-up bars are as short as they are. Raises BadInput for a bad
     file.
     """
-    if PurePosixPath(item.paths[0]).suffix.lower() == ".abc":
+    if PurePosixPath(item.paths[0]).suffix.lower() in _ABC_ENDINGS:
         return _song_of_abc(item, blobs[0], config, limits)
     return _song_of_midi(item, blobs, limits)
 
@@ -189,17 +229,16 @@ def _song_of_midi(item: Item, blobs: tuple[bytes, ...], limits: Limits) -> Song:
     text = _tune_of_number(item, blobs[1]) if len(blobs) > 1 else ""
     header = read_header(text) if text else None
     notes = _notes(midi)
-    tempo_bpm = header.tempo_bpm if header else None
+    tempi = midi_tempi(midi)
+    # No file of jukedeck's has a tempo event; a Q: in the tune's header is the nearest thing.
+    if header and header.tempo_bpm and not midi.tempi:
+        tempi = make_tempi([0], [header.tempo_bpm])
     return Song(
         source=NAME,
         source_key=item.key,
         notes=notes,
         bars=midi_bars(midi, covered_ticks(notes)),
-        # No file of jukedeck's has a tempo event; a Q: in the tune's header is the nearest
-        # thing.
-        tempi=make_tempi([0], [tempo_bpm])
-        if tempo_bpm and not midi.tempi
-        else midi_tempi(midi),
+        tempi=tempi,
         meter_source="score" if midi.time_signatures else "assumed_4_4",
         title=(header.title or None) if header else None,
         artist=(header.composer or None) if header else None,
@@ -212,22 +251,25 @@ def _tune_of_number(item: Item, blob: bytes) -> str:
     """The tune with the X: number that ends the MIDI file's name; numbers skip where a
     tune was taken out."""
     match = _NUMBERED.fullmatch(PurePosixPath(item.paths[0]).stem)
-    tunes = {found[1]: tune for tune in split_tunes(blob) if (found := _NUMBER.match(tune))}
-    return tunes.get(match[2], "") if match else ""
+    if match is None:
+        return ""
+    tunes = {}
+    for tune in split_tunes(blob):
+        number = _NUMBER.match(tune)
+        if number:
+            tunes[number[1]] = tune
+    return tunes.get(match[2], "")
 
 
 def _notes(midi: MidiFile) -> np.ndarray:
     """NOTE array: the first track that has notes is the melody, the others are chords."""
-    tracks = midi.tracks
-    track = np.repeat(
-        [PIANO if i == 0 else GUITAR for i in range(len(tracks))],
-        [len(t.start) for t in tracks],
-    )
-    start, duration, pitch, velocity = (
-        np.concatenate([getattr(t, name) for t in tracks])
-        for name in ("start", "duration", "pitch", "velocity")
-    )
-    return make_notes(start, duration, pitch, velocity, track)
+    parts = []
+    for i, track in enumerate(midi.tracks):
+        role = np.full(len(track.start), PIANO if i == 0 else GUITAR)
+        columns = (track.start, track.duration, track.pitch, track.velocity, role)
+        parts.append(np.stack(columns))
+    start, duration, pitch, velocity, role = np.concatenate(parts, axis=1)
+    return make_notes(start, duration, pitch, velocity, role)
 
 
 def _genre(item: Item, header: AbcHeader | None) -> str | None:
@@ -235,6 +277,7 @@ def _genre(item: Item, header: AbcHeader | None) -> str | None:
     if header and header.rhythm:
         return header.rhythm.lower()
     stem = PurePosixPath(item.paths[0]).stem.lower()
-    return next(
-        (genre for family, genre in _GENRES.items() if stem.startswith(family)), None
-    )
+    for family, genre in _GENRES.items():
+        if stem.startswith(family):
+            return genre
+    return None

@@ -2,6 +2,7 @@
 for the notes."""
 
 import math
+import re
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
@@ -15,8 +16,10 @@ from music21.abcFormat import translate
 from music21.common import getCorpusFilePath
 
 from pipelines.formats.abc import AbcTune, read_tune
+from pipelines.formats.abc_chords import chord_pitches
 from pipelines.formats.abc_header import read_header, split_tunes
-from pipelines.formats.abc_measures import Measure, chord_pitches, play_order
+from pipelines.formats.abc_measures import Measure
+from pipelines.formats.abc_repeats import play_order
 from schemas.contracts import Limits
 from schemas.reject import BadInput, Reason
 from schemas.song import GUITAR, PIANO, Song
@@ -377,9 +380,9 @@ def music21_notes(text: str) -> list[tuple[int, int]]:
 
 
 def without_repeats(text: str) -> str:
-    """A tune whose repeat signs and endings are plain bar lines: what is written once
-    sounds once."""
-    head, key, music = text.partition("\nK:")
+    """A tune without an order of parts whose repeat signs and endings are plain bar lines: what is
+    written once sounds once."""
+    head, key, music = re.sub(r"^[PY]:.*\n", "", text, flags=re.MULTILINE).partition("\nK:")
     lines = [
         line if line[1:2] == ":" else line.replace("::", "|").replace(":", "")
         for line in music.split("\n")

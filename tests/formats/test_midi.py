@@ -334,3 +334,23 @@ class TestHostile:
             )
         assert midi_bars(midi, midi.end)["length"].min() > 0
         assert np.isfinite(midi_tempi(midi)["bpm"]).all()
+
+
+@pytest.mark.parametrize("n_more", [1, 2, 10])
+def test_a_header_may_be_longer_than_the_six_bytes_that_are_known(n_more: int) -> None:
+    short = smf([meter(0, 3, 2), *note(0, 96, 60)])
+    fields = short[8:14] + bytes(n_more)
+    longer = b"MThd" + struct.pack(">I", len(fields)) + fields + short[14:]
+    wanted, found = read_midi(short, LIMITS), read_midi(longer, LIMITS)
+    assert found.time_signatures == wanted.time_signatures == ((0, 3, 4),)
+    assert found.tracks[0].pitch.tolist() == wanted.tracks[0].pitch.tolist() == [60]
+    with pytest.raises(BadInput) as caught:
+        read_midi(longer[: 14 + n_more], LIMITS)
+    assert caught.value.reason == Reason.TRUNCATED
+
+
+def test_a_header_shorter_than_its_fields_is_malformed() -> None:
+    short = smf(note(0, 96, 60))
+    with pytest.raises(BadInput) as caught:
+        read_midi(b"MThd" + struct.pack(">I", 4) + short[8:], LIMITS)
+    assert caught.value.reason == Reason.MALFORMED

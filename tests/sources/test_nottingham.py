@@ -2,14 +2,19 @@
 ABC tunes of their numbers."""
 
 import hashlib
+import os
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
+from pipelines.cli import main
+from pipelines.config import BuildConfig
 from pipelines.formats.abc import AbcTune, read_tune
 from pipelines.formats.abc_header import read_header, split_tunes
+from pipelines.ingest import list_items
 from pipelines.sources.nottingham import NottinghamConfig, items, parse
 from schemas.contracts import FileInfo, Item, Limits
 from schemas.reject import BadInput, Reason
@@ -215,6 +220,83 @@ class TestLayout:
         assert [(item.key, item.paths, item.n_bytes) for item in found] == [
             ("x1", ("MIDI/x1.mid",), None), ("y", ("MIDI/y.mid",), 0),
         ]  # fmt: skip
+
+
+class TestLayoutsAsFound:
+    tune = ONE.encode()
+
+    @pytest.mark.parametrize(
+        ("paths", "keys"),
+        [
+            (["MIDI/jigs1.MID", "ABC_cleaned/jigs.abc"], ["jigs1"]),
+            (["midi/jigs1.midi"], ["jigs1"]),
+            (["Train/a.mid", "validation/b.mid", "TEST/c.MID"], ["a", "b", "c"]),
+            (["a.mid", "sub/b.MID"], ["a", "b"]),
+            (["jigs.txt"], ["jigs-1"]),
+            (["JIGS.ABC", "x/reels.TXT"], ["JIGS-1", "reels-1"]),
+            (["ABC_cleaned/jigs.abc", "ABC_original/jigs.abc"], ["jigs-1"]),
+            (
+                ["n/ABC_cleaned/jigs.abc", "n/ABC/Jigs.txt", "n/ABC/more.txt"],
+                ["jigs-1", "more-1"],
+            ),
+        ],
+    )
+    def test_auto(self, paths: list[str], keys: list[str]) -> None:
+        files = Folder(dict.fromkeys(paths, self.tune))
+        assert sorted(item.key for item in items(files, NottinghamConfig())) == sorted(keys)
+
+    def test_the_cleaned_one_is_read(self) -> None:
+        files = Folder(
+            dict.fromkeys(["ABC_cleaned/jigs.abc", "ABC_original/jigs.abc"], self.tune)
+        )
+        assert [item.paths for item in items(files, NottinghamConfig())] == [
+            ("ABC_cleaned/jigs.abc",)
+        ]
+
+    def test_the_tune_of_a_midi_file_whatever_its_capitals(self) -> None:
+        files = Folder({"MIDI/Jigs1.MID": b"", "abc_cleaned/jigs.ABC": self.tune})
+        assert [item.paths for item in items(files, NottinghamConfig())] == [
+            ("MIDI/Jigs1.MID", "abc_cleaned/jigs.ABC")
+        ]
+
+    def test_text_without_tunes_is_no_song(self) -> None:
+        files = Folder({"README.txt": b"no tune here", "jigs.abc": self.tune})
+        assert [item.key for item in items(files, NottinghamConfig())] == ["jigs-1"]
+
+    def test_what_was_looked_for_is_said(self, tmp_path: Path) -> None:
+        nottingham = NottinghamConfig(root=str(tmp_path))
+        config = BuildConfig(name="t", sources={"nottingham": nottingham}, filters={})
+        with pytest.raises(
+            SettingsError, match=r"MIDI/\*\.mid, train\|valid\|test/\*\.mid"
+        ):
+            list_items(config)
+
+
+def test_file_names_may_be_any_bytes(tmp_path: Path) -> None:
+    """One that is no UTF-8 is read like any other; its key spells the bytes out."""
+    root = tmp_path / "abc"
+    root.mkdir()
+    for name in (b"caf\xe9.abc", b"caf\xe8.abc", "blå.abc".encode(), b"\xff.abc"):
+        (root / os.fsdecode(name)).write_bytes(ONE.encode())
+    (root / os.fsdecode(b"bad\xfe.abc")).write_bytes(b"no tune")
+    (tmp_path / "build.toml").write_text(
+        f'name = "t"\nshards = 2\nmax_reject_share = 0.5\n[sources.nottingham]\nroot = "{root}"\n'
+    )
+    out = tmp_path / "out"
+    arguments = ["ingest", str(tmp_path / "build.toml"), "--out", str(out)]
+    assert main([*arguments, "--", "--runner=FnApiRunner"]) == 0
+    songs = [
+        row for path in (out / "songs").iterdir() for row in pq.read_table(path).to_pylist()
+    ]
+    assert sorted(row["song_id"] for row in songs) == [
+        "nottingham:%FF-1", "nottingham:blå-1", "nottingham:caf%E8-1", "nottingham:caf%E9-1",
+    ]  # fmt: skip
+    rejects = [
+        row
+        for path in (out / "rejects").iterdir()
+        for row in pq.read_table(path).to_pylist()
+    ]
+    assert [row["song_id"] for row in rejects] == ["nottingham:bad%FE-0"]
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,5 @@
-"""Arrangement: which of LPD's five tracks a part of a score plays, and notes that a roll
-can say.
+"""Arrangement: which of LPD's five tracks a part of a score plays, and notes that a piano roll can
+hold.
 
 The mapping is ours, not what LPD's program rule would give (that puts every bowed, blown
 and sung part on Strings, and a quartet would be one track). Percussion plays Drums. With a
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from schemas.runs import run_begins
 from schemas.song import BASS, DRUMS, GUITAR, PIANO, STRINGS, make_notes
 
 # The kinds of part that have a track of their own, by name; the first that is found in the
@@ -30,10 +31,13 @@ KINDS = {
 def kind_of(name: str) -> str:
     """Drums, Bass, Piano, Guitar or "" of a part, by its name.
 
-    Its sound is not asked: voices and strings often carry a notation program's default, the
+    Its MIDI program is ignored: voices and strings often carry a notation program's default, the
     grand piano.
     """
-    return next((kind for kind, form in KINDS.items() if form.search(name)), "")
+    for kind, pattern in KINDS.items():
+        if pattern.search(name):
+            return kind
+    return ""
 
 
 def assign_tracks(kinds: Sequence[str], mean_pitch: np.ndarray) -> np.ndarray:
@@ -44,34 +48,37 @@ def assign_tracks(kinds: Sequence[str], mean_pitch: np.ndarray) -> np.ndarray:
     if "Piano" in kinds:
         track[[kind == "Bass" for kind in kinds]] = BASS
         return track
-    free = np.flatnonzero(
-        [kind in ("", "Bass") for kind in kinds] & np.isfinite(mean_pitch)
-    )
-    falling = free[np.argsort(-mean_pitch[free], kind="stable")]
-    track[falling[:1]] = PIANO
-    if len(falling) >= 4:
-        track[falling[1]] = GUITAR
-    if len(falling) >= 2:
-        track[falling[-1]] = BASS
+    has_no_track = np.array([kind in ("", "Bass") for kind in kinds], bool)
+    parts = np.flatnonzero(has_no_track & np.isfinite(mean_pitch))
+    by_falling_pitch = np.argsort(-mean_pitch[parts], kind="stable")
+    parts = parts[by_falling_pitch]
+    track[parts[:1]] = PIANO
+    if len(parts) >= 4:
+        track[parts[1]] = GUITAR
+    if len(parts) >= 2:
+        track[parts[-1]] = BASS
     return track
 
 
 def detach(notes: np.ndarray) -> np.ndarray:
-    """Notes such that a roll can say them: of each track and pitch one sounds at a time,
-    and a tick of rest divides two.
+    """Notes that a piano roll can hold: of each track and pitch one sounds at a time, and a tick
+    of rest divides two.
 
     Of notes that start together, or a tick apart, the first and longest stays; one that
     runs into the next is cut a tick before it. A player does the same, and without it
     repeated notes of one loudness would be one long note in LPD's form.
     """
-    notes = notes[
-        np.lexsort((-notes["duration"], notes["start"], notes["pitch"], notes["track"]))
-    ]
-    voice = notes["track"].astype(np.int64) * 128 + notes["pitch"]
-    doubled = np.append(False, (np.diff(voice) == 0) & (np.diff(notes["start"]) <= 1))
-    kept, voice = notes[~doubled].copy(), voice[~doubled]
-    room = np.where(np.diff(voice) == 0, np.diff(kept["start"]) - 1, kept["duration"][:-1])
-    kept["duration"][:-1] = np.minimum(kept["duration"][:-1], room)
+    columns = (-notes["duration"], notes["start"], notes["pitch"], notes["track"])
+    notes = notes[np.lexsort(columns)]
+    follows_same_pitch = ~run_begins(notes["track"], notes["pitch"])
+    follows_close = np.diff(notes["start"], prepend=0) <= 1
+    notes = notes[~(follows_same_pitch & follows_close)].copy()
+
+    next_is_same_pitch = ~run_begins(notes["track"], notes["pitch"])[1:]
+    until_next = np.diff(notes["start"]) - 1
+    duration = notes["duration"]
+    shortened = np.minimum(duration[:-1], until_next)
+    duration[:-1] = np.where(next_is_same_pitch, shortened, duration[:-1])
     return make_notes(
-        *(kept[name] for name in ("start", "duration", "pitch", "velocity", "track"))
+        notes["start"], duration, notes["pitch"], notes["velocity"], notes["track"]
     )

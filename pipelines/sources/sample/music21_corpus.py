@@ -60,11 +60,9 @@ class _Collection:
 
 TUNE_FOLDERS = {"airdsAirs": "airds", "oneills1850": "oneills", "ryansMammoth": "ryans"}
 
-_BACH, _BEETHOVEN, _MOZART = (
-    "Johann Sebastian Bach",
-    "Ludwig van Beethoven",
-    "Wolfgang Amadeus Mozart",
-)
+_BACH = "Johann Sebastian Bach"
+_BEETHOVEN = "Ludwig van Beethoven"
+_MOZART = "Wolfgang Amadeus Mozart"
 _COLLECTIONS = (
     _Collection("chorale", 60, 100, 160, (("bach/bwv*.*.mxl", _BACH), ("bach/bwv[234]??.*", _BACH))),
     _Collection("quartet", 70, 144, 16, (

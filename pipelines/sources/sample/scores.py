@@ -29,6 +29,7 @@ from music21 import (
 
 from pipelines.sources.sample.arrange import assign_tracks, detach, kind_of
 from schemas.reject import BadInput, Reason
+from schemas.runs import run_begins
 from schemas.song import BAR, TICKS_PER_QUARTER, covered_ticks, make_notes, make_tempi
 
 # mf, where a part says nothing; music21's volumeScalar of a dynamic mark lies in [0, 1].
@@ -50,8 +51,15 @@ _ROW = np.dtype(
 )
 # What music21 raises on files that are not as it expects.
 _REFUSALS = (
-    exceptions21.Music21Exception, ValueError, LookupError, AttributeError, TypeError, SyntaxError, OSError, AssertionError,
-)  # fmt: skip
+    exceptions21.Music21Exception,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    SyntaxError,
+    OSError,
+    AssertionError,
+)
 _FILE_NAME = re.compile(r"\.(mxl|xml|musicxml|krn)$", re.I)
 _WORD_BPM = {word: float(bpm) for word, bpm in tempo.defaultTempoValues.items()}
 _TEMPO_WORD = re.compile(
@@ -90,14 +98,7 @@ def read_score(path: Path, default_bpm: float) -> Score:
             warnings.simplefilter("ignore")
             parsed = converter.parse(path, forceSource=True, storePickle=False)
             parts = _sounding_parts(parsed)
-            rows = np.array(
-                [
-                    row
-                    for index, part in enumerate(parts)
-                    for row in _part_rows(index, part)
-                ],
-                _ROW,
-            )
+            rows = _rows(parts)
     except _REFUSALS as error:
         raise BadInput(
             Reason.MALFORMED, f"music21 cannot read it: {type(error).__name__}: {error}"
@@ -112,15 +113,11 @@ def read_score(path: Path, default_bpm: float) -> Score:
             rows["start"], lengths, rows["pitch"], rows["velocity"], track[rows["part"]]
         )
     )
+    bars = _bars(parts[0], notes)
     tempi, tempo_source = _tempi(parts, default_bpm)
-    return Score(
-        notes,
-        _bars(parts[0], notes),
-        tempi,
-        *_names(parsed),
-        *_key(parts[0], rows),
-        tempo_source,
-    )
+    title, composer = _names(parsed)
+    tonic, mode = _key(parts[0], rows)
+    return Score(notes, bars, tempi, title, composer, tonic, mode, tempo_source)
 
 
 def _sounding_parts(parsed: Any) -> list[stream.Part]:
@@ -142,35 +139,30 @@ def _measures(part: stream.Part) -> Any:
     return part.getElementsByClass(stream.Measure)
 
 
-def _part_rows(
-    index: int, part: stream.Part
-) -> Iterator[tuple[int, int, int, int, bool, int]]:
-    """The notes of a part (_ROW): ticks, pitch, velocity, whether tied to the one
-    before."""
-    at, velocities = _dynamics(part)
+def _rows(parts: Sequence[stream.Part]) -> np.ndarray:
+    """The notes of all parts (_ROW)."""
+    rows: list[tuple[int, int, int, int, bool, int]] = []
+    for index, part in enumerate(parts):
+        at, velocities = _dynamics(part)
+        for start, element in _elements(part):
+            stop = start + element.quarterLength
+            velocity = velocities[int(np.searchsorted(at, float(start), side="right"))]
+            for single in getattr(element, "notes", (element,)):
+                tied = single.tie is not None and single.tie.type in ("stop", "continue")
+                pitch = _pitch(single)
+                rows.append((to_tick(start), to_tick(stop), pitch, velocity, tied, index))
+    return np.array(rows, _ROW)
+
+
+def _elements(part: stream.Part) -> Iterator[tuple[Any, Any]]:
+    """(start in quarters, note or chord) of all that a part plays."""
     for measure in _measures(part):
         for voice in (measure, *measure.voices):
             begin = measure.offset + (0 if voice is measure else voice.offset)
             for element in voice.notes:
-                # A grace note has no length; a chord symbol is a name, not a chord that is
-                # played.
-                if not element.quarterLength or isinstance(element, harmony.Harmony):
-                    continue
-                start = begin + element.offset
-                velocity = velocities[int(np.searchsorted(at, float(start), side="right"))]
-                for single in getattr(element, "notes", (element,)):
-                    tied = single.tie is not None and single.tie.type in (
-                        "stop",
-                        "continue",
-                    )
-                    yield (
-                        to_tick(start),
-                        to_tick(start + element.quarterLength),
-                        _pitch(single),
-                        velocity,
-                        tied,
-                        index,
-                    )
+                # A grace note has no length; a chord symbol is a name, not a chord that is played.
+                if element.quarterLength and not isinstance(element, harmony.Harmony):
+                    yield begin + element.offset, element
 
 
 def to_tick(quarters: Any) -> int:
@@ -187,17 +179,16 @@ def _pitch(single: Any) -> int:
 
 
 def _dynamics(part: stream.Part) -> tuple[np.ndarray, list[int]]:
-    """Quarters at which a dynamic mark stands, rising, and the velocity before the first
-    and after each of them."""
-    marks = sorted(
-        (float(measure.offset + mark.offset), max(1, round(127 * mark.volumeScalar)))
-        for measure in _measures(part)
-        for mark in measure.getElementsByClass(dynamics.Dynamic)
-    )
-    return np.array([at for at, _ in marks]), [
-        UNMARKED_VELOCITY,
-        *(velocity for _, velocity in marks),
-    ]
+    """Quarters at which a dynamic mark stands, rising, and the velocity before the first and
+    after each of them."""
+    marks: list[tuple[float, int]] = []
+    for measure in _measures(part):
+        for mark in measure.getElementsByClass(dynamics.Dynamic):
+            velocity = max(1, round(127 * mark.volumeScalar))
+            marks.append((float(measure.offset + mark.offset), velocity))
+    marks.sort()
+    velocities = [UNMARKED_VELOCITY] + [velocity for _, velocity in marks]
+    return np.array([at for at, _ in marks]), velocities
 
 
 def _join_ties(rows: np.ndarray) -> np.ndarray:
@@ -205,14 +196,14 @@ def _join_ties(rows: np.ndarray) -> np.ndarray:
     begins a note of its own."""
     rows = rows[rows["stop"] > rows["start"]]
     rows = rows[np.lexsort((rows["start"], rows["pitch"], rows["part"]))]
-    joins = np.zeros(len(rows), bool)
-    before, after = rows[:-1], rows[1:]
-    same = (after["part"] == before["part"]) & (after["pitch"] == before["pitch"])
-    joins[1:] = after["tied"] & same & (after["start"] == before["stop"])
-    first = np.flatnonzero(~joins)
-    whole = rows[first].copy()
-    whole["stop"] = rows["stop"][np.append(first[1:], len(rows)) - 1]
-    return whole
+    starts_anew = run_begins(rows["part"], rows["pitch"])
+    starts_anew |= ~rows["tied"]
+    starts_anew[1:] |= rows["start"][1:] != rows["stop"][:-1]
+    first = np.flatnonzero(starts_anew)
+    last = np.append(first[1:], len(rows)) - 1
+    joined = rows[first].copy()
+    joined["stop"] = rows["stop"][last]
+    return joined
 
 
 def _mean_pitches(rows: np.ndarray, n_parts: int) -> np.ndarray:
@@ -237,39 +228,43 @@ def _bars(part: stream.Part, notes: np.ndarray) -> np.ndarray:
     Two short measures that make one together, as at a repeat sign within a bar, are one
     bar.
     """
-    starts, meters, meter = [], [], (4, 4)
+    starts: list[int] = []
+    meters: list[tuple[int, int]] = []
+    meter = (4, 4)
     for measure in _measures(part):
-        signature = measure.timeSignature
-        if (
-            signature is not None
-            and 1 <= signature.numerator <= 255
-            and 1 <= signature.denominator <= 128
-        ):
-            meter = (signature.numerator, signature.denominator)
+        meter = _meter_of(measure.timeSignature) or meter
         starts.append(to_tick(measure.offset))
         meters.append(meter)
     end = max(to_tick(part.highestTime), covered_ticks(notes), starts[-1] + 1)
-    lengths = np.diff([*starts, end])
-    bars = np.array(
-        [(*place, *meter) for *place, meter in zip(starts, lengths, meters, strict=True)],
-        BAR,
-    )
+    bars = np.empty(len(starts), BAR)
+    bars["start"] = starts
+    bars["length"] = np.diff([*starts, end])
+    bars["numerator"] = [numerator for numerator, _ in meters]
+    bars["denominator"] = [denominator for _, denominator in meters]
     return _join_halves(bars[bars["length"] > 0])
 
 
+def _meter_of(signature: Any) -> tuple[int, int] | None:
+    """The meter of a time signature; None for none and for what is too large for BAR."""
+    if signature is None:
+        return None
+    fits = 1 <= signature.numerator <= 255 and 1 <= signature.denominator <= 128
+    return (signature.numerator, signature.denominator) if fits else None
+
+
 def _join_halves(bars: np.ndarray) -> np.ndarray:
+    end = bars["start"][-1] + bars["length"][-1]
     nominal = (
         4 * TICKS_PER_QUARTER * bars["numerator"].astype(np.int64) // bars["denominator"]
     )
-    completes = np.append(False, bars["length"][1:] + bars["length"][:-1] == nominal[1:])
+    completes = np.zeros(len(bars), bool)
+    completes[1:] = bars["length"][1:] + bars["length"][:-1] == nominal[1:]
     # Of three short measures in a row the first two make the bar.
     for index in np.flatnonzero(completes):
         completes[index] = not completes[index - 1]
     joined = bars[~completes].copy()
     joined["start"][0] = 0
-    joined["length"] = np.diff(
-        np.append(joined["start"], bars["start"][-1] + bars["length"][-1])
-    )
+    joined["length"] = np.diff(joined["start"], append=end)
     return joined
 
 
@@ -281,7 +276,8 @@ def _tempi(parts: Sequence[stream.Part], default_bpm: float) -> tuple[np.ndarray
             for rank, offset, bpm in _marks(measure):
                 tick = to_tick(measure.offset + offset)
                 if SLOWEST_BPM <= bpm <= FASTEST_BPM:
-                    marks[tick] = min(marks.get(tick, (9, 0.0)), (rank, bpm))
+                    before = marks.get(tick, (rank, bpm))
+                    marks[tick] = min(before, (rank, bpm))
     words = ("printed", "playback", "words", "default")
     if 0 not in marks:
         marks[0] = (len(words) - 1, default_bpm)
@@ -309,9 +305,13 @@ def _names(parsed: Any) -> tuple[str | None, str | None]:
     if parsed.metadata is None:
         return None, None
     title, composer = parsed.metadata.bestTitle, parsed.metadata.composer
-    if not title or _FILE_NAME.search(title):
+    if title and _FILE_NAME.search(title):
         title = None
-    return title and " ".join(title.split()), composer and " ".join(composer.split())
+    return _one_line(title), _one_line(composer)
+
+
+def _one_line(text: str | None) -> str | None:
+    return " ".join(text.split()) if text else None
 
 
 def _key(part: stream.Part, rows: np.ndarray) -> tuple[int | None, str | None]:
@@ -322,9 +322,8 @@ def _key(part: stream.Part, rows: np.ndarray) -> tuple[int | None, str | None]:
         return None, None
     if isinstance(signature, key.Key) and signature.mode in ("major", "minor"):
         return signature.tonic.pitchClass, signature.mode
-    major, minor = (
-        signature.asKey("major").tonic.pitchClass,
-        signature.asKey("minor").tonic.pitchClass,
-    )
-    last = rows[rows["stop"] == rows["stop"].max()]
-    return (minor, "minor") if last["pitch"].min() % 12 == minor else (major, "major")
+    minor = signature.asKey("minor").tonic.pitchClass
+    last_chord = rows[rows["stop"] == rows["stop"].max()]
+    if last_chord["pitch"].min() % 12 == minor:
+        return minor, "minor"
+    return signature.asKey("major").tonic.pitchClass, "major"

@@ -11,10 +11,9 @@ the real corpora.
   `sample_valence_energy.csv`: match list, metadata, names and labels in the forms of LPD,
   MSD and the label tables; `songs.jsonl`: what is known of each file.
 
-The track ids begin with TRSAMPL: no MSD track is meant. The labels are a rule's, not
-Spotify's and no listener's (see stand_in.py), and their source says so. Scores are labelled
-by the match list, tunes of Aird and Ryan by their TR… folder; O'Neill's have none, so that
-there are unlabelled songs.
+The track ids begin with TRSAMPL: no MSD track is meant. The labels are a rule's, not Spotify's and
+no listener's (see synthetic_labels.py), and their source says so. Scores are labelled by the match list,
+tunes of Aird and Ryan by their TR… folder; O'Neill's have none, so that there are unlabelled songs.
 """
 
 import contextlib
@@ -35,7 +34,7 @@ import numpy as np
 from pipelines.formats.abc import read_tune
 from pipelines.formats.abc_header import split_tunes
 from pipelines.formats.npz import downbeat_bars, read_npz, write_npz
-from pipelines.sources.sample import music21_corpus as bundle
+from pipelines.sources.sample import music21_corpus
 from pipelines.sources.sample.scores import read_score
 from pipelines.sources.sample.synthetic_labels import (
     LABEL_SOURCE,
@@ -85,12 +84,12 @@ def items(files: Files, config: SampleConfig) -> list[Item]:
     sizes = {info.path: info.n_bytes for info in files.walk(config.root)}
     if INDEX not in sizes:
         return []
-    lines = files.read(config.root, INDEX).decode().splitlines()
-    known = [(json.loads(line), line) for line in lines]
-    return sorted(
-        Item("sample", entry["key"], (entry["path"],), sizes.get(entry["path"]), side=line)
-        for entry, line in known
-    )
+    found = []
+    for line in files.read(config.root, INDEX).decode().splitlines():
+        entry = json.loads(line)
+        path = entry["path"]
+        found.append(Item("sample", entry["key"], (path,), sizes.get(path), side=line))
+    return sorted(found)
 
 
 def parse(
@@ -98,22 +97,34 @@ def parse(
 ) -> Song:
     """The Song in one tune or npz; raises BadInput."""
     side = json.loads(item.side)
-    if item.paths[0].endswith(".npz"):
-        roll = read_npz(blobs[0], limits)
-        if len(roll.downbeats) < 2:
-            raise BadInput(
-                Reason.MALFORMED,
-                f"{len(roll.downbeats)} bar lines, the sample has one a bar and two at least",
-            )
-        bars = downbeat_bars(roll.downbeats, covered_ticks(roll.notes))
-        notes, tempi, meter_source = roll.notes, roll.tempi, "downbeats"
+    is_score = item.paths[0].endswith(".npz")
+    if is_score:
+        notes, bars, tempi = _read_roll(blobs[0], limits)
     else:
         notes, bars, tempi = _read_tune(blobs[0], side["default_bpm"], limits)
-        meter_source = "score"
     return Song(
-        "sample", item.key, notes, bars, tempi, meter_source, side["title"] or None, side["artist"] or None, side["genre"],
-        hashlib.sha256(blobs[0]).hexdigest(), tuple(side["tracks"]),
-    )  # fmt: skip
+        source="sample",
+        source_key=item.key,
+        notes=notes,
+        bars=bars,
+        tempi=tempi,
+        meter_source="downbeats" if is_score else "score",
+        title=side["title"] or None,
+        artist=side["artist"] or None,
+        genre=side["genre"],
+        source_sha256=hashlib.sha256(blobs[0]).hexdigest(),
+        folder_track_ids=tuple(side["tracks"]),
+    )
+
+
+def _read_roll(blob: bytes, limits: Limits) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    roll = read_npz(blob, limits)
+    n_lines = len(roll.downbeats)
+    if n_lines < 2:
+        message = f"{n_lines} bar lines, the sample has one a bar and two at least"
+        raise BadInput(Reason.MALFORMED, message)
+    bars = downbeat_bars(roll.downbeats, covered_ticks(roll.notes))
+    return roll.notes, bars, roll.tempi
 
 
 def _read_tune(
@@ -177,11 +188,11 @@ def _write(folder: Path, config: SampleConfig, write_track: WriteTrack) -> None:
     labels: dict[str, str] = {}
     matches: list[str] = []
     names: list[str] = []
-    for tune in bundle.tunes(config.seed, config.tunes):
+    for tune in music21_corpus.tunes(config.seed, config.tunes):
         entry, row = _write_tune(folder, tune)
         entries.append(entry)
         labels |= row
-    for piece in bundle.pieces(config.seed, config.scores):
+    for piece in music21_corpus.pieces(config.seed, config.scores):
         entry, track_id, label = _write_piece(folder, piece, write_track)
         entries.append(entry)
         if track_id is None:
@@ -201,9 +212,10 @@ def _write(folder: Path, config: SampleConfig, write_track: WriteTrack) -> None:
     )
 
 
-def _write_tune(folder: Path, tune: bundle.Tune) -> tuple[dict[str, Any], dict[str, str]]:
-    """Store a tune; its entry of the index and its row of the label table, if it has
-    one."""
+def _write_tune(
+    folder: Path, tune: music21_corpus.Tune
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Store a tune; its entry of the index and its row of the label table, if it has one."""
     track_id = sample_id("TR", tune.key)
     labels: dict[str, str] = {}
     if tune.mode and not tune.key.startswith(UNLABELLED):
@@ -211,16 +223,16 @@ def _write_tune(folder: Path, tune: bundle.Tune) -> tuple[dict[str, Any], dict[s
         # is counted.
         with contextlib.suppress(BadInput):
             notes, _, tempi = _read_tune(tune.text.encode(), tune.default_bpm, Limits())
-            labels[track_id] = _label_row(
-                track_id, tune.composer, tune.title, notes, tempi, tune.mode
-            )
+            bpm = tempi["bpm"][0]
+            values = rule_labels(notes, tempi, tune.mode)
+            labels[track_id] = _label_row(track_id, tune, bpm, values)
     path = f"abc/{track_id if labels else tune.key.partition('-')[0]}/{tune.key}.abc"
     _store(folder, path, tune.text.encode())
     return _entry(path, tune.key, tune, tune.default_bpm, list(labels)), labels
 
 
 def _write_piece(
-    folder: Path, piece: bundle.Piece, write_track: WriteTrack
+    folder: Path, piece: music21_corpus.Piece, write_track: WriteTrack
 ) -> tuple[dict[str, Any], str | None, str]:
     """Store a score and, unless it stands there, its MSD file; its entry of the index, its
     track id and its label row.
@@ -229,7 +241,7 @@ def _write_piece(
     refuses it, where it is counted.
     """
     try:
-        score = read_score(bundle.corpus_folder() / piece.path, piece.default_bpm)
+        score = read_score(music21_corpus.corpus_folder() / piece.path, piece.default_bpm)
     except BadInput:
         return _store_npz(folder, piece, b"", b""), None, ""
     notes, tempi = score.notes, score.tempi
@@ -241,14 +253,13 @@ def _write_piece(
     if not h5.exists():
         h5.parent.mkdir(parents=True, exist_ok=True)
         write_track(str(h5), track, *segment_chroma(notes, tempi))
-    label = _label_row(
-        track_id, piece.composer, piece.title, notes, tempi, score.mode or "major"
-    )
+    values = rule_labels(notes, tempi, score.mode or "major")
+    label = _label_row(track_id, piece, tempi["bpm"][0], values)
     return _store_npz(folder, piece, notes.tobytes(), npz), track_id, label
 
 
 def _store_npz(
-    folder: Path, piece: bundle.Piece, content: bytes, npz: bytes
+    folder: Path, piece: music21_corpus.Piece, content: bytes, npz: bytes
 ) -> dict[str, Any]:
     # The path is hashed too: two encodings of a piece are two files, as they are in Lakh.
     md5 = hashlib.md5(piece.path.encode() + content, usedforsecurity=False).hexdigest()
@@ -260,26 +271,40 @@ def _store_npz(
 def _entry(
     path: str,
     key: str,
-    song: bundle.Tune | bundle.Piece,
+    song: music21_corpus.Tune | music21_corpus.Piece,
     default_bpm: float | None,
     tracks: list[str],
 ) -> dict[str, Any]:
     return {
-        "key": key, "path": path, "title": song.title, "artist": song.composer, "genre": song.genre,
-        "default_bpm": default_bpm, "tracks": tracks,
-    }  # fmt: skip
+        "key": key,
+        "path": path,
+        "title": song.title,
+        "artist": song.composer,
+        "genre": song.genre,
+        "default_bpm": default_bpm,
+        "tracks": tracks,
+    }
 
 
 def _label_row(
-    track_id: str, artist: str, title: str, notes: np.ndarray, tempi: np.ndarray, mode: str
+    track_id: str,
+    song: music21_corpus.Tune | music21_corpus.Piece,
+    bpm: float,
+    values: tuple[float, float],
 ) -> str:
-    valence, energy = rule_labels(notes, tempi, mode)
-    row = io.StringIO()
+    """A line of the label table; values: valence and energy."""
     song_id = f"SO{track_id[2:]}"
-    bpm = f"{tempi['bpm'][0]:g}"
-    csv.writer(row, lineterminator="").writerow(
-        [track_id, song_id, artist, title, bpm, valence, energy, LABEL_SOURCE]
-    )
+    cells = [
+        track_id,
+        song_id,
+        song.composer,
+        song.title,
+        f"{bpm:g}",
+        *values,
+        LABEL_SOURCE,
+    ]
+    row = io.StringIO()
+    csv.writer(row, lineterminator="").writerow(cells)
     return row.getvalue()
 
 

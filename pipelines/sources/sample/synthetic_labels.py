@@ -1,5 +1,5 @@
-"""Stand-ins for MSD and Spotify: metadata and labels made by rule from the notes, for music
-that neither knows.
+"""Synthetic labels: metadata and labels in the forms of MSD and Spotify, made by rule from the
+notes of music that neither knows.
 
 Track ids are of MSD's form but begin with TRSAMPL, and labels carry LABEL_SOURCE: nobody
 may take either for real.
@@ -41,20 +41,29 @@ def rule_labels(notes: np.ndarray, tempi: np.ndarray, mode: str) -> tuple[float,
     music is by and large heard as happier and more excited (Gabrielsson & Lindström 2010):
     enough for an example, no more.
     """
+    return _valence(notes, mode), _energy(notes, tempi)
+
+
+def _energy(notes: np.ndarray, tempi: np.ndarray) -> float:
     end = int((notes["start"] + notes["duration"]).max())
-    seconds = float(seconds_at(tempi, np.array([end]))[0])
+    seconds = _seconds(tempi, end)
     bpm = end / TICKS_PER_QUARTER / seconds * 60
+    speed = bpm / (bpm + MIDDLE_BPM)
     onsets_per_second = len(np.unique(notes["start"])) / seconds
-    energy = (
-        bpm / (bpm + MIDDLE_BPM)
-        + onsets_per_second / (onsets_per_second + MIDDLE_ONSETS_PER_SECOND)
-    ) / 2
+    density = onsets_per_second / (onsets_per_second + MIDDLE_ONSETS_PER_SECOND)
+    return round((speed + density) / 2, 3)
+
+
+def _valence(notes: np.ndarray, mode: str) -> float:
     melody = notes["pitch"][notes["track"] == PIANO]
     height = float(melody.mean()) - MIDDLE_PITCH if len(melody) else 0.0
-    valence = (
-        MAJOR_VALENCE if mode == "major" else MINOR_VALENCE
-    ) + VALENCE_PER_SEMITONE * height
-    return round(min(max(valence, 0.01), 0.99), 3), round(energy, 3)
+    middle = MAJOR_VALENCE if mode == "major" else MINOR_VALENCE
+    valence = middle + VALENCE_PER_SEMITONE * height
+    return round(min(max(valence, 0.01), 0.99), 3)
+
+
+def _seconds(tempi: np.ndarray, tick: int) -> float:
+    return float(seconds_at(tempi, np.array([tick]))[0])
 
 
 def describe_track(
@@ -66,22 +75,25 @@ def describe_track(
     mode: str | None,
 ) -> dict[str, Any]:
     """What MSD's metadata would say of a piece: values by MSD's names (see
-    affect/tracks.py), unknown ones left out.
+    labels/tracks.py), unknown ones left out.
 
     end: ticks; its key is certain, as it comes from a key signature.
     """
     name = f"{artist}: {title}"
     track: dict[str, Any] = {
-        "track_id": sample_id("TR", name), "song_id": sample_id("SO", name), "artist": artist, "title": title,
-        "release": "music21 corpus", "duration": float(seconds_at(tempi, np.array([end]))[0]), "tempo": float(tempi["bpm"][0]),
-    }  # fmt: skip
+        "track_id": sample_id("TR", name),
+        "song_id": sample_id("SO", name),
+        "artist": artist,
+        "title": title,
+        "release": "music21 corpus",
+        "duration": _seconds(tempi, end),
+        "tempo": float(tempi["bpm"][0]),
+    }
     if tonic is not None:
-        track |= {
-            "key": tonic,
-            "key_confidence": 1.0,
-            "mode": int(mode == "major"),
-            "mode_confidence": 1.0,
-        }
+        track["key"] = tonic
+        track["key_confidence"] = 1.0
+        track["mode"] = int(mode == "major")
+        track["mode_confidence"] = 1.0
     return track
 
 
@@ -97,10 +109,10 @@ def segment_chroma(notes: np.ndarray, tempi: np.ndarray) -> tuple[np.ndarray, np
     starts = np.union1d([0], pitched["start"])
     first = np.searchsorted(starts, pitched["start"])
     last = np.searchsorted(starts, pitched["start"] + pitched["duration"])
+    pitch_class = pitched["pitch"] % 12
     change = np.zeros((len(starts) + 1, 12), np.int64)
-    np.add.at(change, (first, pitched["pitch"] % 12), pitched["velocity"])
-    np.subtract.at(change, (last, pitched["pitch"] % 12), pitched["velocity"])
+    np.add.at(change, (first, pitch_class), pitched["velocity"])
+    np.subtract.at(change, (last, pitch_class), pitched["velocity"])
     chroma = np.cumsum(change[:-1], axis=0).astype(np.float64)
-    return seconds_at(tempi, starts), chroma / np.maximum(
-        chroma.max(axis=1, keepdims=True), 1.0
-    )
+    loudest = chroma.max(axis=1, keepdims=True)
+    return seconds_at(tempi, starts), chroma / np.maximum(loudest, 1.0)

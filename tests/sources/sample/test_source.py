@@ -21,7 +21,7 @@ from pipelines.labels.matches import read_matches
 from pipelines.labels.msd import read_segments, read_tracks, write_track
 from pipelines.labels.names import read_names
 from pipelines.labels.tables import read_labels
-from pipelines.sources.sample import music21_corpus as bundle
+from pipelines.sources.sample import music21_corpus
 from pipelines.sources.sample import source as sample
 from pipelines.sources.sample.scores import read_score
 from pipelines.sources.sample.synthetic_labels import (
@@ -185,22 +185,22 @@ def test_a_score_that_music21_refuses_is_counted(
 
 
 def test_fewer_scores_are_some_of_the_more() -> None:
-    some, more = bundle.pieces(0, 20), bundle.pieces(0, 60)
+    some, more = music21_corpus.pieces(0, 20), music21_corpus.pieces(0, 60)
     assert (len(some), len(more)) == (20, 60)
-    assert set(some) < set(more) < set(bundle.pieces(0, None))
+    assert set(some) < set(more) < set(music21_corpus.pieces(0, None))
     assert len({piece.genre for piece in some}) == 7
-    assert {tune.key for tune in bundle.tunes(0, 20)} < {
-        tune.key for tune in bundle.tunes(0, 60)
+    assert {tune.key for tune in music21_corpus.tunes(0, 20)} < {
+        tune.key for tune in music21_corpus.tunes(0, 60)
     }
 
 
 def test_bundle_is_large_and_its_keys_are_unique() -> None:
-    tunes = bundle.tunes(0, None)
+    tunes = music21_corpus.tunes(0, None)
     assert len({tune.key for tune in tunes}) == len(tunes) >= 4000
     assert {"reel", "jig", "hornpipe", "strathspey", "march", "slip jig"} <= {
         tune.genre for tune in tunes
     }
-    pieces = bundle.pieces(0, None)
+    pieces = music21_corpus.pieces(0, None)
     assert 100 <= len(pieces) <= 300
     assert len(pieces) - len({(piece.composer, piece.title) for piece in pieces}) == 5, (
         "five pieces stand there in two encodings"
@@ -230,11 +230,11 @@ def test_npz_say_the_notes_of_the_scores(
         for song in songs.values()
         if song.meter_source == "downbeats"
     }
-    pieces = bundle.pieces(0, N_SCORES)
+    pieces = music21_corpus.pieces(0, N_SCORES)
     assert len(by_name) == len(pieces)
     for piece in pieces[:3]:
         score, song = (
-            read_score(bundle.corpus_folder() / piece.path, piece.default_bpm),
+            read_score(music21_corpus.corpus_folder() / piece.path, piece.default_bpm),
             by_name[piece.composer, piece.title],
         )
         assert np.array_equal(score.notes, song.notes)
@@ -253,11 +253,13 @@ def test_npz_say_the_notes_of_the_scores(
 
 
 def test_tunes_are_those_of_the_collections(songs: dict[str, Song]) -> None:
-    folder = bundle.corpus_folder()
+    folder = music21_corpus.corpus_folder()
     checked = 0
-    for tune in bundle.tunes(0, N_TUNES):
+    for tune in music21_corpus.tunes(0, N_TUNES):
         prefix, _, name = tune.key.partition("-")
-        original = {short: long for long, short in bundle.TUNE_FOLDERS.items()}[prefix]
+        original = {short: long for long, short in music21_corpus.TUNE_FOLDERS.items()}[
+            prefix
+        ]
         stem, _, number = name.rpartition("-") if prefix != "ryans" else (name, "", "1")
         path = folder / original / f"{stem}.abc"
         if not path.exists():
@@ -279,7 +281,9 @@ def test_labels_are_the_rules_and_say_so(
     rows = {row["track_id"]: row for row in table(config)}
     assert {row["source"] for row in rows.values()} == {LABEL_SOURCE}
     assert "not Spotify" in LABEL_SOURCE and LABEL_SOURCE.startswith("sample rule")
-    modes = {sample_id("TR", tune.key): tune.mode for tune in bundle.tunes(0, N_TUNES)}
+    modes = {
+        sample_id("TR", tune.key): tune.mode for tune in music21_corpus.tunes(0, N_TUNES)
+    }
     checked = 0
     for song in songs.values():
         for track_id in song.folder_track_ids:
@@ -360,12 +364,12 @@ def test_msd_files_describe_their_songs(
 
 
 def test_ids_have_msds_form_and_are_nobodys(real_data: Path) -> None:
-    ids = {sample_id("TR", tune.key) for tune in bundle.tunes(0, None)}
+    ids = {sample_id("TR", tune.key) for tune in music21_corpus.tunes(0, None)}
     assert all(
         re.fullmatch("TR[A-Z]{5}[0-9A-F]{11}", one) and one.startswith("TRSAMPL")
         for one in ids
     )
-    assert len(ids) == len(bundle.tunes(0, None))
+    assert len(ids) == len(music21_corpus.tunes(0, None))
     with (real_data / "msd_spotify_features.csv").open(
         newline="", encoding="utf-8"
     ) as stream:
@@ -383,7 +387,7 @@ def test_ids_have_msds_form_and_are_nobodys(real_data: Path) -> None:
     ],
 )  # fmt: skip
 def test_mode_of_a_key(key: str, mode: str | None) -> None:
-    assert bundle.mode_of(key) == mode
+    assert music21_corpus.mode_of(key) == mode
 
 
 @pytest.mark.parametrize(
@@ -395,7 +399,7 @@ def test_mode_of_a_key(key: str, mode: str | None) -> None:
     ],
 )  # fmt: skip
 def test_titles_from_paths(path: str, title: str) -> None:
-    assert bundle.title_of(path) == title
+    assert music21_corpus.title_of(path) == title
 
 
 def test_the_rule_rises_with_tempo_and_mode() -> None:
