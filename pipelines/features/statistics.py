@@ -26,11 +26,12 @@ def compute(song: Song, grid: Grid, config: Any = None) -> dict[str, Any]:
     seconds = float(seconds_at(song.tempi, np.array([end]))[0])
     per_track = np.bincount(notes["track"], minlength=len(TRACKS))
     velocity_sums = np.bincount(notes["track"], notes["velocity"], len(TRACKS))
+    mean_bpm = float(song.tempi["bpm"][0])
+    if seconds:
+        mean_bpm = end / TICKS_PER_QUARTER * 60 / seconds
     return {
         "seconds": seconds,
-        "mean_bpm": end / TICKS_PER_QUARTER * 60 / seconds
-        if seconds
-        else float(song.tempi["bpm"][0]),
+        "mean_bpm": mean_bpm,
         "n_notes": len(notes),
         "n_bars": len(song.bars),
         "bar_sixteenths_max": int(grid.bar_positions.max()),

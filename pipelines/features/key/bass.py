@@ -38,45 +38,53 @@ def bass_notes(song: Song, grid: Grid) -> Bass:
     """The bass of a song that has a pitched note, on the sixteenths of the grid; drums
     left out."""
     bar_first = np.concatenate([[0], np.cumsum(grid.bar_positions)])
+    n_sixteenths = int(bar_first[-1])
     pitched = song.notes["track"] != DRUMS
+    pitch = song.notes["pitch"][pitched]
     start = bar_first[grid.bar[pitched]] + grid.position[pitched]
-    end = np.minimum(start + grid.sixteenths[pitched], bar_first[-1])
-    size = int(bar_first[-1]) + 1
-    sounding = np.cumsum(
-        np.bincount(start, minlength=size) - np.bincount(end, minlength=size)
-    )[:-1]
-    heard, together = np.flatnonzero(sounding > 0), np.flatnonzero(sounding > 1)
+    end = np.minimum(start + grid.sixteenths[pitched], n_sixteenths)
+
+    starting = np.bincount(start, minlength=n_sixteenths + 1)
+    ending = np.bincount(end, minlength=n_sixteenths + 1)
+    sounding = np.cumsum(starting - ending)[:-1]
+    heard = np.flatnonzero(sounding > 0)
+    together = np.flatnonzero(sounding > 1)
     polyphonic = len(together) > ONE_VOICE * len(heard)
-    opening = _first_in_bars(together if polyphonic else together[:0], bar_first)
+    if not polyphonic:
+        together = together[:0]
+
+    opening = _first_in_bars(together, bar_first)
     closing = _last_in_bars(heard, bar_first)
-    lowest = _lowest_at(
-        np.concatenate([opening, closing]), start, end, song.notes["pitch"][pitched]
-    )
-    opening_bass, closing_bass = np.split(lowest, 2)
+    moments = np.concatenate([opening, closing])
+    opening_bass, closing_bass = np.split(_lowest_at(moments, start, end, pitch), 2)
+    sounds_on_line = sounding[bar_first[:-1]] > 0
     return Bass(
-        opening_bass,
-        closing_bass,
-        int(opening_bass[np.argmax(opening >= 0)]),
-        int(closing_bass[closing >= 0][-1]),
-        polyphonic,
-        _first_whole_bar(sounding[bar_first[:-1]] > 0, grid.bar_positions),
+        opening=opening_bass,
+        closing=closing_bass,
+        first=int(opening_bass[np.argmax(opening >= 0)]),
+        last=int(closing_bass[closing >= 0][-1]),
+        polyphonic=polyphonic,
+        first_bar=_first_whole_bar(sounds_on_line, grid.bar_positions),
     )
 
 
 def phrase_starts(bass: Bass) -> np.ndarray:
     """Whether each bar starts a phrase of eight bars: bool[n_bars]."""
-    return (np.arange(len(bass.opening)) - bass.first_bar) % PHRASE_BARS == 0
+    bars = np.arange(len(bass.opening))
+    return (bars - bass.first_bar) % PHRASE_BARS == 0
 
 
 def _first_in_bars(moments: np.ndarray, bar_first: np.ndarray) -> np.ndarray:
     """The first of the rising moments in each bar, -1 where a bar has none."""
-    found = np.append(moments, bar_first[-1])[np.searchsorted(moments, bar_first[:-1])]
+    at_or_after = np.searchsorted(moments, bar_first[:-1])
+    found = np.append(moments, bar_first[-1])[at_or_after]
     return np.where(found < bar_first[1:], found, -1)
 
 
 def _last_in_bars(moments: np.ndarray, bar_first: np.ndarray) -> np.ndarray:
     """The last of the rising moments in each bar, -1 where a bar has none."""
-    found = np.append(moments, -1)[np.searchsorted(moments, bar_first[1:]) - 1]
+    before_end = np.searchsorted(moments, bar_first[1:]) - 1
+    found = np.append(moments, -1)[before_end]
     return np.where(found >= bar_first[:-1], found, -1)
 
 
@@ -85,21 +93,23 @@ def _lowest_at(
 ) -> np.ndarray:
     """Pitch class of the lowest note that sounds at each moment (some note does), 12 for
     moment -1."""
-    asked = np.unique(moments[moments >= 0])
-    # A roll of the asked moments alone: each note covers those from its start to before its
-    # end.
-    cells = [np.searchsorted(asked, edge) * 128 + pitch for edge in (start, end)]
-    steps = np.bincount(cells[0], minlength=(len(asked) + 1) * 128) - np.bincount(
-        cells[1], minlength=(len(asked) + 1) * 128
-    )
-    roll = np.cumsum(steps.reshape(-1, 128), axis=0)
-    lowest = np.append((roll[:-1] > 0).argmax(axis=1) % 12, NO_BASS)
-    return lowest[np.where(moments >= 0, np.searchsorted(asked, moments), -1)]
+    wanted = np.unique(moments[moments >= 0])
+    # A roll of the wanted moments alone: each note covers those from its start to before
+    # its end.
+    size = (len(wanted) + 1) * 128
+    starting = np.bincount(np.searchsorted(wanted, start) * 128 + pitch, minlength=size)
+    ending = np.bincount(np.searchsorted(wanted, end) * 128 + pitch, minlength=size)
+    steps = (starting - ending).reshape(-1, 128)
+    roll = np.cumsum(steps, axis=0)[:-1]
+    lowest = (roll > 0).argmax(axis=1) % 12
+    row = np.where(moments >= 0, np.searchsorted(wanted, moments), -1)
+    return np.append(lowest, NO_BASS)[row]
 
 
 def _first_whole_bar(sounds_on_line: np.ndarray, bar_positions: np.ndarray) -> int:
     """The first bar that sounds from its start, not counting a first bar shorter than the
     second; else 0."""
-    pick_up = len(bar_positions) > 1 and bar_positions[0] < bar_positions[1]
-    found = np.flatnonzero(sounds_on_line[int(pick_up) :])
-    return int(pick_up) + int(found[0]) if len(found) else 0
+    has_pick_up = len(bar_positions) > 1 and bar_positions[0] < bar_positions[1]
+    first = int(has_pick_up)
+    found = np.flatnonzero(sounds_on_line[first:])
+    return first + int(found[0]) if len(found) else 0

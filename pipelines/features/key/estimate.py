@@ -102,12 +102,13 @@ def compute(song: Song, grid: Grid, config: KeyConfig) -> dict[str, Any]:
     if not weights.any():
         return _columns(np.full(len(weights), NO_KEY), np.zeros(len(weights)), NO_KEY)
     if config.method == "ks_bar":
-        return _columns(
-            *krumhansl_schmuckler(weights),
-            int(krumhansl_schmuckler(weights.sum(axis=0)[None])[0][0]),
-        )
+        key, confidence = krumhansl_schmuckler(weights)
+        whole_song = weights.sum(axis=0)[None]
+        song_keys, _ = krumhansl_schmuckler(whole_song)
+        return _columns(key, confidence, int(song_keys[0]))
     key, sure, song_key = follow(song, grid, weights, config)
-    return _columns(key, sure[np.arange(len(key)), key], song_key)
+    confidence = sure[np.arange(len(key)), key]
+    return _columns(key, confidence, song_key)
 
 
 def follow(
@@ -121,13 +122,12 @@ def follow(
     bass = bass_notes(song, grid)
     phrase_start = phrase_starts(bass)
     evidence = bar_evidence(weights, bass, phrase_start, config)
-    moves, table = transitions(config), phrase_start.astype(np.int64)
+    moves = transitions(config)
+    table = phrase_start.astype(np.int64)
     key = viterbi(evidence, np.log(moves), table)
-    return (
-        key,
-        posterior(evidence, moves, table),
-        int(song_evidence(weights, bass, config).argmax()),
-    )
+    sure = posterior(evidence, moves, table)
+    song_key = int(song_evidence(weights, bass, config).argmax())
+    return key, sure, song_key
 
 
 def _columns(key: np.ndarray, confidence: np.ndarray, song_key: int) -> dict[str, Any]:
@@ -180,23 +180,22 @@ def bar_evidence(
     24]."""
     total = weights.sum(axis=1, keepdims=True)
     shares = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
-    evidence = config.evidence * (shares @ _log_profiles(config.uniform).T)
-    tonic, fourth = _points_to(0), _points_to(5)
+    likelihood = shares @ _log_profiles(config.uniform).T
+    evidence = config.evidence * likelihood
+    tonic = _points_to(0)
+    fourth = _points_to(5)
     if bass.polyphonic:
-        evidence += (
-            config.bass_tonic * tonic[bass.opening]
-            + config.bass_subdominant * fourth[bass.opening]
-        )
-        evidence += (
-            config.phrase_bass * tonic[np.where(phrase_start, bass.opening, NO_BASS)]
-        )
+        over_tonic = config.bass_tonic * tonic[bass.opening]
+        over_fourth = config.bass_subdominant * fourth[bass.opening]
+        evidence += over_tonic + over_fourth
+        phrase_bass = np.where(phrase_start, bass.opening, NO_BASS)
+        evidence += config.phrase_bass * tonic[phrase_bass]
         evidence[0] += config.first_bass * tonic[bass.first]
         evidence[-1] += config.last_bass * tonic[bass.last]
     else:
         ends_phrase = np.append(phrase_start[1:], False)
-        evidence += (
-            config.melody_phrase * tonic[np.where(ends_phrase, bass.closing, NO_BASS)]
-        )
+        phrase_end = np.where(ends_phrase, bass.closing, NO_BASS)
+        evidence += config.melody_phrase * tonic[phrase_end]
         evidence[-1] += config.melody_last * tonic[bass.last]
     return evidence
 
@@ -205,9 +204,9 @@ def song_evidence(weights: np.ndarray, bass: Bass, config: KeyConfig) -> np.ndar
     """What the song says for each key as its own: pitch classes of the whole, first
     bass, last note; float64[24]."""
     tonic = _points_to(0)
-    evidence = config.song_evidence * (
-        _log_profiles(config.uniform) @ (weights.sum(axis=0) / weights.sum())
-    )
+    shares = weights.sum(axis=0) / weights.sum()
+    likelihood = _log_profiles(config.uniform) @ shares
+    evidence = config.song_evidence * likelihood
     evidence += config.song_first * tonic[bass.first] + config.song_last * tonic[bass.last]
     evidence[12:] -= config.song_minor
     return evidence
@@ -220,10 +219,12 @@ def transitions(config: KeyConfig) -> np.ndarray:
     costs = neighbour_costs(
         config.fifths_cost, config.mode_cost, config.parallel_cost, config.relative_cost
     )
-    moves = np.exp(-costs) * np.array([config.change, config.phrase_change])[:, None, None]
+    change = np.array([config.change, config.phrase_change])
+    moves = np.exp(-costs) * change[:, None, None]
     # However the chances are set, a key stays with at least one in ten.
     moves *= np.minimum(1.0, 0.9 / moves.sum(axis=2, keepdims=True))
-    return moves + np.eye(N_KEYS) * (1.0 - moves.sum(axis=2))[:, :, None]
+    stays = 1.0 - moves.sum(axis=2)
+    return moves + np.eye(N_KEYS) * stays[:, :, None]
 
 
 @lru_cache(maxsize=8)
@@ -239,5 +240,8 @@ def _log_profiles(uniform: float) -> np.ndarray:
 def _points_to(degree: int) -> np.ndarray:
     """1 where a bass note is that degree (semitones above the tonic) of a key:
     float64[13, 24], the last row for no bass."""
-    bass, key = np.arange(12)[:, None], np.arange(N_KEYS)
-    return np.vstack([(bass - key) % 12 == degree, np.zeros(N_KEYS, bool)]).astype(float)
+    bass = np.arange(12)[:, None]
+    key = np.arange(N_KEYS)
+    is_degree = (bass - key) % 12 == degree
+    no_bass = np.zeros(N_KEYS, bool)
+    return np.vstack([is_degree, no_bass]).astype(float)
