@@ -98,9 +98,8 @@ def join_keys(
     """
     sizes = np.diff(offsets)
     # The highest hash of the share; a share of 1 wraps round to the highest there is.
-    limits = (
-        (key_shares(sizes, config) * 2.0**63).astype(np.uint64) << np.uint64(1)
-    ) - np.uint64(1)
+    half_limits = (key_shares(sizes, config) * 2.0**63).astype(np.uint64)
+    limits = (half_limits << np.uint64(1)) - np.uint64(1)
     kept = values <= np.repeat(limits, sizes)
     songs = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
     return values[kept], songs[kept]
@@ -116,9 +115,8 @@ def shared_keys(keys: np.ndarray, songs: np.ndarray) -> tuple[np.ndarray, np.nda
     keys, songs = keys[order], songs[order]
     counts = run_lengths(run_starts(keys), len(keys))
     held_twice = counts > 1
-    return songs[np.repeat(held_twice, counts)].astype(np.int32), counts[held_twice].astype(
-        np.int32
-    )
+    songs_of_kept = songs[np.repeat(held_twice, counts)]
+    return songs_of_kept.astype(np.int32), counts[held_twice].astype(np.int32)
 
 
 def candidate_pairs(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from schemas.grid import Grid
+from schemas.runs import run_begins
 from schemas.song import BASS, DRUMS, Song
 
 # Mixed into every symbol, so that n-grams of two kinds never hash alike.
@@ -66,29 +67,20 @@ def shingles(notes: np.ndarray, config: ShingleConfig) -> np.ndarray:
     Durations, velocities and which track a line stands in do not count.
     """
     pitched = notes[notes["track"] != DRUMS]
-    chords = _chord_symbols(pitched, config)
-    found = _distinct(
-        np.concatenate(
-            [
-                _line_hashes(pitched, config),
-                _hash_windows(chords, config.chord_events, config.min_symbols, _CHORD)[0],
-            ]
-        )
-    )
+    lines = _line_hashes(pitched, config)
+    symbols = _chord_symbols(pitched, config)
+    chords, _ = _hash_windows(symbols, config.chord_events, config.min_symbols, _CHORD)
+    found = _distinct(np.concatenate([lines, chords]))
     if len(found) >= config.whole_below:
         return found
     textures = _texture_symbols(notes, config)
     if not len(found):
-        found = _distinct(
-            _hash_windows(
-                textures, config.texture_events, config.texture_min_symbols, _TEXTURE
-            )[0]
-        )
-    return (
-        found
-        if len(found) >= config.whole_below
-        else _whole_hashes(chords, textures, config)
-    )
+        size = config.texture_events
+        hashes, _ = _hash_windows(textures, size, config.texture_min_symbols, _TEXTURE)
+        found = _distinct(hashes)
+    if len(found) >= config.whole_below:
+        return found
+    return _whole_hashes(symbols, textures, config)
 
 
 def _line_hashes(notes: np.ndarray, config: ShingleConfig) -> np.ndarray:
@@ -101,7 +93,8 @@ def _line_hashes(notes: np.ndarray, config: ShingleConfig) -> np.ndarray:
     # The bass is turned upside down so that one maximum serves both lines.
     pitch = notes["pitch"].astype(np.int32)
     np.negative(pitch, out=pitch, where=notes["track"] == BASS)
-    line, track = np.abs(np.maximum.reduceat(pitch, first)), notes["track"][first]
+    line = np.abs(np.maximum.reduceat(pitch, first))
+    track = notes["track"][first]
     hashes, begins = _hash_windows(np.diff(line), size, config.min_symbols, _LINE)
     return hashes[track[begins] == track[begins + size]]
 
@@ -114,9 +107,11 @@ def _chord_symbols(notes: np.ndarray, config: ShingleConfig) -> np.ndarray:
     first = _event_firsts(notes["start"], None, config)
     pitch = notes["pitch"].astype(np.int32)
     lowest = np.minimum.reduceat(pitch, first)
-    above = (pitch - np.repeat(lowest, np.diff(first, append=len(notes)))) % 12
+    notes_of_event = np.diff(first, append=len(notes))
+    above = (pitch - np.repeat(lowest, notes_of_event)) % 12
     chords = np.bitwise_or.reduceat(np.int32(1) << above, first)
-    return (chords[1:] << 4) | (np.diff(lowest) % 12)
+    motion = np.diff(lowest) % 12
+    return (chords[1:] << 4) | motion
 
 
 def _texture_symbols(notes: np.ndarray, config: ShingleConfig) -> np.ndarray:
@@ -125,13 +120,14 @@ def _texture_symbols(notes: np.ndarray, config: ShingleConfig) -> np.ndarray:
     if not len(notes):
         return np.zeros(0, np.int64)
     first = _event_firsts(notes["start"], None, config)
-    pitch, is_drum = notes["pitch"].astype(np.int64), notes["track"] == DRUMS
+    pitch = notes["pitch"].astype(np.int64)
+    is_drum = notes["track"] == DRUMS
     lowest = np.minimum.reduceat(np.where(is_drum, 127, pitch), first)
-    above = (pitch - np.repeat(lowest, np.diff(first, append=len(notes)))) % 12
+    notes_of_event = np.diff(first, append=len(notes))
+    above = (pitch - np.repeat(lowest, notes_of_event)) % 12
     # 12 bits of pitch classes and 48 of drums: General MIDI's 47 drum sounds stay apart.
-    return np.bitwise_or.reduceat(
-        np.int64(1) << np.where(is_drum, 12 + pitch % 48, above), first
-    )
+    bit = np.where(is_drum, 12 + pitch % 48, above)
+    return np.bitwise_or.reduceat(np.int64(1) << bit, first)
 
 
 def _whole_hashes(
@@ -141,10 +137,9 @@ def _whole_hashes(
     song, from the first on."""
     if len(textures) < config.whole_below:
         return np.zeros(0, np.uint64)
-    events = np.concatenate([[len(chords)], chords, textures]).astype("<i8").tobytes()
-    return _distinct(
-        np.frombuffer(hashlib.shake_128(events).digest(8 * config.whole_below), "<u8")
-    )
+    events = np.concatenate([[len(chords)], chords, textures]).astype("<i8")
+    digest = hashlib.shake_128(events.tobytes()).digest(8 * config.whole_below)
+    return _distinct(np.frombuffer(digest, "<u8"))
 
 
 def _event_firsts(
@@ -156,13 +151,16 @@ def _event_firsts(
     start: int32 onsets, rising within each line; line: which line a note is of, or None for
     one line.
     """
-    new_line = np.zeros(len(start) - 1, bool) if line is None else line[1:] != line[:-1]
-    gaps = np.where(new_line, _FAR, np.diff(start))
+    gaps = np.diff(start)
+    if line is not None:
+        gaps = np.where(line[1:] != line[:-1], _FAR, gaps)
     first = np.append(0, np.flatnonzero(gaps >= config.group_gap_ticks) + 1)
     # Second look, at the gaps between events: a short one between two long ones is one
     # chord, not two.
     between = gaps[first[1:] - 1]
-    around = np.minimum(np.append(_FAR, between[:-1]), np.append(between[1:], _FAR))
+    before = np.append(_FAR, between[:-1])
+    after = np.append(between[1:], _FAR)
+    around = np.minimum(before, after)
     split = (between <= config.split_gap_ticks) & (between < around // 2)
     return first[np.append(True, ~split)]
 
@@ -174,7 +172,8 @@ def _hash_windows(
     int64, where each run begins."""
     if len(symbols) < size:
         return np.zeros(0, np.uint64), np.zeros(0, np.int64)
-    ordered = np.sort(np.lib.stride_tricks.sliding_window_view(symbols, size), axis=1)
+    windows = np.lib.stride_tricks.sliding_window_view(symbols, size)
+    ordered = np.sort(windows, axis=1)
     n_symbols = 1 + np.count_nonzero(ordered[:, 1:] != ordered[:, :-1], axis=1)
     begins = np.flatnonzero(n_symbols >= min_symbols)
     codes = _splitmix(symbols.astype(np.int64).view(np.uint64) ^ kind)
@@ -196,4 +195,4 @@ def _splitmix(values: np.ndarray) -> np.ndarray:
 def _distinct(hashes: np.ndarray) -> np.ndarray:
     """Sorted, each value once."""
     hashes = np.sort(hashes)
-    return hashes[np.append(True, hashes[1:] != hashes[:-1])] if len(hashes) else hashes
+    return hashes[run_begins(hashes)]
