@@ -1,4 +1,5 @@
-"""Copies: songs with the same notes, the song that each cluster keeps, and what is said of the others."""
+"""Copies: songs with the same notes, the song that each cluster keeps, and why each of the
+others is removed."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

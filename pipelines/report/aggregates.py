@@ -1,5 +1,5 @@
-"""Facts: what the report's plots need of a release, read by column and batch by batch,
-never whole songs."""
+"""Aggregates: the numbers that the report's plots need of a release, read by column and
+batch by batch, never whole songs."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

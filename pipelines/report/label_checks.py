@@ -1,5 +1,5 @@
-"""Premise: whether the paper's idea shows in the data, that arousal is heard in rhythm
-density and valence in the key."""
+"""Label checks: whether the paper's idea shows in the data, that arousal is heard in
+rhythm density and valence in the key."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Rolls: a few songs drawn whole enough to be looked at, track by track, with their keys
+"""Piano rolls: a few songs drawn whole enough to be looked at, track by track, with their keys
 and their density."""
 
 from collections.abc import Mapping, Sequence

@@ -1,5 +1,5 @@
-"""beside: the files of a release that its manifest alone decides, written by publish and
-made again by verify."""
+"""Sidecars: the files of a release that its manifest alone decides, written by publish
+and made again by verify."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
