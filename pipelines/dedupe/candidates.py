@@ -181,13 +181,12 @@ def _may_be_similar(
 ) -> np.ndarray:
     """Whether the keys a pair shares are as many as a pair at the group thresholds
     shares, less the slack of chance."""
-    size_first, size_second = sizes[pairs.first], sizes[pairs.second]
-    by_jaccard = (
-        config.group_jaccard / (1 + config.group_jaccard) * (size_first + size_second)
-    )
+    size_first = sizes[pairs.first]
+    size_second = sizes[pairs.second]
+    share_of_both = config.group_jaccard / (1 + config.group_jaccard)
+    by_jaccard = share_of_both * (size_first + size_second)
     by_containment = config.group_containment * np.minimum(size_first, size_second)
     least = np.maximum(np.minimum(by_jaccard, by_containment), config.min_shared)
     expected = least * np.minimum(shares[pairs.first], shares[pairs.second])
-    return pairs.shared >= np.maximum(
-        expected - config.key_slack * np.sqrt(expected), config.min_shared_keys
-    )
+    slack = config.key_slack * np.sqrt(expected)
+    return pairs.shared >= np.maximum(expected - slack, config.min_shared_keys)

@@ -3,7 +3,8 @@ the song that stays.
 
 The steps of curate, each a pure function on columns, in their order:
 
-    join_keys, shared_keys   a shard's keys; one bucket of the key space: who holds each, keys of one song dropped
+    join_keys                the keys of a shard's songs
+    shared_keys              one bucket of the key space: who holds each key of two or more
     candidate_pairs          all buckets: the pairs that share so many keys that they may be similar
     by_block                 the pairs by the blocks of songs whose signatures they need, to bound memory
     verify_pairs             exact overlap; Jaccard, containment, one group or not, duplicates or not
@@ -77,11 +78,8 @@ def verify_pairs(
 ) -> tuple[Pairs, Verdicts]:
     """The candidates that are over the group thresholds, with the shingles they share,
     and what that makes them."""
-    pairs = Pairs(
-        likely.first,
-        likely.second,
-        shared_shingles(likely.first, likely.second, signatures),
-    )
+    shared = shared_shingles(likely.first, likely.second, signatures)
+    pairs = Pairs(likely.first, likely.second, shared)
     pairs = pairs.take(compare(pairs, sizes, config).same_group)
     return pairs, compare(pairs, sizes, config)
 
@@ -125,20 +123,20 @@ def shared_shingles(
 def compare(pairs: Pairs, sizes: np.ndarray, config: DedupeConfig) -> Verdicts:
     """Jaccard, containment and verdicts of pairs with their shared shingles; sizes:
     shingles of every song."""
-    size_first, size_second = sizes[pairs.first].astype(np.float64), sizes[pairs.second]
+    size_first = sizes[pairs.first].astype(np.float64)
+    size_second = sizes[pairs.second]
     jaccard = pairs.shared / np.maximum(size_first + size_second - pairs.shared, 1)
     containment = pairs.shared / np.maximum(np.minimum(size_first, size_second), 1)
     enough = pairs.shared >= config.min_shared
+    related = jaccard >= config.group_jaccard
+    related |= containment >= config.group_containment
+    alike = jaccard >= config.duplicate_jaccard
+    alike |= containment >= config.duplicate_containment
     return Verdicts(
-        jaccard,
-        containment,
-        enough
-        & ((jaccard >= config.group_jaccard) | (containment >= config.group_containment)),
-        enough
-        & (
-            (jaccard >= config.duplicate_jaccard)
-            | (containment >= config.duplicate_containment)
-        ),
+        jaccard=jaccard,
+        containment=containment,
+        same_group=enough & related,
+        duplicate=enough & alike,
     )
 
 
@@ -162,9 +160,8 @@ def survivors(
     filters, has a label match, tracks, seconds); rank: distinct, the place of each song_id
     in sorted order.
     """
-    order = np.lexsort(
-        (rank, *(-column.astype(np.float64) for column in reversed(quality)), cluster)
-    )
+    worse = [-column.astype(np.float64) for column in reversed(quality)]
+    order = np.lexsort((rank, *worse, cluster))
     kept = order[run_starts(cluster[order])]
     best = np.empty(cluster.max(initial=-1) + 1, np.int64)
     best[cluster[kept]] = kept
