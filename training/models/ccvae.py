@@ -25,14 +25,14 @@ from schemas.song import Song
 from training.config import AXES, DataConfig
 from training.parts.backbone import Decoder, sample_latent
 from training.parts.bar_vae import AxisVae, Terms, VaeConfig, label_terms, row_tokens
-from training.parts.conditioning import drawn_classes
+from training.parts.conditioning import sample_labels
 from training.parts.latent import free_below, gaussian_kl, standard_kl
 from training.parts.sampling import SamplingConfig
 
 
 @dataclass(frozen=True)
 class CcvaeConfig(VaeConfig):
-    """The trunk and its KL; slot: how much of each axis's latent is z_c; draws: K.
+    """The backbone and its KL; slot: how much of each axis's latent is z_c; draws: K.
 
     category_weight: of the terms of q(y|·) beside mean losses, about one over a song's
     tokens, as if all were nats a token.
@@ -134,15 +134,15 @@ class Ccvae(AxisVae):
         by_class = gaussian_kl(*here, *slot.prior())
         kl_c = (by_class * q[:, None, :, None]).sum(-2)
         kl = torch.cat([kl_c, standard_kl(mean[..., size:], log_variance[..., size:])], -1)
-        log_q = log_chance(odds, level)
+        log_q = log_probability(odds, level)
         noise = torch.randn(
             self.config.draws, *mean[..., :size].shape, device=mean.device, dtype=mean.dtype
         )
-        drawn = slot.odds(
+        sampled = slot.odds(
             mean[..., :size] + noise * (0.5 * log_variance[..., :size]).exp()
         ).mean(-1)
-        log_q_x = log_chance(drawn, level).logsumexp(0) - math.log(self.config.draws)
-        detached = log_chance(slot.odds(z[..., :size].detach()).mean(-1), level)
+        log_q_x = log_probability(sampled, level).logsumexp(0) - math.log(self.config.draws)
+        detached = log_probability(slot.odds(z[..., :size].detach()).mean(-1), level)
         negative_entropy = (
             torch.stack([functional.logsigmoid(-odds), functional.logsigmoid(odds)], -1) * q
         ).sum(-1)
@@ -159,7 +159,11 @@ class Ccvae(AxisVae):
         }
 
     def generate(
-        self, classes: Mapping[str, int | None], n: int, bars: int, sampling: SamplingConfig
+        self,
+        conditioning: Mapping[str, int | None],
+        n: int,
+        bars: int,
+        sampling: SamplingConfig,
     ) -> list[Song]:
         """n pieces of an emotion, z_c from p(z_c|y), z_s from N(0, I); an axis without a
         class takes one at random a piece."""
@@ -167,7 +171,7 @@ class Ccvae(AxisVae):
             torch.Generator().manual_seed(sampling.seed),
             self.decoder.head.weight.device,
         )
-        label, parts = drawn_classes(classes, n, generator).to(device), []
+        label, parts = sample_labels(conditioning, n, generator).to(device), []
         for index, axis in enumerate(AXES):
             z = torch.randn(n, bars, self.config.latent, generator=generator).to(device)
             mean, log_variance = (
@@ -179,6 +183,6 @@ class Ccvae(AxisVae):
         return self.write(torch.cat(parts, -1), sampling)
 
 
-def log_chance(odds: Tensor, level: Tensor) -> Tensor:
+def log_probability(odds: Tensor, level: Tensor) -> Tensor:
     """log q(y): log-odds of high (..., B), classes (B)."""
     return functional.logsigmoid(odds * (2 * level - 1))

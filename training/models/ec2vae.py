@@ -76,16 +76,18 @@ class Ec2vae(nn.Module):
         )
         return mean, log_variance
 
-    def tell_rhythm(
+    def predict_rhythm(
         self, before: Tensor, z_r: Tensor, state: Any = None
     ) -> tuple[Tensor, Any]:
         """Logits (N, S, 3) of each step's rhythm from those before (N, S), 3 for none,
         and z_r (N, latent)."""
-        told = functional.one_hot(before, N_RHYTHMS + 1).to(z_r.dtype)
-        hidden, state = self.rhythm(torch.cat([told, _at_steps(z_r, before)], -1), state)
+        previous = functional.one_hot(before, N_RHYTHMS + 1).to(z_r.dtype)
+        hidden, state = self.rhythm(
+            torch.cat([previous, _at_steps(z_r, before)], -1), state
+        )
         return self.rhythm_head(hidden), state
 
-    def tell_pitch(
+    def predict_pitch(
         self, before: Tensor, rhythm: Tensor, z_p: Tensor, state: Any = None
     ) -> tuple[Tensor, Any]:
         """Logits (N, S, 90) of each step from those before (N, S), its rhythm's odds (N,
@@ -103,8 +105,10 @@ class Ec2vae(nn.Module):
         steps, rhythm = by_bar.flatten(0, 1), rhythm_of(by_bar).flatten(0, 1)
         mean, log_variance = self.posterior(steps)
         z_r, z_p = sample_latent(mean, log_variance).chunk(2, -1)
-        rhythm_logits, _ = self.tell_rhythm(_before(rhythm, N_RHYTHMS), z_r)
-        logits, _ = self.tell_pitch(_before(steps, N_STEPS), rhythm_logits.softmax(-1), z_p)
+        rhythm_logits, _ = self.predict_rhythm(_before(rhythm, N_RHYTHMS), z_r)
+        logits, _ = self.predict_pitch(
+            _before(steps, N_STEPS), rhythm_logits.softmax(-1), z_p
+        )
         kl_r, kl_p = standard_kl(mean, log_variance).mean(0).chunk(2, -1)
         terms = {
             "reconstruction": functional.cross_entropy(logits.flatten(0, 1).float(), steps.flatten()),
@@ -166,22 +170,28 @@ class Ec2vae(nn.Module):
         )
         rhythm_state, pitch_state, written = None, None, []
         for _ in range(N_BEATS):
-            odds, rhythm_state = self.tell_rhythm(rhythm, z_r, rhythm_state)
-            logits, pitch_state = self.tell_pitch(step, odds.softmax(-1), z_p, pitch_state)
+            odds, rhythm_state = self.predict_rhythm(rhythm, z_r, rhythm_state)
+            logits, pitch_state = self.predict_pitch(
+                step, odds.softmax(-1), z_p, pitch_state
+            )
             step = sample_token(logits[:, 0], sampling, generator)[:, None]
             rhythm = rhythm_of(step)
             written.append(step)
         return list(torch.cat(written, 1).view(*z.shape[:2], N_BEATS))
 
     def generate(
-        self, classes: Mapping[str, int | None], n: int, bars: int, sampling: SamplingConfig
+        self,
+        conditioning: Mapping[str, int | None],
+        n: int,
+        bars: int,
+        sampling: SamplingConfig,
     ) -> list[Song]:
         """n pieces around the mean latents of a class, N(0, I) where an axis has none."""
         generator = torch.Generator().manual_seed(sampling.seed)
         noise = torch.randn(n, bars, 2 * self.config.latent, generator=generator).to(
             self.means.device
         )
-        levels = [classes[axis] for axis in AXES]
+        levels = [conditioning[axis] for axis in AXES]
         centre = [
             torch.zeros_like(mean[0]) if level is None else mean[level]
             for mean, level in zip(self.means, levels, strict=True)

@@ -2,7 +2,7 @@
 emotion, pre-trained without it.
 
 One causal transformer over the whole piece, by scaled dot products where theirs had linear
-attention; the kind of a step is told first, its other fields by a head each that hears the
+attention; the kind of a step comes first, its other fields by a head each that is given the
 kind. The emotion's step is the sum of a class of each axis, so that one net serves songs
 with one label, both or none, where theirs are three. Chords and keys are left out.
 """
@@ -22,7 +22,7 @@ from schemas.song import Song
 from training.config import AXES, UNLABELLED, DataConfig
 from training.data.views import song_of
 from training.parts.attention import Layout
-from training.parts.backbone import EMBEDDING_STD, StackConfig, make_stack, trunk_flops
+from training.parts.backbone import EMBEDDING_STD, StackConfig, backbone_flops, make_stack
 from training.parts.compound import (
     BAR_FIELD,
     EMOTION,
@@ -96,8 +96,8 @@ class Emopia(nn.Module):
     def fields(self, hidden: Tensor, kind: Tensor) -> dict[str, Tensor]:
         """Logits (N, values) of each field but the kind, given the kind (N) of the
         coming step."""
-        told = self.with_kind(torch.cat([hidden, self.embeddings["kind"](kind)], -1))
-        return {name: head(told) for name, head in self.heads.items()}
+        conditioned = self.with_kind(torch.cat([hidden, self.embeddings["kind"](kind)], -1))
+        return {name: head(conditioned) for name, head in self.heads.items()}
 
     def forward(
         self, batch: Mapping[str, Tensor], step: Tensor | None
@@ -156,11 +156,15 @@ class Emopia(nn.Module):
         }  # fmt: skip
 
     def generate(
-        self, classes: Mapping[str, int | None], n: int, bars: int, sampling: SamplingConfig
+        self,
+        conditioning: Mapping[str, int | None],
+        n: int,
+        bars: int,
+        sampling: SamplingConfig,
     ) -> list[Song]:
         """n pieces of an emotion; an axis without a class is unknown, as in
         pre-training."""
-        label = label_of(classes, n).to(self.join.weight.device)
+        label = label_of(conditioning, n).to(self.join.weight.device)
         return [
             song_of(tokens)
             for tokens in in_parts(
@@ -216,29 +220,29 @@ class Emopia(nn.Module):
                 (rising["pitch"] <= pitch[:, None]) & note[:, None]
             ] = -torch.inf
             logits["velocity"][:, 0] = logits["duration"][:, 0] = -torch.inf
-            drawn = {
+            sampled = {
                 name: sample_token(logits[name], sampling, generator) * (kind == of)
                 for name, of in KIND_OF.items()
             }
-            is_bar = drawn["beat"] == BAR_FIELD
-            drawn["tempo"] *= ~is_bar
+            is_bar = sampled["beat"] == BAR_FIELD
+            sampled["tempo"] *= ~is_bar
             begun = begun + is_bar
             alive = alive & (begun <= bars)
             if not alive.any():
                 break
-            step = with_room(torch.stack([kind, *drawn.values()], 1))
+            step = with_room(torch.stack([kind, *sampled.values()], 1))
             written.append(step * alive[:, None])
             used = torch.where(
-                is_bar, 1, used + torch.where(note, 3, 1 + (drawn["tempo"] > 0))
+                is_bar, 1, used + torch.where(note, 3, 1 + (sampled["tempo"] > 0))
             )
-            beat, pitch = torch.where(metrical, drawn["beat"], beat), drawn["pitch"]
+            beat, pitch = torch.where(metrical, sampled["beat"], beat), sampled["pitch"]
         pieces = torch.stack(written, 1)[..., : len(SIZES)]
         return [remi(piece).cpu().numpy().astype(np.uint16) for piece in pieces]
 
     def flops_per_step(self, places: int, length: int) -> float:
         """Multiply-adds ×2 of one training step over `places` REMI token places, taken
         as two a step."""
-        return trunk_flops(
+        return backbone_flops(
             self,
             self.config.layers,
             self.config.width,

@@ -156,9 +156,11 @@ class Block(nn.Module):
             _with_previous(rotate(key, position).view(split)),
             _with_previous(value.reshape(split)),
         )
-        heard = functional.scaled_dot_product_attention(query, key, value, attn_mask=sees)
-        heard = heard.transpose(1, 2).reshape(batch, bars, length, -1)
-        return self._finish(hidden, layout.gather(heard))
+        attended = functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=sees
+        )
+        attended = attended.transpose(1, 2).reshape(batch, bars, length, -1)
+        return self._finish(hidden, layout.gather(attended))
 
     def step(self, hidden: Tensor, memory: Memory, layer: int) -> Tensor:
         """One token more of every piece: hidden (B, width)."""
@@ -168,16 +170,16 @@ class Block(nn.Module):
         )
         query, key = rotate(qkv[:, None, 0], position), rotate(qkv[:, None, 1], position)
         keys, values = memory.put(layer, torch.cat([key, qkv[:, 2:]], 1))
-        heard = functional.scaled_dot_product_attention(
+        attended = functional.scaled_dot_product_attention(
             query.transpose(1, 2),
             keys.transpose(1, 2),
             values.transpose(1, 2),
             attn_mask=memory.mask[:, None, None, : keys.shape[1]],
         )
-        return self._finish(hidden, heard.flatten(1))
+        return self._finish(hidden, attended.flatten(1))
 
-    def _finish(self, hidden: Tensor, heard: Tensor) -> Tensor:
-        hidden = hidden + self.dropout(self.out(heard))
+    def _finish(self, hidden: Tensor, attended: Tensor) -> Tensor:
+        hidden = hidden + self.dropout(self.out(attended))
         return hidden + self.dropout(self.feed_forward(self.norm2(hidden)))
 
 

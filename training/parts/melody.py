@@ -21,9 +21,9 @@ def melody(tokens: np.ndarray) -> np.ndarray:
     (pieces, bars, _), length = tokens.shape, tokens.shape[1] * N_BEATS
     notes = decode(tokens[tokens != PAD]).notes
     start = notes["start"].astype(np.int64) // TICKS_PER_SIXTEENTH
-    heard = np.zeros((pieces, len(TRACKS)), bool)
-    heard[start // length, notes["track"]] = True
-    track = MELODIC[heard[:, MELODIC].argmax(1)]
+    has_notes = np.zeros((pieces, len(TRACKS)), bool)
+    has_notes[start // length, notes["track"]] = True
+    track = MELODIC[has_notes[:, MELODIC].argmax(1)]
     own = notes["track"] == track[start // length]
     notes, start = notes[own], start[own]
     order = np.lexsort((-notes["pitch"].astype(int), start))

@@ -102,13 +102,13 @@ def _events(
     # Each row becomes its shifts, its loudness where that changes, and itself.
     count = shifts + changes + (event != NONE)
     at = np.cumsum(count) - count
-    said = np.full(count.sum(), SHIFT + N_SHIFTS - 1)
-    said[(at + shifts - 1)[shifts > 0]] = SHIFT + (gap[shifts > 0] - 1) % N_SHIFTS
-    said[(at + shifts)[changes]] = LOUDNESS + loudness[changes]
-    said[(at + count - 1)[event != NONE]] = event[event != NONE]
+    events = np.full(count.sum(), SHIFT + N_SHIFTS - 1)
+    events[(at + shifts - 1)[shifts > 0]] = SHIFT + (gap[shifts > 0] - 1) % N_SHIFTS
+    events[(at + shifts)[changes]] = LOUDNESS + loudness[changes]
+    events[(at + count - 1)[event != NONE]] = event[event != NONE]
     row, place = (
         np.repeat(np.arange(len(time)), count),
-        np.arange(len(said)) - np.repeat(at, count),
+        np.arange(len(events)) - np.repeat(at, count),
     )
     when = (
         np.where(place < shifts[row], before[row] + place * N_SHIFTS, time[row])
@@ -117,7 +117,7 @@ def _events(
     of = np.bincount(piece, count, pieces).astype(np.int64)
     inside = np.arange(of.max()) < of[:, None]
     padded, times = np.full(inside.shape, NONE), np.full(inside.shape, length)
-    padded[inside], times[inside] = said, when
+    padded[inside], times[inside] = events, when
     return padded, times
 
 
