@@ -58,12 +58,10 @@ class Emopia(nn.Module):
 
     def __init__(self, config: EmopiaConfig, data: DataConfig) -> None:
         super().__init__()
-        self.config, self.packed, self.length, self.bars = (
-            config,
-            data.layout == "packed",
-            data.tokens_per_bar,
-            data.bars,
-        )
+        self.config = config
+        self.packed = data.layout == "packed"
+        self.length = data.tokens_per_bar
+        self.bars = data.bars
         self.pretrain_steps = config.pretrain_steps if data.supervision else math.inf
         sizes = {**SIZES, **dict.fromkeys(AXES, 1 + N_LEVELS)}
         widths = {
@@ -83,15 +81,9 @@ class Emopia(nn.Module):
 
     def embed(self, steps: Tensor) -> Tensor:
         """Steps (N, 8), the emotion's two classes last, to (N, width)."""
-        return self.join(
-            torch.cat(
-                [
-                    self.embeddings[name](steps[:, n])
-                    for n, name in enumerate(self.embeddings)
-                ],
-                -1,
-            )
-        )
+        fields = enumerate(self.embeddings.values())
+        embedded = [embedding(steps[:, n]) for n, embedding in fields]
+        return self.join(torch.cat(embedded, -1))
 
     def fields(self, hidden: Tensor, kind: Tensor) -> dict[str, Tensor]:
         """Logits (N, values) of each field but the kind, given the kind (N) of the
@@ -104,51 +96,34 @@ class Emopia(nn.Module):
     ) -> dict[str, Tensor]:
         """`loss`, the mean of the fields' cross-entropies over the steps that have them;
         reconstruction, nats a REMI token."""
-        tokens, target, label = (
-            batch["tokens"].long(),
-            batch["target"].long(),
-            batch["label"],
-        )
+        tokens = batch["tokens"].long()
+        target = batch["target"].long()
+        label = batch["label"]
         weight = torch.ones_like(label[:, 0], dtype=torch.float32)
         if step is not None:
-            hides, known = step < self.pretrain_steps, (label != UNLABELLED).any(1)
-            label, weight = (
-                torch.where(hides, UNLABELLED, label),
-                torch.where(hides, 1.0, known.float()),
-            )
+            hides = step < self.pretrain_steps
+            known = (label != UNLABELLED).any(1)
+            label = torch.where(hides, UNLABELLED, label)
+            weight = torch.where(hides, 1.0, known.float())
         after = target[:, -1].gather(1, (target[:, -1:] != PAD).sum(2) - 1)
-        steps = torch.cat(
-            [
-                emotion_step(label),
-                with_room(compound(torch.cat([tokens.flatten(1), after], 1))),
-            ],
-            1,
-        )[:, None]
+        music = with_room(compound(torch.cat([tokens.flatten(1), after], 1)))
+        steps = torch.cat([emotion_step(label), music], 1)[:, None]
         # A place is worked where there is a step to tell: not at the last one.
         layout = Layout.of(steps[:, :, 1:, 0] != 0, self.packed)
-        before, wanted = layout.gather(steps[:, :, :-1]), layout.gather(steps[:, :, 1:])
-        hidden, kind = self.stack(self.embed(before), layout), wanted[:, 0]
+        before = layout.gather(steps[:, :, :-1])
+        wanted = layout.gather(steps[:, :, 1:])
+        kind = wanted[:, 0]
+        hidden = self.stack(self.embed(before), layout)
         logits = {"kind": self.kind_head(hidden), **self.fields(hidden, kind)}
         counts = torch.stack([kind != 0, *(kind == of for of in KIND_OF.values())], 1)
-        nll = (
-            torch.stack(
-                [_nll(logits[name], wanted[:, n]) for n, name in enumerate(SIZES)], 1
-            )
-            * counts
-        )
+        by_field = [logits[name] for name in SIZES]
+        each_nll = [_nll(field, wanted[:, n]) for n, field in enumerate(by_field)]
+        nll = torch.stack(each_nll, 1) * counts
         weighed = layout.per_token(weight[:, None])[:, None]
         each = (nll * weighed).sum(0) / (counts * weighed).sum(0).clamp(min=1)
         with torch.no_grad():
-            right = (
-                torch.stack(
-                    [
-                        logits[name].argmax(-1) == wanted[:, n]
-                        for n, name in enumerate(SIZES)
-                    ],
-                    1,
-                )
-                & counts
-            )
+            likeliest = torch.stack([field.argmax(-1) for field in by_field], 1)
+            right = (likeliest == wanted[:, : len(SIZES)]) & counts
         return {
             "loss": each.mean(), "reconstruction": nll.sum() / (target != PAD).sum(),
             "field_accuracy": right.sum() / counts.sum(),
@@ -201,11 +176,9 @@ class Emopia(nn.Module):
                 sampling,
                 generator,
             )
-            logits, metrical, note = (
-                self.fields(hidden, kind),
-                kind == METRICAL,
-                kind == NOTE,
-            )
+            logits = self.fields(hidden, kind)
+            metrical = kind == METRICAL
+            note = kind == NOTE
             last = torch.where(
                 (begun == 0) | (used + LONGEST_BEAT > self.length), SIZES["beat"], beat
             )

@@ -44,16 +44,17 @@ class Ssvae(ConditionalVae):
 
     def forward(self, batch: Mapping[str, Tensor], step: Tensor | None) -> Terms:
         """`loss` and its terms at a step."""
-        config, label = self.config, batch["label"]
-        tokens, target = batch["tokens"].long(), batch["target"].long()
+        config = self.config
+        label = batch["label"]
+        tokens = batch["tokens"].long()
+        target = batch["target"].long()
         odds = self.song_odds(tokens)
         log_q = torch.stack([functional.logsigmoid(-odds), functional.logsigmoid(odds)], -1)
         row, classes, weight = possible_classes(log_q.exp(), label)
         scored, kl = self.score(tokens[row], target[row], classes)
         unknown = label < 0
-        category = (((log_q.exp() * log_q).sum(-1) + math.log(2)) * unknown).sum() / len(
-            label
-        )
+        negative_entropy = (log_q.exp() * log_q).sum(-1)
+        category = ((negative_entropy + math.log(2)) * unknown).sum() / len(label)
         terms = scored.terms(weight) | {
             "kl": free_below(kl, config.free_bits, weight),
             "category": category,
