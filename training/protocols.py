@@ -34,12 +34,12 @@ class Generator(Protocol):
 
     def generate(
         self,
-        classes: Mapping[str, int | None],
+        conditioning: Mapping[str, int | None],
         n: int,
         bars: int,
         sampling: "SamplingConfig",
     ) -> "list[Song]":
-        """n pieces; classes: LOW, HIGH or None (any) of each axis."""
+        """n pieces; conditioning: LOW, HIGH or None (any) of each axis."""
 
 
 @runtime_checkable

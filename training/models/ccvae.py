@@ -25,14 +25,14 @@ from schemas.song import Song
 from training.config import AXES, DataConfig
 from training.parts.backbone import Decoder, sample_latent
 from training.parts.bar_vae import AxisVae, Terms, VaeConfig, label_terms, row_tokens
-from training.parts.conditioning import drawn_classes
+from training.parts.conditioning import sample_labels
 from training.parts.latent import free_below, gaussian_kl, standard_kl
 from training.parts.sampling import SamplingConfig
 
 
 @dataclass(frozen=True)
 class CcvaeConfig(VaeConfig):
-    """The trunk and its KL; slot: how much of each axis's latent is z_c; draws: K.
+    """The backbone and its KL; slot: how much of each axis's latent is z_c; draws: K.
 
     category_weight: of the terms of q(y|·) beside mean losses, about one over a song's
     tokens, as if all were nats a token.
@@ -88,11 +88,8 @@ class Ccvae(AxisVae):
         flat, wanted, layout = self.read(batch)
         gaussians = self.gaussians(flat, layout)
         z = {axis: sample_latent(*gaussians[axis]) for axis in AXES}
-        scored = row_tokens(
-            self.decoder(flat, layout, torch.cat([z[axis] for axis in AXES], -1)),
-            wanted,
-            layout,
-        )
+        both = torch.cat([z[axis] for axis in AXES], -1)
+        scored = row_tokens(self.decoder(flat, layout, both), wanted, layout)
         parts = [
             self.axis_terms(axis, gaussians[axis], z[axis], label[:, n])
             for n, axis in enumerate(AXES)
@@ -103,9 +100,8 @@ class Ccvae(AxisVae):
         weight = torch.stack(log_weight).sum(0).exp()
         reconstruction = (weight * scored.nll).sum() / scored.n.sum().clamp(min=1)
         divergence = free_below(torch.cat(kl, -1) * weight[:, None, None], config.free_bits)
-        category = (
-            weight * torch.stack(within).sum(0) + torch.stack(outside).sum(0)
-        ).mean()
+        weighed = weight * torch.stack(within).sum(0)
+        category = (weighed + torch.stack(outside).sum(0)).mean()
         kl_weight = config.kl_weight_at(step)
         loss = reconstruction + kl_weight * divergence + config.category_weight * category
         terms = scored.terms() | label_terms(torch.stack(odds, -1).detach(), label)
@@ -122,30 +118,30 @@ class Ccvae(AxisVae):
     ) -> tuple[Tensor, ...]:
         """KL (B, T, d), terms of q(y|z_c) within w and outside it, log w, and log-odds of
         q(y|z_c), (B) each."""
-        size, slot, known = self.config.slot, self.slots[axis], label >= 0
-        (mean, log_variance), level = gaussian, label.clamp(min=0)
+        size = self.config.slot
+        slot = self.slots[axis]
+        known = label >= 0
+        level = label.clamp(min=0)
+        mean, log_variance = gaussian
         odds = slot.odds(z[..., :size]).mean(-1)
-        q = torch.where(
-            known[:, None],
-            functional.one_hot(level, 2).to(odds.dtype),
-            torch.stack([-odds, odds], -1).sigmoid(),
-        )
+        certain = functional.one_hot(level, 2).to(odds.dtype)
+        inferred = torch.stack([-odds, odds], -1).sigmoid()
+        q = torch.where(known[:, None], certain, inferred)
         here = (mean[..., None, :size], log_variance[..., None, :size])
         by_class = gaussian_kl(*here, *slot.prior())
         kl_c = (by_class * q[:, None, :, None]).sum(-2)
         kl = torch.cat([kl_c, standard_kl(mean[..., size:], log_variance[..., size:])], -1)
-        log_q = log_chance(odds, level)
+        log_q = log_probability(odds, level)
+        mean_c = mean[..., :size]
+        deviation_c = (0.5 * log_variance[..., :size]).exp()
         noise = torch.randn(
-            self.config.draws, *mean[..., :size].shape, device=mean.device, dtype=mean.dtype
+            self.config.draws, *mean_c.shape, device=mean.device, dtype=mean.dtype
         )
-        drawn = slot.odds(
-            mean[..., :size] + noise * (0.5 * log_variance[..., :size]).exp()
-        ).mean(-1)
-        log_q_x = log_chance(drawn, level).logsumexp(0) - math.log(self.config.draws)
-        detached = log_chance(slot.odds(z[..., :size].detach()).mean(-1), level)
-        negative_entropy = (
-            torch.stack([functional.logsigmoid(-odds), functional.logsigmoid(odds)], -1) * q
-        ).sum(-1)
+        sampled = slot.odds(mean_c + noise * deviation_c).mean(-1)
+        log_q_x = log_probability(sampled, level).logsumexp(0) - math.log(self.config.draws)
+        detached = log_probability(slot.odds(z[..., :size].detach()).mean(-1), level)
+        log_q_both = [functional.logsigmoid(-odds), functional.logsigmoid(odds)]
+        negative_entropy = (torch.stack(log_q_both, -1) * q).sum(-1)
         within = torch.where(known, log_q, math.log(2) + negative_entropy)
         outside = torch.where(known, math.log(2) - log_q_x, 0.0)
         return kl, within, outside, torch.where(known, detached - log_q_x, 0.0), odds
@@ -159,7 +155,11 @@ class Ccvae(AxisVae):
         }
 
     def generate(
-        self, classes: Mapping[str, int | None], n: int, bars: int, sampling: SamplingConfig
+        self,
+        conditioning: Mapping[str, int | None],
+        n: int,
+        bars: int,
+        sampling: SamplingConfig,
     ) -> list[Song]:
         """n pieces of an emotion, z_c from p(z_c|y), z_s from N(0, I); an axis without a
         class takes one at random a piece."""
@@ -167,7 +167,7 @@ class Ccvae(AxisVae):
             torch.Generator().manual_seed(sampling.seed),
             self.decoder.head.weight.device,
         )
-        label, parts = drawn_classes(classes, n, generator).to(device), []
+        label, parts = sample_labels(conditioning, n, generator).to(device), []
         for index, axis in enumerate(AXES):
             z = torch.randn(n, bars, self.config.latent, generator=generator).to(device)
             mean, log_variance = (
@@ -179,6 +179,6 @@ class Ccvae(AxisVae):
         return self.write(torch.cat(parts, -1), sampling)
 
 
-def log_chance(odds: Tensor, level: Tensor) -> Tensor:
+def log_probability(odds: Tensor, level: Tensor) -> Tensor:
     """log q(y): log-odds of high (..., B), classes (B)."""
     return functional.logsigmoid(odds * (2 * level - 1))

@@ -1,4 +1,4 @@
-"""Control: an autoregressive transformer from scratch that is told the emotion, the plain
+"""Control: an autoregressive transformer from scratch conditional on the emotion, the plain
 rival of every latent model.
 
 The class of each axis is an embedding that is added before every layer, not a token at the
@@ -19,7 +19,7 @@ from schemas.song import Song
 from training.config import AXES, UNLABELLED, DataConfig
 from training.data.views import song_of
 from training.parts.attention import Layout, Memory
-from training.parts.backbone import Decoder, StackConfig, token_terms, trunk_flops
+from training.parts.backbone import Decoder, StackConfig, backbone_flops, token_terms
 from training.parts.conditioning import N_LEVELS, class_code, label_of
 from training.parts.sampling import SamplingConfig, write_pieces
 
@@ -109,12 +109,16 @@ class Control(nn.Module):
         return terms | {"loss": terms["reconstruction"]}
 
     def generate(
-        self, classes: Mapping[str, int | None], n: int, bars: int, sampling: SamplingConfig
+        self,
+        conditioning: Mapping[str, int | None],
+        n: int,
+        bars: int,
+        sampling: SamplingConfig,
     ) -> list[Song]:
         """n pieces of an emotion; an axis without a class is unknown, as in songs without a
         label."""
         code = (
-            class_code(label_of(classes, n))
+            class_code(label_of(conditioning, n))
             .to(self.decoder.head.weight.device)[:, None]
             .expand(-1, bars, -1)
         )
@@ -129,6 +133,6 @@ class Control(nn.Module):
 
     def flops_per_step(self, places: int, length: int) -> float:
         """Multiply-adds ×2 of one training step over `places` worked token places."""
-        return trunk_flops(
+        return backbone_flops(
             self, self.config.layers, self.config.width, places, length, n_stacks=1
         )

@@ -1,8 +1,8 @@
-"""CVAE (Grekow and Dimitrova-Grekow, IEEE Access 9, 2021): a VAE that is told the emotion,
+"""CVAE (Grekow and Dimitrova-Grekow, IEEE Access 9, 2021): a VAE conditional on the emotion,
 taught by labelled songs alone.
 
 The paper's nets are recurrent, its music monophonic and its label one of four quadrants;
-here both nets are the trunk, with the class of each axis at every layer (in-attention). It
+here both nets are the backbone, with the class of each axis at every layer (in-attention). It
 has no q(y|x): a song without a label cannot be encoded, nor teach.
 """
 
@@ -19,7 +19,7 @@ from training.parts.latent import free_below
 
 @dataclass(frozen=True)
 class CvaeConfig(VaeConfig):
-    """The trunk and its KL; set data.labelled_share = 1, since other rows of a batch
+    """The backbone and its KL; set data.labelled_share = 1, since other rows of a batch
     count for nothing."""
 
 
@@ -28,7 +28,7 @@ class Cvae(ConditionalVae):
 
     def forward(self, batch: Mapping[str, Tensor], step: Tensor | None) -> Terms:
         """`loss` and its terms at a step; a row with one axis labelled counts, its other
-        axis told as unknown."""
+        axis taken as unknown."""
         label = batch["label"]
         counts = (label >= 0).any(1).float()
         scored, kl = self.score(batch["tokens"].long(), batch["target"].long(), label)

@@ -62,10 +62,8 @@ class Ec2vae(nn.Module):
         self.pitch = nn.GRU(
             config.embedding + N_RHYTHMS + config.latent, config.width, batch_first=True
         )
-        self.rhythm_head, self.pitch_head = (
-            nn.Linear(config.width, N_RHYTHMS),
-            nn.Linear(config.width, N_STEPS),
-        )
+        self.rhythm_head = nn.Linear(config.width, N_RHYTHMS)
+        self.pitch_head = nn.Linear(config.width, N_STEPS)
         self.register_buffer("means", torch.zeros(len(AXES), 2, config.latent))
 
     def posterior(self, steps: Tensor) -> tuple[Tensor, Tensor]:
@@ -76,23 +74,25 @@ class Ec2vae(nn.Module):
         )
         return mean, log_variance
 
-    def tell_rhythm(
+    def predict_rhythm(
         self, before: Tensor, z_r: Tensor, state: Any = None
     ) -> tuple[Tensor, Any]:
         """Logits (N, S, 3) of each step's rhythm from those before (N, S), 3 for none,
         and z_r (N, latent)."""
-        told = functional.one_hot(before, N_RHYTHMS + 1).to(z_r.dtype)
-        hidden, state = self.rhythm(torch.cat([told, _at_steps(z_r, before)], -1), state)
+        previous = functional.one_hot(before, N_RHYTHMS + 1).to(z_r.dtype)
+        hidden, state = self.rhythm(
+            torch.cat([previous, _at_steps(z_r, before)], -1), state
+        )
         return self.rhythm_head(hidden), state
 
-    def tell_pitch(
+    def predict_pitch(
         self, before: Tensor, rhythm: Tensor, z_p: Tensor, state: Any = None
     ) -> tuple[Tensor, Any]:
         """Logits (N, S, 90) of each step from those before (N, S), its rhythm's odds (N,
         S, 3) and z_p (N, latent)."""
-        hidden, state = self.pitch(
-            torch.cat([self.embedding(before), rhythm, _at_steps(z_p, before)], -1), state
-        )
+        previous = self.embedding(before)
+        given = torch.cat([previous, rhythm, _at_steps(z_p, before)], -1)
+        hidden, state = self.pitch(given, state)
         return self.pitch_head(hidden), state
 
     def forward(
@@ -100,11 +100,14 @@ class Ec2vae(nn.Module):
     ) -> dict[str, Tensor]:
         """`loss`: cross-entropies of step and rhythm, and the KL of both halves."""
         by_bar = self.melody(batch["tokens"])
-        steps, rhythm = by_bar.flatten(0, 1), rhythm_of(by_bar).flatten(0, 1)
+        steps = by_bar.flatten(0, 1)
+        rhythm = rhythm_of(steps)
         mean, log_variance = self.posterior(steps)
         z_r, z_p = sample_latent(mean, log_variance).chunk(2, -1)
-        rhythm_logits, _ = self.tell_rhythm(_before(rhythm, N_RHYTHMS), z_r)
-        logits, _ = self.tell_pitch(_before(steps, N_STEPS), rhythm_logits.softmax(-1), z_p)
+        rhythm_logits, _ = self.predict_rhythm(_before(rhythm, N_RHYTHMS), z_r)
+        logits, _ = self.predict_pitch(
+            _before(steps, N_STEPS), rhythm_logits.softmax(-1), z_p
+        )
         kl_r, kl_p = standard_kl(mean, log_variance).mean(0).chunk(2, -1)
         terms = {
             "reconstruction": functional.cross_entropy(logits.flatten(0, 1).float(), steps.flatten()),
@@ -123,11 +126,11 @@ class Ec2vae(nn.Module):
         """Move each class's mean towards that of the batch's songs: means (B, 2,
         latent), labels (B, 2)."""
         for level in range(2):
-            of = (label == level)[..., None]
-            now = (mean * of).sum(0) / of.sum(0).clamp(min=1)
-            self.means[:, level] = torch.where(
-                of.any(0), torch.lerp(now, self.means[:, level], KEPT), self.means[:, level]
-            )
+            has_level = (label == level)[..., None]
+            of_batch = (mean * has_level).sum(0) / has_level.sum(0).clamp(min=1)
+            before = self.means[:, level]
+            moved = torch.lerp(of_batch, before, KEPT)
+            self.means[:, level] = torch.where(has_level.any(0), moved, before)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch leaves it without types
     def melody(self, tokens: Tensor) -> Tensor:
@@ -137,16 +140,12 @@ class Ec2vae(nn.Module):
     def encode(self, tokens: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         """Mean and log variance (B, T, latent) of z_r (`arousal`) and z_p (`valence`)."""
         steps = self.melody(tokens)
-        mean, log_variance = (
-            x.view(*steps.shape[:2], -1) for x in self.posterior(steps.flatten(0, 1))
-        )
-        return dict(
-            zip(
-                AXES,
-                zip(mean.chunk(2, -1), log_variance.chunk(2, -1), strict=True),
-                strict=True,
-            )
-        )
+        pieces, bars, _ = steps.shape
+        mean, log_variance = self.posterior(steps.flatten(0, 1))
+        means = mean.view(pieces, bars, -1).chunk(2, -1)
+        log_variances = log_variance.view(pieces, bars, -1).chunk(2, -1)
+        gaussians = zip(means, log_variances, strict=True)
+        return dict(zip(AXES, gaussians, strict=True))
 
     def write(self, z: Tensor, sampling: SamplingConfig) -> list[Song]:
         """A piece from each of (B, T, 2·latent)."""
@@ -160,28 +159,34 @@ class Ec2vae(nn.Module):
         """Steps (T, 16) of each piece; a bar hears no other."""
         generator = torch.Generator(z.device).manual_seed(sampling.seed)
         z_r, z_p = z.flatten(0, 1).chunk(2, -1)
-        rhythm, step = (
-            torch.full((len(z_r), 1), none, device=z.device)
-            for none in (N_RHYTHMS, N_STEPS)
-        )
-        rhythm_state, pitch_state, written = None, None, []
+        rhythm = torch.full((len(z_r), 1), N_RHYTHMS, device=z.device)
+        step = torch.full((len(z_r), 1), N_STEPS, device=z.device)
+        rhythm_state = None
+        pitch_state = None
+        written = []
         for _ in range(N_BEATS):
-            odds, rhythm_state = self.tell_rhythm(rhythm, z_r, rhythm_state)
-            logits, pitch_state = self.tell_pitch(step, odds.softmax(-1), z_p, pitch_state)
+            odds, rhythm_state = self.predict_rhythm(rhythm, z_r, rhythm_state)
+            logits, pitch_state = self.predict_pitch(
+                step, odds.softmax(-1), z_p, pitch_state
+            )
             step = sample_token(logits[:, 0], sampling, generator)[:, None]
             rhythm = rhythm_of(step)
             written.append(step)
         return list(torch.cat(written, 1).view(*z.shape[:2], N_BEATS))
 
     def generate(
-        self, classes: Mapping[str, int | None], n: int, bars: int, sampling: SamplingConfig
+        self,
+        conditioning: Mapping[str, int | None],
+        n: int,
+        bars: int,
+        sampling: SamplingConfig,
     ) -> list[Song]:
         """n pieces around the mean latents of a class, N(0, I) where an axis has none."""
         generator = torch.Generator().manual_seed(sampling.seed)
         noise = torch.randn(n, bars, 2 * self.config.latent, generator=generator).to(
             self.means.device
         )
-        levels = [classes[axis] for axis in AXES]
+        levels = [conditioning[axis] for axis in AXES]
         centre = [
             torch.zeros_like(mean[0]) if level is None else mean[level]
             for mean, level in zip(self.means, levels, strict=True)

@@ -2,7 +2,7 @@
 emotion, pre-trained without it.
 
 One causal transformer over the whole piece, by scaled dot products where theirs had linear
-attention; the kind of a step is told first, its other fields by a head each that hears the
+attention; the kind of a step comes first, its other fields by a head each that is given the
 kind. The emotion's step is the sum of a class of each axis, so that one net serves songs
 with one label, both or none, where theirs are three. Chords and keys are left out.
 """
@@ -22,7 +22,7 @@ from schemas.song import Song
 from training.config import AXES, UNLABELLED, DataConfig
 from training.data.views import song_of
 from training.parts.attention import Layout
-from training.parts.backbone import EMBEDDING_STD, StackConfig, make_stack, trunk_flops
+from training.parts.backbone import EMBEDDING_STD, StackConfig, backbone_flops, make_stack
 from training.parts.compound import (
     BAR_FIELD,
     EMOTION,
@@ -58,12 +58,10 @@ class Emopia(nn.Module):
 
     def __init__(self, config: EmopiaConfig, data: DataConfig) -> None:
         super().__init__()
-        self.config, self.packed, self.length, self.bars = (
-            config,
-            data.layout == "packed",
-            data.tokens_per_bar,
-            data.bars,
-        )
+        self.config = config
+        self.packed = data.layout == "packed"
+        self.length = data.tokens_per_bar
+        self.bars = data.bars
         self.pretrain_steps = config.pretrain_steps if data.supervision else math.inf
         sizes = {**SIZES, **dict.fromkeys(AXES, 1 + N_LEVELS)}
         widths = {
@@ -83,72 +81,49 @@ class Emopia(nn.Module):
 
     def embed(self, steps: Tensor) -> Tensor:
         """Steps (N, 8), the emotion's two classes last, to (N, width)."""
-        return self.join(
-            torch.cat(
-                [
-                    self.embeddings[name](steps[:, n])
-                    for n, name in enumerate(self.embeddings)
-                ],
-                -1,
-            )
-        )
+        fields = enumerate(self.embeddings.values())
+        embedded = [embedding(steps[:, n]) for n, embedding in fields]
+        return self.join(torch.cat(embedded, -1))
 
     def fields(self, hidden: Tensor, kind: Tensor) -> dict[str, Tensor]:
         """Logits (N, values) of each field but the kind, given the kind (N) of the
         coming step."""
-        told = self.with_kind(torch.cat([hidden, self.embeddings["kind"](kind)], -1))
-        return {name: head(told) for name, head in self.heads.items()}
+        conditioned = self.with_kind(torch.cat([hidden, self.embeddings["kind"](kind)], -1))
+        return {name: head(conditioned) for name, head in self.heads.items()}
 
     def forward(
         self, batch: Mapping[str, Tensor], step: Tensor | None
     ) -> dict[str, Tensor]:
         """`loss`, the mean of the fields' cross-entropies over the steps that have them;
         reconstruction, nats a REMI token."""
-        tokens, target, label = (
-            batch["tokens"].long(),
-            batch["target"].long(),
-            batch["label"],
-        )
+        tokens = batch["tokens"].long()
+        target = batch["target"].long()
+        label = batch["label"]
         weight = torch.ones_like(label[:, 0], dtype=torch.float32)
         if step is not None:
-            hides, known = step < self.pretrain_steps, (label != UNLABELLED).any(1)
-            label, weight = (
-                torch.where(hides, UNLABELLED, label),
-                torch.where(hides, 1.0, known.float()),
-            )
+            hides = step < self.pretrain_steps
+            known = (label != UNLABELLED).any(1)
+            label = torch.where(hides, UNLABELLED, label)
+            weight = torch.where(hides, 1.0, known.float())
         after = target[:, -1].gather(1, (target[:, -1:] != PAD).sum(2) - 1)
-        steps = torch.cat(
-            [
-                emotion_step(label),
-                with_room(compound(torch.cat([tokens.flatten(1), after], 1))),
-            ],
-            1,
-        )[:, None]
+        music = with_room(compound(torch.cat([tokens.flatten(1), after], 1)))
+        steps = torch.cat([emotion_step(label), music], 1)[:, None]
         # A place is worked where there is a step to tell: not at the last one.
         layout = Layout.of(steps[:, :, 1:, 0] != 0, self.packed)
-        before, wanted = layout.gather(steps[:, :, :-1]), layout.gather(steps[:, :, 1:])
-        hidden, kind = self.stack(self.embed(before), layout), wanted[:, 0]
+        before = layout.gather(steps[:, :, :-1])
+        wanted = layout.gather(steps[:, :, 1:])
+        kind = wanted[:, 0]
+        hidden = self.stack(self.embed(before), layout)
         logits = {"kind": self.kind_head(hidden), **self.fields(hidden, kind)}
         counts = torch.stack([kind != 0, *(kind == of for of in KIND_OF.values())], 1)
-        nll = (
-            torch.stack(
-                [_nll(logits[name], wanted[:, n]) for n, name in enumerate(SIZES)], 1
-            )
-            * counts
-        )
+        by_field = [logits[name] for name in SIZES]
+        each_nll = [_nll(field, wanted[:, n]) for n, field in enumerate(by_field)]
+        nll = torch.stack(each_nll, 1) * counts
         weighed = layout.per_token(weight[:, None])[:, None]
         each = (nll * weighed).sum(0) / (counts * weighed).sum(0).clamp(min=1)
         with torch.no_grad():
-            right = (
-                torch.stack(
-                    [
-                        logits[name].argmax(-1) == wanted[:, n]
-                        for n, name in enumerate(SIZES)
-                    ],
-                    1,
-                )
-                & counts
-            )
+            likeliest = torch.stack([field.argmax(-1) for field in by_field], 1)
+            right = (likeliest == wanted[:, : len(SIZES)]) & counts
         return {
             "loss": each.mean(), "reconstruction": nll.sum() / (target != PAD).sum(),
             "field_accuracy": right.sum() / counts.sum(),
@@ -156,11 +131,15 @@ class Emopia(nn.Module):
         }  # fmt: skip
 
     def generate(
-        self, classes: Mapping[str, int | None], n: int, bars: int, sampling: SamplingConfig
+        self,
+        conditioning: Mapping[str, int | None],
+        n: int,
+        bars: int,
+        sampling: SamplingConfig,
     ) -> list[Song]:
         """n pieces of an emotion; an axis without a class is unknown, as in
         pre-training."""
-        label = label_of(classes, n).to(self.join.weight.device)
+        label = label_of(conditioning, n).to(self.join.weight.device)
         return [
             song_of(tokens)
             for tokens in in_parts(
@@ -197,11 +176,9 @@ class Emopia(nn.Module):
                 sampling,
                 generator,
             )
-            logits, metrical, note = (
-                self.fields(hidden, kind),
-                kind == METRICAL,
-                kind == NOTE,
-            )
+            logits = self.fields(hidden, kind)
+            metrical = kind == METRICAL
+            note = kind == NOTE
             last = torch.where(
                 (begun == 0) | (used + LONGEST_BEAT > self.length), SIZES["beat"], beat
             )
@@ -216,29 +193,29 @@ class Emopia(nn.Module):
                 (rising["pitch"] <= pitch[:, None]) & note[:, None]
             ] = -torch.inf
             logits["velocity"][:, 0] = logits["duration"][:, 0] = -torch.inf
-            drawn = {
+            sampled = {
                 name: sample_token(logits[name], sampling, generator) * (kind == of)
                 for name, of in KIND_OF.items()
             }
-            is_bar = drawn["beat"] == BAR_FIELD
-            drawn["tempo"] *= ~is_bar
+            is_bar = sampled["beat"] == BAR_FIELD
+            sampled["tempo"] *= ~is_bar
             begun = begun + is_bar
             alive = alive & (begun <= bars)
             if not alive.any():
                 break
-            step = with_room(torch.stack([kind, *drawn.values()], 1))
+            step = with_room(torch.stack([kind, *sampled.values()], 1))
             written.append(step * alive[:, None])
             used = torch.where(
-                is_bar, 1, used + torch.where(note, 3, 1 + (drawn["tempo"] > 0))
+                is_bar, 1, used + torch.where(note, 3, 1 + (sampled["tempo"] > 0))
             )
-            beat, pitch = torch.where(metrical, drawn["beat"], beat), drawn["pitch"]
+            beat, pitch = torch.where(metrical, sampled["beat"], beat), sampled["pitch"]
         pieces = torch.stack(written, 1)[..., : len(SIZES)]
         return [remi(piece).cpu().numpy().astype(np.uint16) for piece in pieces]
 
     def flops_per_step(self, places: int, length: int) -> float:
         """Multiply-adds ×2 of one training step over `places` REMI token places, taken
         as two a step."""
-        return trunk_flops(
+        return backbone_flops(
             self,
             self.config.layers,
             self.config.width,

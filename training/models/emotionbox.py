@@ -1,7 +1,7 @@
 """EmotionBox (Zheng et al., Frontiers in Psychology 2022): music psychology as a steering
 wheel, no label learnt from.
 
-A GRU writes performance events, told at each what the coming bar is to hold: a histogram of
+A GRU writes performance events, given at each what the coming bar is to hold: a histogram of
 its pitch classes and how many notes begin in it. Emotion is set by hand when it writes: a
 major scale for high valence, a minor one for low; many notes for high arousal, few for low.
 Started from nothing, not from a random vector; all tracks but the drums are one piano.
@@ -18,7 +18,7 @@ from torch.nn import functional
 from schemas.remi import N_BEATS, N_PITCHES
 from schemas.song import Song
 from training.config import AXES, DataConfig
-from training.parts.conditioning import drawn_classes
+from training.parts.conditioning import sample_labels
 from training.parts.performance import (  # fmt: skip
     LOUDNESS,
     N_EVENTS,
@@ -105,12 +105,16 @@ class Emotionbox(nn.Module):
         return {"loss": loss, "event_accuracy": right.sum() / (wanted != NONE).sum()}
 
     def generate(
-        self, classes: Mapping[str, int | None], n: int, bars: int, sampling: SamplingConfig
+        self,
+        conditioning: Mapping[str, int | None],
+        n: int,
+        bars: int,
+        sampling: SamplingConfig,
     ) -> list[Song]:
         """n pieces of an emotion, each in a key at random; an axis without a class takes
         one at random a piece."""
         generator = torch.Generator().manual_seed(sampling.seed)
-        label = drawn_classes(classes, n, generator)
+        label = sample_labels(conditioning, n, generator)
         roots = torch.randint(0, 12, (n,), generator=generator)
         scale = torch.stack(
             [

@@ -4,7 +4,7 @@ first dimension of each latent is put in the order of its feature.
 
 Its second feature, note density, is the key here; in order of mode, since keys themselves
 have none. The public code's slips (softmax over time, a variance used as a deviation, β
-under 0 at the start) are not inherited; its nets are the trunk here.
+under 0 at the start) are not inherited; its nets are the backbone here.
 """
 
 from collections.abc import Mapping

@@ -42,7 +42,7 @@ class GanCvae(AttributeVae):
             nn.Linear(config.width, n_labels),
         )
 
-    def told(self, values: Tensor) -> Tensor:
+    def condition(self, values: Tensor) -> Tensor:
         """Each attribute as a number, 0 at its middle bound and 2 apart between the
         outermost: (B, T, 2) to (B, T, 2, 1)."""
         low, middle, high = (
@@ -54,12 +54,12 @@ class GanCvae(AttributeVae):
         """`loss` and its terms at a step."""
         terms, z = self.elbo(batch, step)
         label = self.ordinal(bar_attributes(batch["tokens"].long())).flatten(-2)
-        told, fooled = (
+        logits, fooled = (
             self.discriminator(z.detach()).float(),
             held_still(self.discriminator, z).float(),
         )
-        terms["discriminator"] = functional.binary_cross_entropy_with_logits(told, label)
-        terms["discriminator_accuracy"] = ((told > 0) == (label > 0)).float().mean()
+        terms["discriminator"] = functional.binary_cross_entropy_with_logits(logits, label)
+        terms["discriminator_accuracy"] = ((logits > 0) == (label > 0)).float().mean()
         terms["adversary"] = functional.binary_cross_entropy_with_logits(fooled, 1 - label)
         terms["loss"] = (
             terms["loss"]

@@ -4,7 +4,7 @@ class of rhythm and polyphony.
 It needs no emotion labels, and emotion is set by hand when it writes (parts/attributes.py:
 high arousal is dense; valence has no handle). The class is one-hot beside z, and the
 decoder's linear map to every layer makes an embedding of it (in-attention). The paper pools
-a bar by the state of its Bar token and decodes over the whole excerpt; the trunk takes the
+a bar by the state of its Bar token and decodes over the whole excerpt; the backbone takes the
 mean and looks back.
 """
 
@@ -32,7 +32,7 @@ class MuseMorphose(AttributeVae):
     def __init__(self, config: MuseConfig, data: DataConfig) -> None:
         super().__init__(config, data, len(config.rhythm_bounds) + 1)
 
-    def told(self, values: Tensor) -> Tensor:
+    def condition(self, values: Tensor) -> Tensor:
         """The class of each attribute, one-hot: (B, T, 2) to (B, T, 2, classes)."""
         return functional.one_hot(
             self.ordinal(values).sum(-1).long(), self.bounds.shape[1] + 1

@@ -27,7 +27,7 @@ QUADRANTS = torch.cartesian_prod(torch.arange(2), torch.arange(2))
 
 @dataclass(frozen=True)
 class SsvaeConfig(VaeConfig):
-    """The trunk and its KL; label_weight: the paper's alpha; category_weight: of
+    """The backbone and its KL; label_weight: the paper's alpha; category_weight: of
     KL[q(y|x) ‖ p(y)] beside mean losses."""
 
     label_weight: float = 1.0
@@ -44,16 +44,17 @@ class Ssvae(ConditionalVae):
 
     def forward(self, batch: Mapping[str, Tensor], step: Tensor | None) -> Terms:
         """`loss` and its terms at a step."""
-        config, label = self.config, batch["label"]
-        tokens, target = batch["tokens"].long(), batch["target"].long()
+        config = self.config
+        label = batch["label"]
+        tokens = batch["tokens"].long()
+        target = batch["target"].long()
         odds = self.song_odds(tokens)
         log_q = torch.stack([functional.logsigmoid(-odds), functional.logsigmoid(odds)], -1)
-        row, said, weight = possible_classes(log_q.exp(), label)
-        scored, kl = self.score(tokens[row], target[row], said)
+        row, classes, weight = possible_classes(log_q.exp(), label)
+        scored, kl = self.score(tokens[row], target[row], classes)
         unknown = label < 0
-        category = (((log_q.exp() * log_q).sum(-1) + math.log(2)) * unknown).sum() / len(
-            label
-        )
+        negative_entropy = (log_q.exp() * log_q).sum(-1)
+        category = ((negative_entropy + math.log(2)) * unknown).sum() / len(label)
         terms = scored.terms(weight) | {
             "kl": free_below(kl, config.free_bits, weight),
             "category": category,
@@ -69,8 +70,8 @@ class Ssvae(ConditionalVae):
     def song_odds(self, tokens: Tensor) -> Tensor:
         """Log-odds of high under q(y|x), a song and axis: tokens (B, T, L) to (B, 2)."""
         layout = self.layout(tokens)
-        heard, _ = self.listener(layout.gather(tokens), layout)
-        return self.classes(heard.mean(1)).float()
+        mean, _ = self.listener(layout.gather(tokens), layout)
+        return self.classes(mean.mean(1)).float()
 
     def odds(self, tokens: Tensor) -> dict[str, Tensor]:
         """The song's log-odds on each of its bars: tokens (B, T, L) to (B, T) an axis."""
@@ -85,7 +86,7 @@ class Ssvae(ConditionalVae):
         themselves mean nothing apart."""
         label = (self.song_odds(tokens) > 0).long()
         return as_axes(
-            *self.posterior(tokens, label), self.told_code(label, tokens.shape[1])
+            *self.posterior(tokens, label), self.label_code(label, tokens.shape[1])
         )
 
 

@@ -6,6 +6,9 @@ back (Dai et al. 2019; eq. 18 of Semg-GMVAE). Written as a banded mask this need
 over bars; tests hold it equal to the loop. Positions are relative (rotary, Su et al. 2021),
 counted on through the padded bars, and z is added before every layer (in-attention,
 MuseMorphose). Unlike the loop, gradients also reach the previous bar.
+
+Shapes: B pieces, T bars of L places; N places that are worked; H heads of size S. A name
+ends in the letters of its axes where a function handles several shapes.
 """
 
 from dataclasses import dataclass
@@ -38,8 +41,11 @@ class Layout:
         if not packed:
             return Layout(mask, None)
         step = -(-mask.numel() // SIZES)
-        n = min(mask.numel(), -(-int(mask.sum()) // step) * step)
-        return Layout(mask, (~mask.flatten()).to(torch.uint8).argsort(stable=True)[:n])
+        rounded = -(-int(mask.sum()) // step) * step
+        n = min(mask.numel(), rounded)
+        is_padding = (~mask.flatten()).to(torch.uint8)
+        true_places_first = is_padding.argsort(stable=True)
+        return Layout(mask, true_places_first[:n])
 
     def gather(self, padded: Tensor) -> Tensor:
         """(B, T, L, ...) to (N, ...)."""
@@ -51,21 +57,17 @@ class Layout:
         shape = (*self.mask.shape, *hidden.shape[1:])
         if self.slots is None:
             return hidden.view(shape)
-        return (
-            hidden.new_zeros(self.mask.numel(), *hidden.shape[1:])
-            .index_copy(0, self.slots, hidden)
-            .view(shape)
-        )
+        empty = hidden.new_zeros(self.mask.numel(), *hidden.shape[1:])
+        return empty.index_copy(0, self.slots, hidden).view(shape)
 
     def per_token(self, per_bar: Tensor) -> Tensor:
         """(B, T, ...) to (N, ...): each token gets its bar's."""
-        if self.slots is None:
-            return (
-                per_bar.unsqueeze(2)
-                .expand(-1, -1, self.mask.shape[2], *per_bar.shape[2:])
-                .flatten(0, 2)
-            )
-        return per_bar.flatten(0, 1)[self.slots // self.mask.shape[2]]
+        length = self.mask.shape[2]
+        if self.slots is not None:
+            bar = self.slots // length
+            return per_bar.flatten(0, 1)[bar]
+        repeated = per_bar.unsqueeze(2).expand(-1, -1, length, *per_bar.shape[2:])
+        return repeated.flatten(0, 2)
 
     def mean(self, hidden: Tensor) -> Tensor:
         """Mean over a bar's true tokens: (N, width) to (B, T, width), eq. (19)."""
@@ -80,9 +82,13 @@ def rotate(x: Tensor, position: Tensor) -> Tensor:
     exact = torch.float64 if x.dtype == torch.float64 else torch.float32
     rate = ROTARY_BASE ** (-torch.arange(half, device=x.device, dtype=exact) / half)
     angle = (position.to(exact)[:, None] * rate)[:, None, :]
-    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
-    first, second = x[..., :half], x[..., half:]
-    return torch.cat([first * cos - second * sin, second * cos + first * sin], -1)
+    cos = angle.cos().to(x.dtype)
+    sin = angle.sin().to(x.dtype)
+    first = x[..., :half]
+    second = x[..., half:]
+    turned_first = first * cos - second * sin
+    turned_second = second * cos + first * sin
+    return torch.cat([turned_first, turned_second], -1)
 
 
 def band(mask: Tensor, causal: bool) -> Tensor:
@@ -101,13 +107,16 @@ class Memory:
     layer, for writing token by token."""
 
     def __init__(self, batch: int, length: int, layers: int, device: torch.device) -> None:
-        self.length, self.bar, self.place = length, -1, length
+        self.length = length
+        self.bar = -1
+        self.place = length
         self.layers: list[Tensor | None] = [None] * layers
         self.mask = torch.zeros(batch, 2 * length, dtype=torch.bool, device=device)
 
     def next_bar(self) -> None:
         """The own bar becomes the previous one."""
-        self.bar, self.place = self.bar + 1, 0
+        self.bar += 1
+        self.place = 0
         for held in (self.mask, *self.layers):
             if held is not None:
                 held[:, : self.length] = held[:, self.length :].clone()
@@ -116,11 +125,12 @@ class Memory:
     def put(self, layer: int, key_value: Tensor) -> tuple[Tensor, Tensor]:
         """Store one token's key and value (B, 2, heads, size); those of all places so
         far, each (B, places, heads, size)."""
-        held, now = self.layers[layer], self.length + self.place
+        held = self.layers[layer]
+        now = self.length + self.place
         if held is None:
-            held = self.layers[layer] = key_value.new_zeros(
-                len(key_value), 2 * self.length, *key_value.shape[1:]
-            )
+            shape = (len(key_value), 2 * self.length, *key_value.shape[1:])
+            held = key_value.new_zeros(shape)
+            self.layers[layer] = held
         held[:, now] = key_value
         keys, values = held[:, : now + 1].unbind(2)
         return keys, values
@@ -131,12 +141,12 @@ class Block(nn.Module):
 
     def __init__(self, width: int, heads: int, feed_forward: int, dropout: float) -> None:
         super().__init__()
-        self.heads, self.size = heads, width // heads
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv, self.out = (
-            nn.Linear(width, 3 * width, bias=False),
-            nn.Linear(width, width, bias=False),
-        )
+        self.heads = heads
+        self.size = width // heads
+        self.norm1 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
         self.feed_forward = nn.Sequential(
             nn.Linear(width, feed_forward), nn.GELU(), nn.Linear(feed_forward, width)
         )
@@ -147,37 +157,39 @@ class Block(nn.Module):
         qkv = layout.spread(self.qkv(self.norm1(hidden)))
         batch, bars, length, _ = qkv.shape
         position = torch.arange(bars * length, device=hidden.device)
-        query, key, value = qkv.view(batch, bars * length, 3, self.heads, self.size).unbind(
-            2
+        one_sequence = (batch, bars * length, 3, self.heads, self.size)
+        by_bar = (batch, bars, length, self.heads, self.size)
+        query, key, value = qkv.view(one_sequence).unbind(2)
+        query_BTLHS = rotate(query, position).view(by_bar)
+        key_BTLHS = rotate(key, position).view(by_bar)
+        value_BTLHS = value.reshape(by_bar)
+        attended = functional.scaled_dot_product_attention(
+            query_BTLHS.flatten(0, 1).transpose(1, 2),
+            _with_previous(key_BTLHS),
+            _with_previous(value_BTLHS),
+            attn_mask=sees,
         )
-        split = (batch, bars, length, self.heads, self.size)
-        query = rotate(query, position).view(split).flatten(0, 1).transpose(1, 2)
-        key, value = (
-            _with_previous(rotate(key, position).view(split)),
-            _with_previous(value.reshape(split)),
-        )
-        heard = functional.scaled_dot_product_attention(query, key, value, attn_mask=sees)
-        heard = heard.transpose(1, 2).reshape(batch, bars, length, -1)
-        return self._finish(hidden, layout.gather(heard))
+        attended = attended.transpose(1, 2).reshape(batch, bars, length, -1)
+        return self._finish(hidden, layout.gather(attended))
 
     def step(self, hidden: Tensor, memory: Memory, layer: int) -> Tensor:
         """One token more of every piece: hidden (B, width)."""
         qkv = self.qkv(self.norm1(hidden)).view(len(hidden), 3, self.heads, self.size)
-        position = torch.tensor(
-            [memory.bar * memory.length + memory.place], device=hidden.device
-        )
-        query, key = rotate(qkv[:, None, 0], position), rotate(qkv[:, None, 1], position)
+        place = memory.bar * memory.length + memory.place
+        position = torch.tensor([place], device=hidden.device)
+        query = rotate(qkv[:, None, 0], position)
+        key = rotate(qkv[:, None, 1], position)
         keys, values = memory.put(layer, torch.cat([key, qkv[:, 2:]], 1))
-        heard = functional.scaled_dot_product_attention(
+        attended = functional.scaled_dot_product_attention(
             query.transpose(1, 2),
             keys.transpose(1, 2),
             values.transpose(1, 2),
             attn_mask=memory.mask[:, None, None, : keys.shape[1]],
         )
-        return self._finish(hidden, heard.flatten(1))
+        return self._finish(hidden, attended.flatten(1))
 
-    def _finish(self, hidden: Tensor, heard: Tensor) -> Tensor:
-        hidden = hidden + self.dropout(self.out(heard))
+    def _finish(self, hidden: Tensor, attended: Tensor) -> Tensor:
+        hidden = hidden + self.dropout(self.out(attended))
         return hidden + self.dropout(self.feed_forward(self.norm2(hidden)))
 
 

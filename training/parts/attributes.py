@@ -27,7 +27,7 @@ from training.parts.sampling import SamplingConfig
 
 @dataclass(frozen=True)
 class AttributeConfig(VaeConfig):
-    """The trunk, its KL, and what parts the classes of each attribute, from low to high.
+    """The backbone, its KL, and what parts the classes of each attribute, from low to high.
 
     rhythm_bounds: of the share of sixteenths where a note starts; polyphony_bounds: of
     notes that sound on average. The defaults are MuseMorphose's, octiles of piano covers:
@@ -78,8 +78,8 @@ class AttributeVae(BarVae):
             persistent=False,
         )
 
-    def told(self, values: Tensor) -> Tensor:
-        """Attributes (B, T, 2) as the decoder hears them, (B, T, 2, size)."""
+    def condition(self, values: Tensor) -> Tensor:
+        """Attributes (B, T, 2) as the decoder is given them, (B, T, 2, size)."""
         raise NotImplementedError
 
     def ordinal(self, values: Tensor) -> Tensor:
@@ -90,12 +90,12 @@ class AttributeVae(BarVae):
     def elbo(
         self, batch: Mapping[str, Tensor], step: Tensor | None
     ) -> tuple[Terms, Tensor]:
-        """The ELBO as `loss`, with its terms, and the z (B, T, 2·latent) that was drawn."""
+        """The ELBO as `loss`, with its terms, and the z (B, T, 2·latent) that was sampled."""
         flat, wanted, layout = self.read(batch)
         mean, log_variance = self.encoder(flat, layout)
         z = sample_latent(mean, log_variance)
         logits = self.decoder(
-            flat, layout, beside(z, self.told(bar_attributes(batch["tokens"].long())))
+            flat, layout, beside(z, self.condition(bar_attributes(batch["tokens"].long())))
         )
         terms = row_tokens(logits, wanted, layout).terms()
         terms["kl"] = free_below(standard_kl(mean, log_variance), self.config.free_bits)
@@ -107,10 +107,14 @@ class AttributeVae(BarVae):
         """Half of z with an attribute after it, for each axis."""
         layout = self.layout(tokens)
         mean, log_variance = self.encoder(layout.gather(tokens), layout)
-        return as_axes(mean, log_variance, self.told(bar_attributes(tokens)))
+        return as_axes(mean, log_variance, self.condition(bar_attributes(tokens)))
 
     def generate(
-        self, classes: Mapping[str, int | None], n: int, bars: int, sampling: SamplingConfig
+        self,
+        conditioning: Mapping[str, int | None],
+        n: int,
+        bars: int,
+        sampling: SamplingConfig,
     ) -> list[Song]:
         """n pieces, dense for high arousal and sparse for low: by a rule of ours, since no
         label taught this model anything.
@@ -119,7 +123,7 @@ class AttributeVae(BarVae):
         no handle on valence: beside an arousal it is left to chance, asked for alone it is
         refused.
         """
-        if classes["arousal"] is None and classes["valence"] is not None:
+        if conditioning["arousal"] is None and conditioning["valence"] is not None:
             raise RunFailed(
                 f"a {type(self).__name__} has no handle on valence: ask for an arousal, or use another model"
             )
@@ -130,12 +134,12 @@ class AttributeVae(BarVae):
         middles = self.middles()
         half = middles.shape[1] // 2
         first, stop = {None: (0, 2 * half), 0: (0, half), 1: (half, 2 * half)}[
-            classes["arousal"]
+            conditioning["arousal"]
         ]
         level = torch.randint(first, stop, (n, 2), generator=generator).to(device)
         values = torch.stack([middles[index, level[:, index]] for index in range(2)], -1)
         z = torch.randn(n, bars, 2 * self.config.latent, generator=generator).to(device)
-        return self.write(beside(z, self.told(laid_on_bars(values, bars))), sampling)
+        return self.write(beside(z, self.condition(laid_on_bars(values, bars))), sampling)
 
     def middles(self) -> Tensor:
         """A value inside each class, (2, classes)."""

@@ -1,4 +1,4 @@
-"""The trunk of VAEs over bars: tokens to q(z|x) of each bar, and each bar's tokens from
+"""The backbone of VAEs over bars: tokens to q(z|x) of each bar, and each bar's tokens from
 its z."""
 
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class StackConfig:
 
 
 @dataclass(frozen=True)
-class TrunkConfig(StackConfig):
+class BackboneConfig(StackConfig):
     """And of encoders to latents; latent: of each."""
 
     latent: int = 128
@@ -73,7 +73,7 @@ class Encoder(nn.Module):
     """Tokens to q(z|x) of each bar, eq. (19), which starts with log variance
     `log_variance`."""
 
-    def __init__(self, config: TrunkConfig, log_variance: float) -> None:
+    def __init__(self, config: BackboneConfig, log_variance: float) -> None:
         super().__init__()
         self.embedding = nn.Embedding(VOCABULARY_SIZE, config.width)
         self.stack: Any = make_stack(config, causal=False)
@@ -84,7 +84,7 @@ class Encoder(nn.Module):
     def forward(
         self, flat: Tensor, layout: Layout, condition: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Tokens (N), and what each layer is told (B, T, width), to mean and log
+        """Tokens (N), and the condition of each layer (B, T, width), to mean and log
         variance (B, T, latent), float32 or better."""
         hidden = self.stack(self.embedding(flat), layout, condition)
         mean, log_variance = self.gaussian(layout.mean(hidden)).chunk(2, -1)
@@ -131,11 +131,11 @@ def sample_latent(mean: Tensor, log_variance: Tensor) -> Tensor:
     return mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
 
 
-def trunk_flops(
+def backbone_flops(
     model: nn.Module, layers: int, width: int, places: int, length: int, n_stacks: int = 3
 ) -> float:
     """Multiply-adds ×2 of a training step (backward as twice forward) over `places`
-    places, for n_stacks of the trunk."""
+    places, for n_stacks of the backbone."""
     stacks = sum(
         parameter.numel()
         for name, parameter in model.named_parameters()

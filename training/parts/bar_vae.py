@@ -14,7 +14,7 @@ from schemas.song import Song
 from training.config import AXES, DataConfig
 from training.data.views import song_of
 from training.parts.attention import Layout
-from training.parts.backbone import Decoder, Encoder, TrunkConfig, trunk_flops
+from training.parts.backbone import BackboneConfig, Decoder, Encoder, backbone_flops
 from training.parts.latent import cyclical_weight
 from training.parts.sampling import SamplingConfig, write_pieces
 
@@ -24,8 +24,8 @@ CERTAIN = -60.0
 
 
 @dataclass(frozen=True)
-class VaeConfig(TrunkConfig):
-    """The trunk and the KL beside it.
+class VaeConfig(BackboneConfig):
+    """The backbone and the KL beside it.
 
     Losses are means over tokens, positions and latent dimensions; the KL is 0 for kl_warmup
     steps, then comes in cycles of kl_cycle up to kl_weight, and is free below free_bits
@@ -160,7 +160,7 @@ class BarVae(nn.Module):
     def flops_per_step(self, places: int, length: int) -> float:
         """Multiply-adds ×2 of one training step over `places` worked token places."""
         n_stacks = sum(name.endswith("stack") for name, _ in self.named_modules())
-        return trunk_flops(
+        return backbone_flops(
             self, self.config.layers, self.config.width, places, length, n_stacks
         )
 

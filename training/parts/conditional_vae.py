@@ -1,4 +1,4 @@
-"""A VAE that is told the emotion: q(z|x, y) and p(x|y, z), what CVAE and M2 share."""
+"""A conditional VAE of the emotion: q(z|x, y) and p(x|y, z), what CVAE and M2 share."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,7 +17,7 @@ from training.parts.bar_vae import (
     laid_on_bars,
     row_tokens,
 )
-from training.parts.conditioning import N_LEVELS, class_code, drawn_classes
+from training.parts.conditioning import N_LEVELS, class_code, sample_labels
 from training.parts.latent import standard_kl
 from training.parts.sampling import SamplingConfig
 
@@ -42,7 +42,7 @@ class ConditionalVae(BarVae):
             laid_on_bars(self.told(class_code(label)), tokens.shape[1]),
         )
 
-    def told_code(self, label: Tensor, bars: int) -> Tensor:
+    def label_code(self, label: Tensor, bars: int) -> Tensor:
         """What a code says of labels (B, 2) beside z: (B, T, 2, 3)."""
         return laid_on_bars(
             torch.unflatten(class_code(label), -1, (len(AXES), N_LEVELS)), bars
@@ -51,16 +51,20 @@ class ConditionalVae(BarVae):
     def score(
         self, tokens: Tensor, target: Tensor, label: Tensor
     ) -> tuple[RowTokens, Tensor]:
-        """One draw of log p(x|y, z) of each row, and KL[q(z|x, y) ‖ N(0, I)] (B, T,
+        """One sample of log p(x|y, z) of each row, and KL[q(z|x, y) ‖ N(0, I)] (B, T,
         2·latent)."""
         gaussian = self.posterior(tokens, label)
-        code = beside(sample_latent(*gaussian), self.told_code(label, tokens.shape[1]))
+        code = beside(sample_latent(*gaussian), self.label_code(label, tokens.shape[1]))
         layout = self.layout(tokens)
         logits = self.decoder(layout.gather(tokens), layout, code)
         return row_tokens(logits, layout.gather(target), layout), standard_kl(*gaussian)
 
     def generate(
-        self, classes: Mapping[str, int | None], n: int, bars: int, sampling: SamplingConfig
+        self,
+        conditioning: Mapping[str, int | None],
+        n: int,
+        bars: int,
+        sampling: SamplingConfig,
     ) -> list[Song]:
         """n pieces of an emotion, z from N(0, I); an axis without a class takes one at
         random a piece."""
@@ -68,6 +72,6 @@ class ConditionalVae(BarVae):
             torch.Generator().manual_seed(sampling.seed),
             self.decoder.head.weight.device,
         )
-        label = drawn_classes(classes, n, generator).to(device)
+        label = sample_labels(conditioning, n, generator).to(device)
         z = torch.randn(n, bars, 2 * self.config.latent, generator=generator).to(device)
-        return self.write(beside(z, self.told_code(label, bars)), sampling)
+        return self.write(beside(z, self.label_code(label, bars)), sampling)

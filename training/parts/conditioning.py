@@ -1,5 +1,5 @@
-"""Emotion classes as models are told them: of each of AXES low (0), high (1) or unknown
-(−1)."""
+"""Emotion classes as models are conditioned on them: of each of AXES low (0), high (1) or
+unknown (−1)."""
 
 from collections.abc import Mapping
 
@@ -12,20 +12,20 @@ from training.config import AXES, UNLABELLED
 N_LEVELS = 3
 
 
-def label_of(classes: Mapping[str, int | None], n: int) -> Tensor:
+def label_of(conditioning: Mapping[str, int | None], n: int) -> Tensor:
     """Labels (n, 2) of n pieces, all alike; an axis whose class is None is unknown."""
-    levels = [classes[axis] for axis in AXES]
+    levels = [conditioning[axis] for axis in AXES]
     return torch.tensor(
         [UNLABELLED if level is None else level for level in levels]
     ).repeat(n, 1)
 
 
-def drawn_classes(
-    classes: Mapping[str, int | None], n: int, generator: torch.Generator
+def sample_labels(
+    conditioning: Mapping[str, int | None], n: int, generator: torch.Generator
 ) -> Tensor:
     """Class (n, 2) of each piece and axis; an axis without one takes one at random a
     piece."""
-    levels = [classes[axis] for axis in AXES]
+    levels = [conditioning[axis] for axis in AXES]
     columns = [
         torch.randint(2, (n,), generator=generator)
         if level is None

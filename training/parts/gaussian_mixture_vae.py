@@ -187,7 +187,7 @@ class GmVae(AxisVae):
         )
 
     def predict(self, axis: str, z: Tensor) -> Tensor:
-        """The axis's feature told from its own z (B, T, latent): onsets (B, T, 16) or
+        """The axis's feature predicted from its own z (B, T, latent): onsets (B, T, 16) or
         key (B, T)."""
         return self._shaped(axis, self.local[axis](z)).argmax(-1)
 
@@ -203,9 +203,13 @@ class GmVae(AxisVae):
         }
 
     def generate(
-        self, classes: Mapping[str, int | None], n: int, bars: int, sampling: SamplingConfig
+        self,
+        conditioning: Mapping[str, int | None],
+        n: int,
+        bars: int,
+        sampling: SamplingConfig,
     ) -> list[Song]:
         """n pieces of an emotion; an axis without a class takes one at random a piece."""
         return self.write(
-            prior_latents(self.mixtures, classes, n, bars, sampling.seed), sampling
+            prior_latents(self.mixtures, conditioning, n, bars, sampling.seed), sampling
         )

@@ -150,7 +150,7 @@ def cyclical_weight(
 @torch.no_grad()
 def prior_latents(
     mixtures: Mapping[str, Mixture],
-    classes: Mapping[str, int | None],
+    conditioning: Mapping[str, int | None],
     n: int,
     bars: int,
     seed: int,
@@ -163,7 +163,7 @@ def prior_latents(
         (count, size), device, level = (
             mixture.means.shape,
             mixture.means.device,
-            classes[axis],
+            conditioning[axis],
         )
         chosen = (
             torch.randint(0, count, (n,), generator=generator)

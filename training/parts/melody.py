@@ -8,6 +8,7 @@ together the highest is heard, until the next begins; bars are of 4/4, as tokens
 import numpy as np
 
 from schemas.remi import LOWEST_PITCH, N_BEATS, N_PITCHES, PAD, decode
+from schemas.runs import run_begins
 from schemas.song import BASS, GUITAR, PIANO, STRINGS, TICKS_PER_SIXTEENTH, TRACKS, Song
 from training.parts.performance import OFF, ON, SHIFT, song_of_events
 
@@ -18,28 +19,37 @@ MELODIC = np.array([PIANO, GUITAR, STRINGS, BASS])
 
 def melody(tokens: np.ndarray) -> np.ndarray:
     """Steps, int64 (B, T, 16), of REMI tokens (B, T, L)."""
-    (pieces, bars, _), length = tokens.shape, tokens.shape[1] * N_BEATS
-    notes = decode(tokens[tokens != PAD]).notes
-    start = notes["start"].astype(np.int64) // TICKS_PER_SIXTEENTH
-    heard = np.zeros((pieces, len(TRACKS)), bool)
-    heard[start // length, notes["track"]] = True
-    track = MELODIC[heard[:, MELODIC].argmax(1)]
-    own = notes["track"] == track[start // length]
-    notes, start = notes[own], start[own]
-    order = np.lexsort((-notes["pitch"].astype(int), start))
-    notes, start = notes[order], start[order]
-    top = np.append(True, np.diff(start) > 0)[: len(start)]
-    notes, start = notes[top], start[top]
-    stop = np.minimum(
-        start + notes["duration"] // TICKS_PER_SIXTEENTH, (start // length + 1) * length
-    )
+    pieces, bars, _ = tokens.shape
+    length = bars * N_BEATS
+    notes = _top_line(decode(tokens[tokens != PAD]).notes, pieces, length)
+    start = _sixteenth(notes)
+    piece_end = (start // length + 1) * length
+    stop = np.minimum(start + notes["duration"] // TICKS_PER_SIXTEENTH, piece_end)
     stop[:-1] = np.minimum(stop[:-1], start[1:])
-    edges = np.zeros(pieces * length + 1, np.int64)
-    edges[start] += 1
-    np.add.at(edges, stop, -1)
-    steps = np.where(edges.cumsum()[:-1] > 0, HOLD, REST)
+    changes = np.zeros(pieces * length + 1, np.int64)
+    changes[start] += 1
+    np.add.at(changes, stop, -1)
+    sounding = changes.cumsum()[:-1]
+    steps = np.where(sounding > 0, HOLD, REST)
     steps[start] = notes["pitch"].astype(np.int64) - LOWEST_PITCH
     return steps.reshape(pieces, bars, N_BEATS)
+
+
+def _sixteenth(notes: np.ndarray) -> np.ndarray:
+    return notes["start"].astype(np.int64) // TICKS_PER_SIXTEENTH
+
+
+def _top_line(notes: np.ndarray, pieces: int, length: int) -> np.ndarray:
+    """Of each piece of `length` sixteenths the notes of its first melodic track, the
+    highest of those that begin together, in order."""
+    piece = _sixteenth(notes) // length
+    has_notes = np.zeros((pieces, len(TRACKS)), bool)
+    has_notes[piece, notes["track"]] = True
+    melodic = MELODIC[has_notes[:, MELODIC].argmax(1)]
+    notes = notes[notes["track"] == melodic[piece]]
+    height = notes["pitch"].astype(int)
+    notes = notes[np.lexsort((-height, _sixteenth(notes)))]
+    return notes[run_begins(_sixteenth(notes))]
 
 
 def song_of_melody(steps: np.ndarray) -> Song:

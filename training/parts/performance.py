@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from schemas.remi import LOWEST_PITCH, N_BEATS, N_PITCHES, PAD, decode
+from schemas.runs import run_begins
 from schemas.song import (  # fmt: skip
     DRUMS,
     PIANO,
@@ -47,7 +48,8 @@ class Performance:
 def perform(tokens: np.ndarray) -> Performance:
     """REMI tokens (B, T, L), all tracks but the drums as one instrument, each piece
     closed by a shift to its end."""
-    pieces, length = len(tokens), tokens.shape[1] * N_BEATS
+    pieces = len(tokens)
+    length = tokens.shape[1] * N_BEATS
     notes = decode(tokens[tokens != PAD]).notes
     notes = notes[notes["track"] != DRUMS].copy()
     notes["track"] = PIANO
@@ -55,9 +57,8 @@ def perform(tokens: np.ndarray) -> Performance:
     # All pieces stand one behind the other; a note that would sound into the next ends with
     # its own.
     start = notes["start"].astype(np.int64) // TICKS_PER_SIXTEENTH
-    end = np.minimum(
-        start + notes["duration"] // TICKS_PER_SIXTEENTH, (start // length + 1) * length
-    )
+    piece_end = (start // length + 1) * length
+    end = np.minimum(start + notes["duration"] // TICKS_PER_SIXTEENTH, piece_end)
     height = notes["pitch"].astype(np.int64) - LOWEST_PITCH
     onsets = np.zeros((pieces * length, 12), np.int64)
     np.add.at(onsets, (start, notes["pitch"] % 12), 1)
@@ -77,7 +78,8 @@ def _events(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Event and time (B, N): at each time what ends, then what begins, from the lowest
     pitch up."""
-    n, closing = len(start), (np.arange(pieces) + 1) * length
+    n = len(start)
+    closing = (np.arange(pieces) + 1) * length
     time = np.concatenate([end, closing, start])
     piece = np.concatenate([start // length, np.arange(pieces), start // length])
     event = np.concatenate([OFF + height, np.full(pieces, NONE), ON + height])
@@ -85,46 +87,43 @@ def _events(
         [np.full(n + pieces, -1), (velocity.astype(np.int64) - 1) // LOUDNESS_STEP]
     )
     order = np.lexsort((event % N_PITCHES, event == NONE, loudness >= 0, time, piece))
-    time, piece, event, loudness = (
-        column[order] for column in (time, piece, event, loudness)
-    )
-    first = np.append(True, piece[1:] != piece[:-1])
-    before = np.where(first, piece * length, np.append(0, time[:-1]))
+    time = time[order]
+    piece = piece[order]
+    event = event[order]
+    loudness = loudness[order]
+    previous = np.append(0, time[:-1])
+    before = np.where(run_begins(piece), piece * length, previous)
     gap = time - before
     shifts = -(-gap // N_SHIFTS)
     begins = np.flatnonzero(loudness >= 0)
     changes = np.zeros(len(time), bool)
-    same_piece = np.append(False, piece[begins][1:] == piece[begins][:-1])[: len(begins)]
-    changes[begins] = (
-        ~same_piece
-        | np.append(True, loudness[begins][1:] != loudness[begins][:-1])[: len(begins)]
-    )
+    changes[begins] = run_begins(piece[begins], loudness[begins])
     # Each row becomes its shifts, its loudness where that changes, and itself.
     count = shifts + changes + (event != NONE)
     at = np.cumsum(count) - count
-    said = np.full(count.sum(), SHIFT + N_SHIFTS - 1)
-    said[(at + shifts - 1)[shifts > 0]] = SHIFT + (gap[shifts > 0] - 1) % N_SHIFTS
-    said[(at + shifts)[changes]] = LOUDNESS + loudness[changes]
-    said[(at + count - 1)[event != NONE]] = event[event != NONE]
-    row, place = (
-        np.repeat(np.arange(len(time)), count),
-        np.arange(len(said)) - np.repeat(at, count),
-    )
-    when = (
-        np.where(place < shifts[row], before[row] + place * N_SHIFTS, time[row])
-        - piece[row] * length
-    )
-    of = np.bincount(piece, count, pieces).astype(np.int64)
-    inside = np.arange(of.max()) < of[:, None]
-    padded, times = np.full(inside.shape, NONE), np.full(inside.shape, length)
-    padded[inside], times[inside] = said, when
+    events = np.full(count.sum(), SHIFT + N_SHIFTS - 1)
+    events[(at + shifts - 1)[shifts > 0]] = SHIFT + (gap[shifts > 0] - 1) % N_SHIFTS
+    events[(at + shifts)[changes]] = LOUDNESS + loudness[changes]
+    events[(at + count - 1)[event != NONE]] = event[event != NONE]
+    row = np.repeat(np.arange(len(time)), count)
+    place = np.arange(len(events)) - at[row]
+    is_shift = place < shifts[row]
+    shifted = before[row] + place * N_SHIFTS
+    when = np.where(is_shift, shifted, time[row]) - piece[row] * length
+    n_events = np.bincount(piece, count, pieces).astype(np.int64)
+    inside = np.arange(n_events.max()) < n_events[:, None]
+    padded = np.full(inside.shape, NONE)
+    times = np.full(inside.shape, length)
+    padded[inside] = events
+    times[inside] = when
     return padded, times
 
 
 def song_of_events(events: np.ndarray, name: str = "generated") -> Song:
     """The song, for piano at 120 BPM, that events (N) say; a note without its end ends
     with the piece."""
-    now, loudness = 0, N_LOUDNESS // 2
+    now = 0
+    loudness = N_LOUDNESS // 2
     sounding: dict[int, tuple[int, int]] = {}
     rows: list[tuple[int, int, int, int]] = []
     ends = [OFF + pitch for pitch in range(N_PITCHES)]
@@ -133,14 +132,10 @@ def song_of_events(events: np.ndarray, name: str = "generated") -> Song:
             sounding[event - ON] = (now, loudness)
         elif OFF <= event < LOUDNESS and event - OFF in sounding:
             start, loud = sounding.pop(event - OFF)
-            rows.append(
-                (
-                    start,
-                    max(1, now - start),
-                    event - OFF + LOWEST_PITCH,
-                    loud * LOUDNESS_STEP + LOUDNESS_STEP // 2 + 1,
-                )
-            )
+            duration = max(1, now - start)
+            pitch = event - OFF + LOWEST_PITCH
+            velocity = loud * LOUDNESS_STEP + LOUDNESS_STEP // 2 + 1
+            rows.append((start, duration, pitch, velocity))
         elif LOUDNESS <= event < SHIFT:
             loudness = event - LOUDNESS
         elif event >= SHIFT:

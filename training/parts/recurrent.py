@@ -29,7 +29,8 @@ class RecurrentStack(nn.Module):
             nn.LSTM(width, size, batch_first=True, bidirectional=not causal)
             for _ in range(layers)
         )
-        self.dropout, self.norm = nn.Dropout(dropout), nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+        self.norm = nn.LayerNorm(width)
 
     def forward(
         self, hidden: Tensor, layout: Layout, condition: Tensor | None = None
@@ -43,16 +44,14 @@ class RecurrentStack(nn.Module):
         for lstm in self.lstms:
             padded = layout.spread(hidden + added).flatten(1, 2)
             together = padded.gather(1, order[..., None].expand_as(padded))
-            out, _ = lstm(
-                pack_padded_sequence(
-                    together, lengths, batch_first=True, enforce_sorted=False
-                )
+            packed = pack_padded_sequence(
+                together, lengths, batch_first=True, enforce_sorted=False
             )
+            out, _ = lstm(packed)
             out, _ = pad_packed_sequence(out, batch_first=True, total_length=flat.shape[1])
-            apart = out.gather(1, back[..., None].expand_as(out)).view(
-                *layout.mask.shape, -1
-            )
-            hidden = hidden + self.dropout(layout.gather(apart))
+            in_place = out.gather(1, back[..., None].expand_as(out))
+            by_bar = in_place.view(*layout.mask.shape, -1)
+            hidden = hidden + self.dropout(layout.gather(by_bar))
         return self.norm(hidden)
 
     def memory(self, batch: int, length: int, device: torch.device) -> State:

@@ -1,4 +1,4 @@
-"""Writing: tokens drawn one by one from a decoder and its latents, held to REMI's
+"""Sampling: tokens sampled one by one from a decoder and its latents, held to REMI's
 grammar."""
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ Piece = TypeVar("Piece")
 
 @dataclass(frozen=True)
 class SamplingConfig:
-    """How tokens are drawn: from the smallest set that holds top_p, flattened by
+    """How tokens are sampled: from the smallest set that holds top_p, flattened by
     temperature; temperature 0 takes the best."""
 
     temperature: float = 1.2
@@ -135,7 +135,7 @@ def in_parts(
     given: Tensor,
     sampling: SamplingConfig,
 ) -> list[Piece]:
-    """write(given, choice) in parts that fit in memory: given (B, ...), one piece a row."""
+    """write(given, sampling) in parts that fit in memory: given (B, ...), one piece a row."""
     parts = enumerate(torch.split(given, AT_ONCE))
     return [
         piece

@@ -192,7 +192,7 @@ def test_m2_is_the_sum_over_classes(batch):
                 )
                 code = beside(
                     mean,
-                    model.told_code(torch.tensor([[arousal, valence]]), tokens.shape[1]),
+                    model.label_code(torch.tensor([[arousal, valence]]), tokens.shape[1]),
                 )
                 logits = model.decode(tokens[row : row + 1], code)
                 each = functional.cross_entropy(
