@@ -33,8 +33,8 @@ dataset: .venv/pipelines
 	@echo "  $(BIN)/moodroll-data describe out/sample"
 	@echo "  $(BIN)/moodroll-data split manifests/splits/half.toml --corpus out/sample --out out/half"
 
-# A process a core, a file at a time, since what a file's tests share is made once a process; in the
-# order of the files, whose longest stand in the middle. One thread each: the cores are taken.
+# A process a core, a file at a time, since what a file's tests share is made once; in the order of
+# tests/conftest.py, long files first. One thread each: the cores are taken.
 test: .venv/dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 

@@ -12,6 +12,8 @@ from hypothesis import settings
 settings.register_profile("house", derandomize=True, deadline=None)
 settings.load_profile("house")
 
+# Files that take a minute or more. They are begun first, so that no process is at work alone at the end.
+LONG = ("test_real.py", "test_build.py", "test_models.py", "test_experiments.py")
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -66,6 +68,11 @@ def _unpack(archive: Path, folder: Path) -> Path:
     with tarfile.open(archive) as tar:
         tar.extractall(folder, filter="data")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, the others as they were."""
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -100,7 +100,8 @@ KILLED = """
 import hashlib, sys
 from training.config import DataConfig
 from training.data.loader import Loader
-from training.data.release import open_release, open_split, prepare
+from training.data.cache import open_split, prepare
+from training.data.release import open_release
 data = DataConfig(bars=3, tokens_per_bar=48)
 loader = Loader(open_split(prepare(open_release(sys.argv[1]), data, sys.argv[2]), "train"), data, 4, seed=9)
 loader.load_state_dict({"step": int(sys.argv[3]), "seed": 9})
