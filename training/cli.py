@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_train(arguments: Namespace) -> None:
     """Train a run, or go on with it."""
-    from training.engine.trainer import train
+    from training.engine.console import train
 
     config = load(arguments.file, arguments.set)
     trainer = train(config, arguments.data, arguments.out, arguments.cache)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from training.config import load
+from training.engine.distributed import autocast
 from training.engine.trainer import Trainer
 from training.parts.attention import AttentionStack, Block, Layout, rotate
 
@@ -112,7 +113,7 @@ def main() -> None:
         )
         layout = Layout.of(mask, False)
         stack = trainer.model.decoder.stack
-        with trainer._precision():
+        with autocast(trainer.config.train.precision, trainer.ranks):
             banded = seconds(
                 lambda: stack(layout.gather(hidden), layout).square().mean().backward()
             )

@@ -2,14 +2,16 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from training.config import DataConfig, TrainConfig
+from training.config import DataConfig, RunConfig, TrainConfig
 from training.data.cache import prepare
 from training.data.loader import Batch
 from training.data.release import Release
@@ -44,15 +46,13 @@ class Ranks:
 
 
 def find_ranks(config: TrainConfig) -> Ranks:
-    """The place torchrun gave this process, or a world of one."""
-    local, size = int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    name = (
-        config.device
-        if config.device != "auto"
-        else "cuda"
-        if torch.cuda.is_available()
-        else "cpu"
-    )
+    """The place torchrun gave this process, or the only one; RunFailed where a GPU is wanted
+    and there is none."""
+    local = int(os.environ.get("LOCAL_RANK", 0))
+    size = int(os.environ.get("WORLD_SIZE", 1))
+    name = config.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
         raise RunFailed(
             "there is no GPU here for train.device = cuda: set train.device=cpu or auto"
@@ -76,6 +76,24 @@ def prepared(release: Release, data: DataConfig, cache: str | None, ranks: Ranks
     if ranks.size > 1 and ranks.leads:
         torch.distributed.barrier()
     return folder
+
+
+def autocast(precision: str, ranks: Ranks) -> AbstractContextManager[Any]:
+    """The precision in which losses are worked out; auto is bfloat16 on a GPU."""
+    if precision == "bfloat16" or (precision == "auto" and ranks.has_gpu):
+        return torch.autocast(ranks.device.type, torch.bfloat16)
+    return nullcontext()
+
+
+def running_model(model: nn.Module, config: RunConfig, ranks: Ranks) -> nn.Module:
+    """The model as it is trained: compiled, and in step with the other ranks."""
+    compiles = config.train.compile
+    if compiles == "on" or (compiles == "auto" and ranks.has_gpu):
+        model = torch.compile(model, dynamic=config.data.layout == "packed")
+    if ranks.size == 1:
+        return model
+    own = [ranks.device.index] if ranks.has_gpu else None
+    return nn.parallel.DistributedDataParallel(model, device_ids=own)
 
 
 def to_device(batch: Batch, device: torch.device) -> dict[str, Tensor]:

@@ -3,15 +3,12 @@ a log; goes on where it stopped."""
 
 import math
 import signal
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,14 +18,23 @@ from training.data.cache import open_split
 from training.data.loader import Batch, Loader
 from training.data.release import open_release
 from training.engine import checkpoint
-from training.engine.distributed import find_ranks, prepared, to_device
+from training.engine.distributed import (
+    autocast,
+    find_ranks,
+    prepared,
+    running_model,
+    to_device,
+)
 from training.engine.log import Log
 from training.engine.optimizer import learning_rate, make_optimiser
+from training.engine.speed import Speed
+from training.engine.validation import validate, validation_loader
 from training.errors import RunFailed
 from training.registry import MODELS
 
-VALIDATION_SEED = 1
 STOPS = (signal.SIGTERM, signal.SIGINT)
+
+Progress = Callable[[int, str], object]
 
 
 class Trainer:
@@ -37,55 +43,30 @@ class Trainer:
     def __init__(
         self, config: RunConfig, release_url: str, out: str, cache: str | None = None
     ) -> None:
-        self.config, self.out, self.ranks = config, Path(out), find_ranks(config.train)
+        self.config = config
+        self.out = Path(out)
+        self.ranks = find_ranks(config.train)
         self.release = open_release(release_url)
         folder = prepared(self.release, config.data, cache, self.ranks)
-        share = (self.ranks.rank, self.ranks.size)
-        self.loader = Loader(
-            open_split(folder, "train"),
-            config.data,
-            config.train.batch,
-            config.train.seed,
-            *share,
-        )
-        self.validation = self._validation(folder, share)
+        self.loader = self._loader(folder)
+        self.validation = validation_loader(folder, config, self.ranks)
         torch.manual_seed(config.train.seed)
-        self.model = (
-            MODELS[config.kind]().make(config.model, config.data).to(self.ranks.device)
-        )
+        model = MODELS[config.kind]().make(config.model, config.data)
+        self.model = model.to(self.ranks.device)
         self.optimiser = make_optimiser(self.model, config.train)
-        self.step, self.best, self.stopped = 0, math.inf, False
+        self.step = 0
+        self.best = math.inf
+        self.stopped = False
         self._resume()
-        # Ranks draw their noise apart; a single process keeps the stream it was restored
-        # to.
+        # Ranks draw their noise apart; a single process keeps the stream it was restored to.
         if self.ranks.size > 1:
             torch.manual_seed(config.train.seed + 1000 * self.step + self.ranks.rank)
-        self.running: Any = self._running()
+        self.running: Any = running_model(self.model, config, self.ranks)
 
-    def _validation(self, folder: Path, share: tuple[int, int]) -> Loader | None:
-        """Batches of the validation split with all labels it has, or None where it has
-        no song that is long enough."""
-        split, data = open_split(folder, "validation"), self.config.data
-        usable = split.n_bars >= data.bars
-        if not usable.any():
-            return None
-        labelled = data.supervision > 0 and (split.labels[usable] >= 0).any()
-        data = replace(data, supervision=float(labelled), labelled_share=-1.0)
-        return Loader(
-            split, data, self.config.train.batch, VALIDATION_SEED, *share, held_out=True
-        )
-
-    def _running(self) -> nn.Module:
-        """The model as it is trained: compiled, and in step with the other ranks."""
-        compiles, running = self.config.train.compile, self.model
-        if compiles == "on" or (compiles == "auto" and self.ranks.has_gpu):
-            running = torch.compile(running, dynamic=self.config.data.layout == "packed")
-        own = [self.ranks.device.index] if self.ranks.has_gpu else None
-        return (
-            nn.parallel.DistributedDataParallel(running, device_ids=own)
-            if self.ranks.size > 1
-            else running
-        )
+    def _loader(self, folder: Path) -> Loader:
+        split, train = open_split(folder, "train"), self.config.train
+        share = (self.ranks.rank, self.ranks.size)
+        return Loader(split, self.config.data, train.batch, train.seed, *share)
 
     def _resume(self) -> None:
         path = self.out / checkpoint.LAST
@@ -95,25 +76,21 @@ class Trainer:
         for name in ("kind", "model", "data"):
             if found.facts["config"][name] != wanted[name]:
                 raise RunFailed(
-                    f"{path} has another {name} setting: train into a new --out, or restore the old settings"
+                    f"{path} has another {name} setting: "
+                    "train into a new --out, or restore the old settings"
                 )
         if found.facts["release"] != self.release.sha256:
             url = self.release.url
             raise RunFailed(
-                f"{path} was trained on another release than {url}: train into a new --out, or give that release"
+                f"{path} was trained on another release than {url}: "
+                "train into a new --out, or give that release"
             )
         checkpoint.restore_model(self.model, found, path)
         checkpoint.restore_training(self.optimiser, found, path)
         self.loader.load_state_dict(found.facts["loader"])
         self.step = found.facts["step"]
-        self.best = math.inf if found.facts["best"] is None else found.facts["best"]
-
-    def _precision(self) -> Any:
-        """The autocast in which losses are worked out."""
-        wanted = self.config.train.precision
-        if wanted == "bfloat16" or (wanted == "auto" and self.ranks.has_gpu):
-            return torch.autocast(self.ranks.device.type, torch.bfloat16)
-        return nullcontext()
+        if found.facts["best"] is not None:
+            self.best = found.facts["best"]
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """One optimiser step on one batch; its terms. RunFailed, with the songs named,
@@ -125,64 +102,38 @@ class Trainer:
             group["lr"] = rate
         self.optimiser.zero_grad(set_to_none=True)
         terms = self._gradients(batch)
-        terms["gradient_norm"] = nn.utils.clip_grad_norm_(
-            self.model.parameters(), config.clip
-        )
+        weights = self.model.parameters()
+        terms["gradient_norm"] = nn.utils.clip_grad_norm_(weights, config.clip)
         if not torch.isfinite(terms["loss"] + terms["gradient_norm"]):
-            crops = zip(batch.song, batch.start, strict=True)
-            names = ", ".join(
-                f"{self.loader.split.ids[song]} from bar {start}" for song, start in crops
-            )
-            norm = terms["gradient_norm"].item()
-            raise RunFailed(
-                f"the loss is {terms['loss'].item()} at step {self.step + 1} (gradient {norm}): {names}"
-            )
+            raise RunFailed(self._not_finite(terms, batch))
         self.optimiser.step()
         self.step += 1
         return terms | {"learning_rate": torch.tensor(rate)}
+
+    def _not_finite(self, terms: Mapping[str, Tensor], batch: Batch) -> str:
+        """What is said of a loss that is not a number."""
+        ids = self.loader.split.ids
+        crops = zip(batch.song, batch.start, strict=True)
+        names = ", ".join(f"{ids[song]} from bar {start}" for song, start in crops)
+        loss, norm = terms["loss"].item(), terms["gradient_norm"].item()
+        return f"the loss is {loss} at step {self.step + 1} (gradient {norm}): {names}"
 
     def _gradients(self, batch: Batch) -> dict[str, Tensor]:
         """Add up the gradients of a batch's parts; the mean of their terms."""
         step = torch.tensor(self.step, device=self.ranks.device)
         tensors = to_device(batch, self.ranks.device)
-        parts = list(
-            zip(
-                *(
-                    tensor.chunk(self.config.train.accumulate)
-                    for tensor in tensors.values()
-                ),
-                strict=True,
-            )
-        )
+        chunks = [tensor.chunk(self.config.train.accumulate) for tensor in tensors.values()]
+        parts = list(zip(*chunks, strict=True))
         sums: dict[str, Tensor] = {}
         for index, part in enumerate(parts):
             waits = self.ranks.size > 1 and index < len(parts) - 1
             with self.running.no_sync() if waits else nullcontext():
-                with self._precision():
+                with autocast(self.config.train.precision, self.ranks):
                     terms = self.running(dict(zip(tensors, part, strict=True)), step)
                 (terms["loss"] / len(parts)).backward()
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0) + value.detach() / len(parts)
         return sums
-
-    @torch.no_grad()
-    def validate(self) -> dict[str, float]:
-        """Mean terms over the validation batches, the same crops and noise each time;
-        the random state is left as it was."""
-        assert self.validation is not None
-        self.model.eval()
-        count = self.config.train.validation_batches
-        sums: dict[str, float] = {}
-        with torch.random.fork_rng([self.ranks.device.index] if self.ranks.has_gpu else []):
-            torch.manual_seed(VALIDATION_SEED)
-            for number in range(count):
-                with self._precision():
-                    terms = self.model(
-                        to_device(self.validation.batch_at(number), self.ranks.device), None
-                    )
-                for name, value in terms.items():
-                    sums[name] = sums.get(name, 0.0) + value.item() / count
-        return self.ranks.mean(sums)
 
     def save(self, name: str = checkpoint.LAST) -> None:
         """Write a checkpoint, of the leading process alone."""
@@ -193,29 +144,20 @@ class Trainer:
             "release": self.release.sha256, "code": checkpoint.code_version(), "torch": torch.__version__,
             "loader": {**self.loader.state_dict(), "step": self.step},
         }  # fmt: skip
-        checkpoint.save(
-            self.out / name,
-            self.model,
-            facts,
-            self.optimiser if name == checkpoint.LAST else None,
-        )
+        optimiser = self.optimiser if name == checkpoint.LAST else None
+        checkpoint.save(self.out / name, self.model, facts, optimiser)
 
-    def run(self, progress: Callable[[int, str], object] = lambda step, text: None) -> int:
+    def run(self, progress: Progress = lambda step, text: None) -> int:
         """Train to the last step or to a SIGTERM; the step reached."""
         self.out.mkdir(parents=True, exist_ok=True)
-        log = (
-            Log(self.out, self.step, self.config.train.tensorboard)
-            if self.ranks.leads
-            else None
-        )
+        log = None
+        if self.ranks.leads:
+            log = Log(self.out, self.step, self.config.train.tensorboard)
         before = {number: signal.signal(number, self._stop) for number in STOPS}
         try:
             if log and not self.step:
-                log.write(
-                    "data",
-                    0,
-                    {"train": self.loader.describe(), "parameters": self.parameters},
-                )
+                facts = {"train": self.loader.describe(), "parameters": self.parameters}
+                log.write("data", 0, facts)
             self._loop(log, progress)
             self.save()
         finally:
@@ -225,60 +167,52 @@ class Trainer:
                 log.close()
         return self.step
 
-    def _loop(self, log: Log | None, progress: Callable[[int, str], object]) -> None:
-        config, batches, tokens, places, seconds = (
-            self.config.train,
-            iter(self.loader),
-            0,
-            0,
-            0.0,
-        )
+    def _loop(self, log: Log | None, progress: Progress) -> None:
+        config, batches, speed = self.config.train, iter(self.loader), Speed()
         while self.step < config.steps and not self._all_stop():
             start = time.perf_counter()
             batch = next(batches)
             terms = self.train_step(batch)
-            seconds += time.perf_counter() - start
-            tokens, places = (
-                tokens + int(np.count_nonzero(batch.tokens)),
-                places + batch.tokens.size,
-            )
+            speed.add(batch, time.perf_counter() - start)
             if self._due(config.log_every):
                 if log:
-                    progress(self.step, self.log_step(log, terms, tokens, places, seconds))
-                tokens, places, seconds = 0, 0, 0.0
-            if self.validation and self._due(config.validate_every):
-                self._judge(log)
+                    progress(self.step, self.log_step(log, terms, speed))
+                speed = Speed()
+            if self._due(config.validate_every):
+                self._validate(log)
             if self.step % config.save_every == 0:
                 self.save()
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.config.train.steps
 
-    def log_step(
-        self,
-        log: Log,
-        terms: Mapping[str, Tensor],
-        tokens: int,
-        places: int,
-        seconds: float,
-    ) -> str:
-        """Log a step; the line that is shown. tokens/s of all ranks, TFLOP/s of this
-        one, MFU where its peak is given."""
+    def log_step(self, log: Log, terms: Mapping[str, Tensor], speed: Speed) -> str:
+        """Log a step; the line that is shown. tokens/s of all ranks, TFLOP/s of this one,
+        MFU where its peak is given."""
         data, peak = self.config.data, self.config.train.peak_tflops
-        worked = tokens if data.layout == "packed" else places
-        tflops = self.model.flops_per_step(worked, data.tokens_per_bar) / seconds / 1e12
-        speed = {"tokens_per_second": tokens * self.ranks.size / seconds, "tflops": tflops}
+        worked = speed.tokens if data.layout == "packed" else speed.places
+        flops = self.model.flops_per_step(worked, data.tokens_per_bar)
+        tflops = flops / speed.seconds / 1e12
+        pace = speed.tokens * self.ranks.size / speed.seconds
         values = {name: float(value) for name, value in terms.items()}
-        log.write(
-            "train",
-            self.step,
-            {**values, **speed, **({"mfu": tflops / peak} if peak else {})},
-        )
-        return f"loss {values['loss']:.3f}, {speed['tokens_per_second']:,.0f} tokens/s"
+        values |= {"tokens_per_second": pace, "tflops": tflops}
+        if peak:
+            values["mfu"] = tflops / peak
+        log.write("train", self.step, values)
+        return f"loss {values['loss']:.3f}, {pace:,.0f} tokens/s"
 
-    def _judge(self, log: Log | None) -> None:
-        """Validate; keep the best."""
-        found = self.validate()
+    def _validate(self, log: Log | None) -> None:
+        """Validate, where there is a validation split; keep the best."""
+        if self.validation is None:
+            return
+        train = self.config.train
+        found = validate(
+            self.model,
+            self.validation,
+            train.validation_batches,
+            self.ranks,
+            train.precision,
+        )
         if log:
             log.write("validation", self.step, found)
         if found["loss"] < self.best:
@@ -290,50 +224,12 @@ class Trainer:
 
     def _all_stop(self) -> bool:
         """Whether any rank was told to stop."""
-        if stops := self.ranks.mean({"stopped": self.stopped})["stopped"] > 0:
+        stopped_share = self.ranks.mean({"stopped": self.stopped})["stopped"]
+        if stopped_share > 0:
             self.stopped = True
-        return stops
+        return stopped_share > 0
 
     @property
     def parameters(self) -> int:
         """How many the model has."""
         return sum(parameter.numel() for parameter in self.model.parameters())
-
-    def opening(self) -> str:
-        """One line on what is trained, and on what of the data does not fit."""
-        facts, data = self.loader.describe(), self.config.data
-        others = "judges" if data.songs == "generators" else "generators"
-        return (
-            f"{facts['songs_used']} songs ({facts['songs_labelled']} labelled, {facts['too_short']} under {data.bars} bars, "
-            f"{facts[f'for_{others}']} kept for {others}); {facts['bars_over_share']:.1%} of bars over {data.tokens_per_bar} "
-            f"tokens, {facts['notes_cut_share']:.1%} of notes cut ({data.overflow}); {self.parameters:,} parameters on "
-            f"{self.ranks.device}"
-            + (f"; going on at step {self.step}" if self.step else "")
-        )
-
-
-def train(config: RunConfig, release: str, out: str, cache: str | None = None) -> Trainer:
-    """Run a training to its end, with a progress bar on a terminal and plain lines
-    otherwise."""
-    trainer = Trainer(config, release, out, cache)
-    if trainer.ranks.leads:
-        print(trainer.opening(), flush=True)
-    if trainer.ranks.leads and sys.stderr.isatty():
-        from tqdm import tqdm
-
-        with tqdm(total=config.train.steps, initial=trainer.step, unit="step") as bar:
-            trainer.run(
-                lambda step, text: (
-                    bar.set_postfix_str(text, refresh=False),
-                    bar.update(step - bar.n),
-                )
-            )
-    else:
-        trainer.run(
-            lambda step, text: print(
-                f"step {step}/{config.train.steps}: {text}", flush=True
-            )
-        )
-    if trainer.ranks.size > 1:
-        torch.distributed.destroy_process_group()
-    return trainer

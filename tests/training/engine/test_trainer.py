@@ -20,7 +20,8 @@ from training.data.release import open_release
 from training.engine import checkpoint
 from training.engine.distributed import to_device
 from training.engine.optimizer import learning_rate
-from training.engine.trainer import VALIDATION_SEED, Trainer
+from training.engine.trainer import Trainer
+from training.engine.validation import VALIDATION_SEED
 from training.errors import RunFailed
 
 
