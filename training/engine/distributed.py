@@ -85,15 +85,16 @@ def autocast(precision: str, ranks: Ranks) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
-def running_model(model: nn.Module, config: RunConfig, ranks: Ranks) -> nn.Module:
+def running_model(model: nn.Module, config: RunConfig, ranks: Ranks) -> Any:
     """The model as it is trained: compiled, and in step with the other ranks."""
+    running: Any = model
     compiles = config.train.compile
     if compiles == "on" or (compiles == "auto" and ranks.has_gpu):
-        model = torch.compile(model, dynamic=config.data.layout == "packed")
-    if ranks.size == 1:
-        return model
-    own = [ranks.device.index] if ranks.has_gpu else None
-    return nn.parallel.DistributedDataParallel(model, device_ids=own)
+        running = torch.compile(running, dynamic=config.data.layout == "packed")
+    if ranks.size > 1:
+        own = [ranks.device.index] if ranks.has_gpu else None
+        running = nn.parallel.DistributedDataParallel(running, device_ids=own)
+    return running
 
 
 def to_device(batch: Batch, device: torch.device) -> dict[str, Tensor]:

@@ -61,7 +61,7 @@ class Trainer:
         # Ranks draw their noise apart; a single process keeps the stream it was restored to.
         if self.ranks.size > 1:
             torch.manual_seed(config.train.seed + 1000 * self.step + self.ranks.rank)
-        self.running: Any = running_model(self.model, config, self.ranks)
+        self.running = running_model(self.model, config, self.ranks)
 
     def _loader(self, folder: Path) -> Loader:
         split, train = open_split(folder, "train"), self.config.train
