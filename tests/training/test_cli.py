@@ -2,6 +2,8 @@
 code."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -263,6 +265,36 @@ def test_help_has_an_example(command, capsys):
     with pytest.raises(SystemExit) as caught:
         main([command, "--help"])
     assert caught.value.code == 0 and "Example: moodroll-model" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_help_and_version_load_no_torch(argument):
+    program = f"""
+import sys
+from training.cli import main
+try:
+    main(["{argument}"])
+finally:
+    print("torch" in sys.modules, file=sys.stderr)
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "False"
+
+
+def test_an_ability_is_named_where_docstrings_are_stripped():
+    program = """
+from training.errors import RunFailed
+from training.protocols import ABILITIES, require
+for ability, says in ABILITIES.items():
+    try:
+        require(object(), ability)
+    except RunFailed as error:
+        print(f"cannot {says}:" in str(error) and "None" not in str(error))
+"""
+    command = [sys.executable, "-OO", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True"] * 6
 
 
 RUNS = sorted((Path(__file__).resolve().parents[2] / "manifests" / "runs").glob("*.toml"))
