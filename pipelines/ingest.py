@@ -57,9 +57,9 @@ def ingest(config: BuildConfig, out: str, beam_args: Sequence[str]) -> Lock:
     changed = claim(out, spec)
     tasks = write_plan(out, config, spec, items)
     todo = [task for task in tasks if not _is_done(out, task)]
-    if changed:
-        _say_why(changed, len(todo), len(tasks))
     if todo:
+        if changed:
+            _say_why(changed, len(todo), len(tasks))
         total = sum(map(len, items.values()))
         left = sum(len(read_plan(out, task.index, task.n_shards)) for task in todo)
         with Progress(out, "ingest", total, skipped=total - left), pipeline(beam_args) as p:

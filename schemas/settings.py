@@ -71,7 +71,7 @@ def build(kind: type[T], table: Mapping[str, Any], where: str = "") -> T:
     hints = typing.get_type_hints(kind)
     known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]  # T is a dataclass
     refuse_unknown(table, known, where)
-    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]  # T is a dataclass
         bare = (
             field.default is dataclasses.MISSING
             and field.default_factory is dataclasses.MISSING
@@ -115,7 +115,7 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         return _first_that_fits(arguments, value, where)
     if dataclasses.is_dataclass(hint):
-        return build(hint, value, where)  # type: ignore[arg-type]
+        return build(hint, value, where)  # type: ignore[arg-type]  # it was just asked
     if origin is tuple and isinstance(value, list | tuple):
         return tuple(
             _coerce(arguments[0], one, f"{where}[{index}]")

@@ -23,10 +23,12 @@ import pytest
 
 from pipelines.cli import main
 from pipelines.config import NOT_IN_SONGS, BuildConfig
-from pipelines.formats.npz import write_npz
-from pipelines.ingest import CODE
+from pipelines.formats.npz_write import write_npz
+from pipelines.ingest import CODE, claim
 from schemas import mock
 from schemas.code import code_sha256
+from schemas.manifest import Lock, to_json
+from schemas.settings import SettingsError
 
 ROOT = Path(__file__).resolve().parents[1]
 IN_PROCESS = ["--", "--runner=FnApiRunner"]
@@ -236,6 +238,20 @@ def test_changed_code_reads_the_songs_again_and_says_why(
         assert pq.read_table(path).equals(pq.read_table(built / "songs" / path.name))
 
 
+def test_a_re_reading_that_was_killed_says_its_reason_again(tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    spec = {"shards": 3, "code": {"formats": "a", "sources": "a"}, "moodroll": "1"}
+    assert claim(out, spec) == []
+    lock = tmp_path / "out" / "ingest.lock.json"
+    lock.write_text(to_json(Lock(spec, complete=True)))
+    newer = {**spec, "code": {"formats": "a", "sources": "b"}}
+    for _ in range(2):  # the second time as after a kill
+        assert claim(out, newer) == ["the code of sources"]
+        assert not json.loads(lock.read_text())["complete"]
+    with pytest.raises(SettingsError, match="it differs in shards: choose another --out"):
+        claim(out, {**newer, "shards": 4})
+
+
 def test_an_edit_of_any_file_that_makes_songs_changes_the_code_hash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,8 +270,9 @@ def test_an_edit_of_any_file_that_makes_songs_changes_the_code_hash(
         with (tmp_path / file).open("a") as stream:
             stream.write("# one more line\n")
         assert code_sha256(*CODE[name]) != before[name], file
-    (tmp_path / "pipelines" / "report" / "page.py").unlink()
     shutil.copytree(ROOT / "schemas", tmp_path / "other" / "schemas")
+    for path in (tmp_path / "other" / "schemas").glob("*.py"):
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     monkeypatch.setattr("schemas.code.ROOT", tmp_path / "other")
     assert code_sha256("schemas/*.py") == before["schemas"]
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.cli import main
-from pipelines.formats.npz import write_npz
+from pipelines.formats.npz_write import write_npz
 from pipelines.verify import verify
 from schemas import mock
 from schemas.columns import RELEASE

@@ -11,7 +11,6 @@ The steps of curate, each a pure function on columns, in their order:
     components, survivors    the clusters, and the song that each keeps
 
 `similar_pairs` runs those up to verify_pairs in memory.
-
 """
 
 from collections.abc import Iterator, Mapping, Sequence

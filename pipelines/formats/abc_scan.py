@@ -37,6 +37,7 @@ TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
+_LENGTH_PARTS = re.compile(r"(\d*)(/*)(\d*)")
 _NOTE_PARTS = re.compile(rf"([\^_=]*)((?:\d*/\d*)?)([A-Ga-g])([,']*)({_LENGTH})")
 IN_CHORD = re.compile(
     rf"(?P<note>{_NOTE})(?P<tie>-?)|(?P<rest>[zx]{_LENGTH})-?|(?P<symbol>\"[^\"]*\")|![^!]*!|y\d*"
@@ -70,7 +71,9 @@ def tokens(line: str) -> Iterator[re.Match[str] | str]:
 
 def length_of(text: str) -> Fraction:
     """`3`, `3/2`, `/`, `//`, `/4` as a multiple of the unit note. Raises BadInput."""
-    top, slashes, bottom = re.fullmatch(r"(\d*)(/*)(\d*)", text).groups()  # type: ignore[union-attr]
+    match = _LENGTH_PARTS.fullmatch(text)
+    assert match is not None
+    top, slashes, bottom = match.groups()
     if max(len(top), len(bottom), len(slashes)) > _MOST_DIGITS:
         raise BadInput(Reason.MALFORMED, f"no length of a note: {text[:20]}...")
     denominator = int(bottom or (2 if slashes else 1)) << max(len(slashes) - 1, 0)

@@ -1,16 +1,10 @@
-"""LPD's npz: the bytes of one pianoroll archive to notes, tempo and downbeats, and back.
-
-A step is 1/24 of a beat as pretty_midi counts beats: a dotted quarter in 6/8, a half in
-2/2, an eighth in 3/8 (`beat_quarters`); where nothing says which, a quarter. The tempo of
-beat b stands at steps b, b + n_beats, b + 2 n_beats, ...: LPD's converter tiled the beats'
-tempi instead of repeating each.
+"""LPD's npz: the bytes of one pianoroll archive to notes, tempo and downbeats.
 
 An archive holds, per track, a compressed-column matrix of (steps, 128) velocities, a tempo
 and a downbeat per step, and `info.json` as a raw member. The rolls are never made dense: a
 note is a run of successive steps of one pitch with one velocity, so runs are read off the
 sorted columns. Two touching notes of one pitch and one velocity are one run: the format
 does not say that they were two.
-
 """
 
 import io
@@ -25,27 +19,16 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.formats.npz_time import QUARTER, tempi_of, to_ticks
 from schemas.contracts import Limits
 from schemas.reject import BadInput, Reason
-from schemas.runs import run_starts
 from schemas.song import (
-    BAR,
-    NOTE,
     TICKS_PER_QUARTER,
-    TICKS_PER_SIXTEENTH,
     TRACKS,
     make_notes,
-    make_tempi,
 )
 
 N_PITCHES = 128
-PROGRAMS = (0, 0, 24, 32, 48)
-LEAST_BPM, MOST_BPM = 1.0, 10_000.0
-# Two tempi nearer than this share of one another are one: nobody hears half a per cent, and
-# the times of beats that LPD's tempi are made of are rounded.
-SAME_TEMPO = 0.005
-QUARTER = Fraction(1)
-SHORTEST_LONE_BAR = 2 * TICKS_PER_QUARTER
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,10 +51,11 @@ def read_npz(blob: bytes, limits: Limits, beat: Fraction = QUARTER) -> Roll:
         return _read_archive(archive, limits, beat)
 
 
-def foreign_tracks(blob: bytes) -> str:
+def foreign_tracks(blob: bytes, limits: Limits) -> str:
     """What an archive holds instead of LPD-5's five tracks, in words; "" where it is
     LPD-5's, or does not say. Raises BadInput where it cannot be read."""
     with _opened(blob) as archive:
+        _check_sizes(archive, limits)
         return _foreign(_info(archive))
 
 
@@ -95,14 +79,8 @@ def _opened(blob: bytes) -> Iterator[zipfile.ZipFile]:
         raise BadInput(Reason.MALFORMED, f"a member is missing: {error.args[0]}") from error
 
 
-def beat_quarters(numerator: int, denominator: int) -> Fraction:
-    """Quarters in a beat of a meter, as pretty_midi counts beats: three notes of the
-    denominator where the numerator is a multiple of three over three, else one."""
-    compound = numerator > 3 and numerator % 3 == 0
-    return Fraction(4 * (3 if compound else 1), denominator)
-
-
-def _read_archive(archive: zipfile.ZipFile, limits: Limits, beat: Fraction) -> Roll:
+def _check_sizes(archive: zipfile.ZipFile, limits: Limits) -> None:
+    """Raise BadInput, before any memory is taken, for what would take too much of it."""
     if any(
         member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
         for member in archive.infolist()
@@ -115,6 +93,10 @@ def _read_archive(archive: zipfile.ZipFile, limits: Limits, beat: Fraction) -> R
             Reason.TOO_LARGE,
             f"unpacks to {unpacked} bytes, max_unpacked_bytes {limits.max_unpacked_bytes}",
         )
+
+
+def _read_archive(archive: zipfile.ZipFile, limits: Limits, beat: Fraction) -> Roll:
+    _check_sizes(archive, limits)
     info = _info(archive)
     foreign = _foreign(info)
     if foreign:
@@ -132,7 +114,7 @@ def _read_archive(archive: zipfile.ZipFile, limits: Limits, beat: Fraction) -> R
     tempo, downbeat = _steps(archive, max_steps)
     return Roll(
         make_notes(start, np.maximum(stop - start, 1), pitch, velocity, track),
-        _tempi(tempo, resolution, beat),
+        tempi_of(tempo, resolution, beat),
         np.unique(to_ticks(np.flatnonzero(downbeat), resolution, beat)),
         int(to_ticks(np.array([len(tempo)]), resolution, beat)[0]),
     )
@@ -152,13 +134,6 @@ def _steps(archive: zipfile.ZipFile, max_steps: int) -> tuple[np.ndarray, np.nda
             Reason.TOO_LARGE, f"tempo or downbeat of more than {max_steps} steps"
         )
     return tempo, downbeat
-
-
-def to_ticks(steps: np.ndarray, resolution: int, beat: Fraction = QUARTER) -> np.ndarray:
-    """Steps of `resolution` to a beat as ticks, nearest, halves up."""
-    ticks = 2 * TICKS_PER_QUARTER * beat.numerator
-    per_tick = resolution * beat.denominator
-    return (steps.astype(np.int64) * ticks + per_tick) // (2 * per_tick)
 
 
 def _info(archive: zipfile.ZipFile) -> dict[str, Any]:
@@ -297,149 +272,3 @@ def _check_columns(
             Reason.MALFORMED,
             f"track {track} is not a compressed-column matrix of velocities 0-127",
         )
-
-
-def _tempi(tempo: np.ndarray, resolution: int, beat: Fraction) -> np.ndarray:
-    """Change points of a tempo a step, in quarters a minute; an archive of no steps
-    plays at MIDI's 120."""
-    if not len(tempo):
-        return make_tempi([0], [120.0])
-    per_minute = tempo.astype(np.float64)
-    if not ((per_minute >= LEAST_BPM) & (per_minute <= MOST_BPM)).all():
-        raise BadInput(
-            Reason.BAD_TEMPO, f"a tempo is not between {LEAST_BPM:g} and {MOST_BPM:g} bpm"
-        )
-    steps = np.arange(len(per_minute))
-    if is_tiled(per_minute, resolution):
-        per_minute = per_minute[: len(tempo) // resolution]
-        steps = steps[::resolution]
-    changes = tempo_changes(per_minute)
-    ticks = to_ticks(steps[changes], resolution, beat)
-    # Where two changes fall on one tick the later holds.
-    last = np.append(ticks[1:] != ticks[:-1], True)
-    return make_tempi(ticks[last], per_minute[changes[last]] * float(beat))
-
-
-def is_tiled(tempo: np.ndarray, resolution: int) -> bool:
-    """Whether a tempo a step is the tempi of the beats, laid end to end `resolution`
-    times."""
-    n_beats, rest = divmod(len(tempo), resolution)
-    if rest or not n_beats:
-        return False
-    copies = tempo.reshape(resolution, n_beats)
-    return bool((copies == copies[0]).all())
-
-
-def tempo_changes(tempo: np.ndarray) -> np.ndarray:
-    """Where a tempo differs by more than SAME_TEMPO from the one that holds, from 0; so
-    a slow ritardando changes too, in steps that can just be told."""
-    places = run_starts(tempo)
-    kept = [0]
-    for place, now in zip(places[1:].tolist(), tempo[places[1:]].tolist(), strict=True):
-        held = tempo[kept[-1]]
-        if abs(now - held) > SAME_TEMPO * held:
-            kept.append(place)
-    return np.array(kept, np.int64)
-
-
-def downbeat_bars(downbeats: np.ndarray, end: int) -> np.ndarray:
-    """BAR array from one downbeat (tick) to the next; from the last one on, bars of a
-    guessed length (`usual_length`), again and again until `end`."""
-    usual = usual_length(downbeats)
-    more = np.arange(downbeats[-1] + usual, end, usual)
-    starts = np.unique(np.concatenate([[0], downbeats, more]))
-    lengths = np.diff(np.append(starts, max(starts[-1] + usual, end)))
-    bars = np.empty(len(starts), BAR)
-    bars["start"], bars["length"] = starts, lengths
-    # Ticks tell how long a bar is, not how it is counted: quarters where it is whole in
-    # them, else sixteenths.
-    whole = lengths % TICKS_PER_QUARTER == 0
-    sixteenths = -(-lengths // TICKS_PER_SIXTEENTH)
-    counted = np.where(whole, lengths // TICKS_PER_QUARTER, sixteenths)
-    bars["numerator"] = np.minimum(counted, 255)
-    bars["denominator"] = np.where(whole, 4, 16)
-    return bars
-
-
-def usual_length(downbeats: np.ndarray) -> int:
-    """The length of the last bar between two downbeats; of a lone short one, which is a
-    pick-up and says nothing of the others, 4/4's."""
-    lengths = np.diff(downbeats)
-    if len(lengths) == 1 and lengths[0] < SHORTEST_LONE_BAR:
-        return 4 * TICKS_PER_QUARTER
-    return int(lengths[-1])
-
-
-def marked_to_the_end(downbeats: np.ndarray, end: int) -> bool:
-    """Whether the last downbeat's bar reaches the end of the music; LPD marks none after
-    the last change of meter."""
-    return bool(downbeats[-1] + usual_length(downbeats) >= end)
-
-
-def write_npz(
-    notes: np.ndarray,
-    tempi: np.ndarray,
-    n_ticks: int,
-    name: str,
-    downbeats: np.ndarray | None = None,
-) -> bytes:
-    """The LPD-5 archive of some notes, as the released files are: stored deterministically,
-    downbeat at step 0 alone.
-
-    downbeats: ticks of bar lines, for archives that know them; None marks step 0 only.
-    """
-    members: dict[str, np.ndarray] = {}
-    for track in range(len(TRACKS)):
-        members.update(_roll_members(notes[notes["track"] == track], track, n_ticks))
-    members["tempo"] = np.repeat(
-        tempi["bpm"], np.diff(np.append(tempi["start"], n_ticks))
-    ).astype(np.float64)
-    members["downbeat"] = np.zeros(n_ticks, bool)
-    members["downbeat"][[0] if downbeats is None else downbeats] = True
-    info: Mapping[str, Any] = {
-        str(track): {
-            "is_drum": track == 0,
-            "program": PROGRAMS[track],
-            "name": TRACKS[track],
-        }
-        for track in range(len(TRACKS))
-    }
-    blob = io.BytesIO()
-    with zipfile.ZipFile(blob, "w") as archive:
-        for member, array in members.items():
-            stream = io.BytesIO()
-            np.lib.format.write_array(stream, array, version=(1, 0), allow_pickle=False)
-            _store(archive, f"{member}.npy", stream.getvalue())
-        _store(
-            archive,
-            "info.json",
-            json.dumps(
-                {**info, "name": name, "beat_resolution": TICKS_PER_QUARTER}
-            ).encode(),
-        )
-    return blob.getvalue()
-
-
-def _store(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
-    # A ZipInfo of its own carries the fixed date 1980-01-01, so that the same notes give
-    # the same bytes.
-    archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
-
-
-def _roll_members(notes: np.ndarray, track: int, n_ticks: int) -> dict[str, np.ndarray]:
-    assert notes.dtype == NOTE
-    lengths = notes["duration"].astype(np.int64)
-    offsets = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    cell = np.repeat(notes["pitch"] * np.int64(n_ticks) + notes["start"], lengths) + offsets
-    # Where notes of one pitch overlap, the later one sounds, as in a roll painted note by
-    # note.
-    cell, last = np.unique(cell[::-1], return_index=True)
-    velocity = np.repeat(notes["velocity"], lengths)[::-1][last]
-    pitch = cell // n_ticks if n_ticks else cell
-    parts = {
-        "data": velocity if len(cell) else np.zeros(0, bool),
-        "indices": (cell - pitch * n_ticks).astype(np.int32),
-        "indptr": np.searchsorted(pitch, np.arange(N_PITCHES + 1)).astype(np.int32),
-        "shape": np.array([n_ticks if len(cell) else 0, N_PITCHES], np.int64),
-    }
-    return {f"pianoroll_{track}_csc_{part}": array for part, array in parts.items()}

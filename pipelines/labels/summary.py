@@ -35,7 +35,7 @@ SPREADS = (0.0, 0.1, 0.2)
 
 def numbers_of(labelled: pa.Table) -> pa.Table:
     """NUMBERS of a table of labelled songs with their lenders."""
-    columns = {**dict(zip(labelled.column_names, labelled.columns, strict=True))}
+    columns = dict(zip(labelled.column_names, labelled.columns, strict=True))
     columns["table"] = columns["label_source"]
     return pa.table([columns[name] for name in NUMBERS.names], NUMBERS)
 

@@ -111,7 +111,7 @@ def bars(
 def grid(axes: Axes, axis: str = "y") -> None:
     """Faint lines behind the data and no ticks on that side."""
     axes.grid(axis=axis, linewidth=0.8)  # type: ignore[arg-type]  # "x" or "y"
-    axes.tick_params(axis=axis, length=0)  # type: ignore[arg-type]
+    axes.tick_params(axis=axis, length=0)  # type: ignore[arg-type]  # likewise
 
 
 def row_height(n: int) -> float:

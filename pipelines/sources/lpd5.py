@@ -6,27 +6,23 @@ from its first path. Bars come from the downbeats as far as they are marked, els
 side file `midi_info.json`, else they are taken for 4/4 from the first mark; `meter_source`
 says which. Step 0 of a roll is the song's first beat, so `first_beat_time` adds nothing.
 Where midi_info knows the one meter of a song, its steps are scaled to our ticks.
-
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from pipelines.formats.npz import (
+from pipelines.formats.npz import Roll, foreign_tracks, read_npz
+from pipelines.formats.npz_time import (
     QUARTER,
-    Roll,
     beat_quarters,
     downbeat_bars,
-    foreign_tracks,
     marked_to_the_end,
-    read_npz,
 )
 from schemas.contracts import Files, Item, Limits
 from schemas.ids import MD5, TRACK_ID
@@ -54,7 +50,6 @@ def items(files: Files, config: Lpd5Config) -> list[Item]:
     Raises ValueError where midi_info is given and is not LPD's file, or where the corpus is
     another than LPD-5: LPD-17 and raw LPD have its layout and member names, and other
     instruments.
-
     """
     by_md5: dict[str, Item] = {}
     tracks: dict[str, list[str]] = {}
@@ -88,9 +83,13 @@ def parse(item: Item, blobs: tuple[bytes, ...], config: Lpd5Config, limits: Limi
 def _refuse_other_tracks(files: Files, root: str, by_md5: Mapping[str, Item]) -> None:
     """Raise ValueError where the first file that can be read has other tracks than
     LPD-5's."""
-    for item in islice(by_md5.values(), FILES_LOOKED_AT):
+    limits = Limits()
+    plain = [
+        item for item in by_md5.values() if 0 < (item.n_bytes or 0) <= limits.max_file_bytes
+    ]
+    for item in plain[:FILES_LOOKED_AT]:
         try:
-            foreign = foreign_tracks(files.read(root, item.paths[0]))
+            foreign = foreign_tracks(files.read(root, item.paths[0]), limits)
         except (BadInput, OSError):
             continue
         if foreign:
@@ -150,6 +149,6 @@ def _bars(roll: Roll, side: dict[str, Any]) -> tuple[np.ndarray, str]:
     # A file of one meter has its first downbeat marked alone; what stands before it is a
     # pick-up.
     length = 4 * TICKS_PER_QUARTER * numerator // denominator
-    pick_up = int(marks[0]) % length if len(marks) and length else 0
+    pick_up = int(marks[0]) % length if len(marks) else 0
     source = "midi_info" if "meter" in side else "assumed_4_4"
     return regular_bars(end, numerator, denominator, pick_up), source

@@ -16,7 +16,6 @@ alone; ties are lost where a chord symbol or a space stands between; a repeat si
 start sign goes back to the beginning, so that a tune of six parts may be played out five
 times over.
 
-
 """
 
 import hashlib

@@ -13,7 +13,7 @@ import pytest
 
 from pipelines.beam.msd import why_unread
 from pipelines.cli import main
-from pipelines.formats.npz import write_npz
+from pipelines.formats.npz_write import write_npz
 from pipelines.labels.msd import track_path, write_track
 from schemas import mock
 

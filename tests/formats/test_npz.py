@@ -13,14 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pretty_midi import qpm_to_bpm
 
-from pipelines.formats.npz import (
-    SAME_TEMPO,
-    beat_quarters,
-    read_npz,
-    tempo_changes,
-    to_ticks,
-    write_npz,
-)
+from pipelines.formats.npz import read_npz
+from pipelines.formats.npz_time import SAME_TEMPO, beat_quarters, tempo_changes, to_ticks
+from pipelines.formats.npz_write import write_npz
 from schemas import mock
 from schemas.contracts import Limits
 from schemas.reject import BadInput, Reason

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipelines.cli import main
-from pipelines.formats.npz import write_npz
+from pipelines.formats.npz_write import write_npz
 from schemas import mock
 
 

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.formats.npz import beat_quarters, write_npz
+from pipelines.formats.npz import foreign_tracks
+from pipelines.formats.npz_time import beat_quarters
+from pipelines.formats.npz_write import write_npz
 from pipelines.io.files import BeamFiles
 from pipelines.sources.lpd5 import Lpd5Config, items, parse
 from schemas import mock
@@ -338,6 +340,28 @@ def test_an_archive_of_other_tracks_is_refused_before_anything_is_read(
     with pytest.raises(BadInput) as bad:
         parse(found[A], (path.read_bytes(),), Lpd5Config(str(tmp_path)), Limits())
     assert bad.value.reason == Reason.BAD_INFO
+
+
+def test_asking_whose_corpus_it_is_takes_no_more_memory_than_reading(
+    tmp_path: Path,
+) -> None:
+    put(tmp_path / f"{B}.npz", TUNE)
+    blob = (tmp_path / f"{B}.npz").read_bytes()
+    with pytest.raises(BadInput) as bad:
+        foreign_tracks(blob, Limits(max_unpacked_bytes=1000))
+    assert bad.value.reason == Reason.TOO_LARGE
+    # A file over max_file_bytes is not even opened.
+    with (tmp_path / f"{A}.npz").open("wb") as huge:
+        huge.truncate(Limits().max_file_bytes + 1)
+    read: list[str] = []
+
+    class Recording(BeamFiles):
+        def read(self, root: str, path: str) -> bytes:
+            read.append(path)
+            return super().read(root, path)
+
+    assert len(items(Recording(), Lpd5Config(str(tmp_path)))) == 2
+    assert read == [f"{B}.npz"]
 
 
 def test_an_item_says_which_song_it_is() -> None:

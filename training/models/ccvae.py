@@ -9,7 +9,6 @@ The published code draws y of unlabelled rows; two classes are summed here. Slot
 What a label teaches the encoder is mostly the bracket times the gradient of log q(y|x), by
 the detached w. Where the bracket is negative it is taught the wrong class, so that log
 q(y|z_c) must stay small beside log p(x|z): see category_weight.
-
 """
 
 import math

@@ -5,7 +5,6 @@ of its own.
     unlabelled  Σ_y q(y|x) L(x, y) − H[q(y|x)]
 The sum over y is worked exactly: the two axes make four classes, so that it costs four passes of an unlabelled row but adds
 no noise and no bias to the gradient of q(y|x), where a straight-through Gumbel draw would. A row with one label has two.
-
 """
 
 import math

@@ -4,7 +4,6 @@ mutual information and labels.
 The component variances are shared, so that with p̄ = N(Σ_y q_y μ_y, σ²)
     Σ_y q_y KL[q(z|x) ‖ p(z|y)] = KL[q(z|x) ‖ p̄] + Var_q(μ) / 2σ²          Var = E[μ²] − E[μ]²
 exactly: eqs. (8)-(10) and (15) of Semg-GMVAE with their misplaced squares mended; Shi et al. (ICML 2020) are the origin.
-
 """
 
 import math

@@ -33,7 +33,9 @@ import numpy as np
 
 from pipelines.formats.abc import read_tune
 from pipelines.formats.abc_header import split_tunes
-from pipelines.formats.npz import downbeat_bars, read_npz, write_npz
+from pipelines.formats.npz import read_npz
+from pipelines.formats.npz_time import downbeat_bars
+from pipelines.formats.npz_write import write_npz
 from pipelines.sources.sample import music21_corpus
 from pipelines.sources.sample.scores import read_score
 from pipelines.sources.sample.synthetic_labels import (

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from music21 import common, converter
 
-from pipelines.formats.npz import read_npz, write_npz
+from pipelines.formats.npz import read_npz
+from pipelines.formats.npz_write import write_npz
 from pipelines.sources.sample.arrange import assign_tracks, detach, kind_of
 from pipelines.sources.sample.scores import read_score
 from schemas.contracts import Limits

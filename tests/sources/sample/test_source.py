@@ -15,7 +15,8 @@ import pytest
 
 from pipelines.formats.abc import read_tune
 from pipelines.formats.abc_header import split_tunes
-from pipelines.formats.npz import read_npz, write_npz
+from pipelines.formats.npz import read_npz
+from pipelines.formats.npz_write import write_npz
 from pipelines.labels.chroma import chroma_fit, note_chroma, segment_chroma
 from pipelines.labels.matches import read_matches
 from pipelines.labels.msd import read_segments, read_tracks, write_track
