@@ -6,8 +6,9 @@ from fractions import Fraction
 
 from schemas.reject import BadInput, Reason
 
-_LENGTH = r"\d*/*\d*"
-_NOTE = rf"[\^_=]*(?:(?<=[\^_])\d*/\d*)?[A-Ga-g][,']*{_LENGTH}"
+# One way to read each length: with two, a chord that does not end takes time without end
+_LENGTH = r"\d*(?:/+\d*)?"
+_NOTE = rf"[\^_=]{{0,8}}(?:(?<=[\^_])\d*/\d*)?[A-Ga-g][,']*{_LENGTH}"
 # What may stand between the brackets of a chord
 _CHORD_PART = rf"""(?:{_NOTE}-?|[zxy]{_LENGTH}-?|"[^"\n]*"|![^!\n]*!|[ \t.~HLMOPSTuv()])"""
 

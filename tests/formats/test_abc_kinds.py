@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.beam.sandbox import Sandbox
 from pipelines.formats.abc import AbcTune, read_tune
 from pipelines.formats.abc_chords import chord_pitches, leaves_chord_on
 from pipelines.formats.abc_header import meter_of, read_header, split_tunes, tempo_bpm_of
@@ -433,3 +434,24 @@ def test_any_bytes_are_cut_into_tunes(blob: bytes) -> None:
     for text in split_tunes(b"X:1\n" + blob):
         with contextlib.suppress(BadInput):
             read_header(text)
+
+
+def read_in_time(line: str) -> AbcTune:
+    """A tune of one line, read in a child process that is ended after 20 s."""
+    sandbox = Sandbox(20.0)
+    try:
+        return sandbox.call(read_tune, f"X:1\nL:1/64\nK:C\n{line}\n", Limits())
+    finally:
+        sandbox.close()
+
+
+@pytest.mark.parametrize("line", ["[" + "C1111" * 40, "[" + "^C/2" * 300])
+def test_a_chord_that_does_not_end_is_no_endless_search(line: str) -> None:
+    with pytest.raises(BadInput) as bad:
+        read_in_time(line)
+    assert bad.value.reason == Reason.MALFORMED
+
+
+def test_an_old_chord_that_does_not_end_is_a_sign_before_notes() -> None:
+    tune = read_in_time("+" + "C11" * 40)
+    assert len(tune.notes) == 40 and tune.unread == {"sign": 1}
