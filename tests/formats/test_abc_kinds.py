@@ -455,3 +455,13 @@ def test_a_chord_that_does_not_end_is_no_endless_search(line: str) -> None:
 def test_an_old_chord_that_does_not_end_is_a_sign_before_notes() -> None:
     tune = read_in_time("+" + "C11" * 40)
     assert len(tune.notes) == 40 and tune.unread == {"sign": 1}
+
+
+def test_a_part_that_its_order_repeats_takes_the_second_chord_the_second_time() -> None:
+    text = 'X:1\nM:4/4\nL:1/4\nP:ABAA\nK:C\nP:A\n"Am""C"A4|\nP:B\n"G"B4|\n'
+    tune = read_tune(text, Limits())
+    chords = tune.notes[tune.notes["track"] == GUITAR]
+    roots = [
+        chords["pitch"][chords["start"] == bar].min() % 12 for bar in (0, 96, 192, 288)
+    ]
+    assert roots == [9, 7, 0, 9]  # Am, G, C, Am
