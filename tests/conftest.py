@@ -6,6 +6,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 # The same examples in every run: a failure can be run again, and no run fails by luck.
@@ -32,7 +33,7 @@ def real_data() -> Path:
 def lpd_root(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """3,848 npz of LPD-5-full, `<hex>/<md5>.npz`."""
     return (
-        _unpack(real_data / "lpd_5_full_sample.tar.xz", tmp_path_factory.mktemp("lpd"))
+        _unpack(real_data / "lpd_5_full_sample.tar.xz", tmp_path_factory)
         / "lpd_5"
         / "lpd_5_full"
     )
@@ -41,32 +42,32 @@ def lpd_root(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def nottingham_root(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Jukedeck's 1,034 tunes, `MIDI/` and `ABC_cleaned/`."""
-    return (
-        _unpack(real_data / "nottingham.tar.xz", tmp_path_factory.mktemp("nottingham"))
-        / "nottingham"
-    )
+    return _unpack(real_data / "nottingham.tar.xz", tmp_path_factory) / "nottingham"
 
 
 @pytest.fixture(scope="session")
 def lmd_root(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """234 Lakh MIDI files, `<hex>/<md5>.mid`."""
-    return (
-        _unpack(real_data / "lmd_midi_sample.tar.xz", tmp_path_factory.mktemp("lmd"))
-        / "lmd_full"
-    )
+    return _unpack(real_data / "lmd_midi_sample.tar.xz", tmp_path_factory) / "lmd_full"
 
 
 @pytest.fixture(scope="session")
 def msd_root(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """63 Million Song Dataset HDF5 files, `A/B/C/TR….h5`."""
-    return (
-        _unpack(real_data / "msd_h5_sample.tar.xz", tmp_path_factory.mktemp("msd")) / "msd"
-    )
+    return _unpack(real_data / "msd_h5_sample.tar.xz", tmp_path_factory) / "msd"
 
 
-def _unpack(archive: Path, folder: Path) -> Path:
-    with tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="data")
+def _unpack(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an archive's files, unpacked once for all processes of a run."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    folder = shared / archive.name.removesuffix(".tar.xz")
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            part = folder.with_suffix(".part")
+            with tarfile.open(archive) as tar:
+                tar.extractall(part, filter="data")
+            part.rename(folder)
     return folder
 
 
