@@ -17,6 +17,11 @@ import pytest
 
 from pipelines.cli import main
 from pipelines.verify import verify
+from schemas.grid import quantise
+from schemas.remi import decode
+from schemas.row import from_row
+from schemas.row import rows_of as rows_of_table
+from schemas.song import Song
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -119,6 +124,36 @@ def test_every_song_is_read_and_the_release_is_sound(build: Path, half: Path) ->
         == 4882
     )
     assert verify(str(build)) == [] and verify(str(half)) == []
+
+
+def test_every_song_comes_back_from_its_tokens(build: Path) -> None:
+    n_songs = 0
+    for path in sorted((build / "songs").iterdir()):
+        for row in rows_of_table(pq.read_table(path)):
+            check_tokens(from_row(row), row)
+            n_songs += 1
+    assert n_songs == 4882
+
+
+def check_tokens(song: Song, row: dict[str, Any]) -> None:
+    """The tokens of a row say its notes on their sixteenths, but for those that it counts as
+    left out."""
+    grid = quantise(song)
+    decoded = decode(row["remi"], song.bars)
+    assert decoded.ignored == 0
+    notes = song.notes
+    kept = (notes["pitch"] >= 21) & (notes["pitch"] <= 108) & (grid.position < 16)
+    left_out = row["dropped_pitches"] + row["dropped_positions"]
+    assert kept.sum() == len(decoded.notes) == len(notes) - left_out
+    start = song.bars["start"][grid.bar] + 6 * grid.position
+    order = np.lexsort((notes["pitch"][kept], notes["track"][kept], start[kept]))
+    said = notes[kept][order]
+    assert np.array_equal(start[kept][order], decoded.notes["start"])
+    assert np.array_equal(said["pitch"], decoded.notes["pitch"])
+    assert np.array_equal(said["track"], decoded.notes["track"])
+    duration = np.minimum(grid.sixteenths[kept][order], 16) * 6
+    assert np.array_equal(duration, decoded.notes["duration"])
+    assert np.array_equal((said["velocity"] - 1) // 2 * 2 + 1, decoded.notes["velocity"])
 
 
 def test_thresholds_are_the_medians_of_the_published_training_rows(
