@@ -46,6 +46,7 @@ from pipelines.sources.sample.synthetic_labels import (
     sample_id,
     segment_chroma,
 )
+from schemas.code import code_sha256
 from schemas.contracts import Files, Item, Limits
 from schemas.reject import BadInput, Reason
 from schemas.settings import PATH, SettingsError, public
@@ -57,8 +58,14 @@ NAMES = "sample_names.tsv"
 MSD = "msd"
 INDEX = "songs.jsonl"
 MANIFEST = "sample.json"
-# Changed whenever other files would be written from the same music21.
-FORM = 1
+# The code that decides what is written from the same music21: where it has changed, the sample
+# is written anew.
+CODE = (
+    "schemas/*.py",
+    "pipelines/formats/*.py",
+    "pipelines/labels/msd.py",
+    "pipelines/sources/sample/*.py",
+)
 UNLABELLED = "oneills"
 
 
@@ -153,9 +160,8 @@ def prepare(config: SampleConfig, write_track: WriteTrack) -> None:
             f"{config.root} is not a local folder: choose another sources.sample.root"
         )
     root = Path(config.root).absolute()
-    text = (
-        json.dumps({"form": FORM, "music21": version("music21"), **public(config)}) + "\n"
-    )
+    made_by = {"form": code_sha256(*CODE), "music21": version("music21")}
+    text = json.dumps({**made_by, **public(config)}) + "\n"
     if _holds_sample(root):
         if (root / MANIFEST).read_text("utf-8") == text:
             return

@@ -130,6 +130,20 @@ def test_another_choice_replaces_the_sample(tmp_path: Path) -> None:
     assert hashes(root) != before
 
 
+def test_other_code_writes_the_sample_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choice = sample.SampleConfig(str(tmp_path / "raw"), 3, 0)
+    sample.prepare(choice, refuse)
+    tune = next(Path(choice.root).rglob("*.abc"))
+    tune.write_text("as an older reader left it")
+    sample.prepare(choice, refuse)
+    assert tune.read_text() == "as an older reader left it"
+    monkeypatch.setattr(sample, "CODE", (*sample.CODE, "pipelines/cli.py"))
+    sample.prepare(choice, refuse)
+    assert tune.read_text().startswith("X:")
+
+
 @pytest.mark.parametrize("name", ["mine.txt", "sample.json"])
 @pytest.mark.parametrize("text", ["x", '{"form": "a poem"}', "[]"])
 def test_nothing_of_others_is_touched(tmp_path: Path, name: str, text: str) -> None:
