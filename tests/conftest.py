@@ -3,6 +3,7 @@ they are absent."""
 
 import os
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,14 @@ def lmd_root(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def msd_root(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """63 Million Song Dataset HDF5 files, `A/B/C/TR….h5`."""
     return _unpack(real_data / "msd_h5_sample.tar.xz", tmp_path_factory) / "msd"
+
+
+@pytest.fixture(scope="module")
+def no_drawings() -> Iterator[None]:
+    """Releases whose report is one line: drawing it takes most of a small build's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.report.page.page", lambda *_: "<p>not drawn</p>")
+        yield
 
 
 def _unpack(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

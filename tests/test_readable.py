@@ -15,6 +15,7 @@ from pipelines.cli import main
 from pipelines.formats.npz_write import write_npz
 from schemas import mock
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
 READERS = {
     "datasets": """
         from datasets import load_dataset

@@ -289,6 +289,7 @@ def test_the_same_split_again_gives_the_same_bytes(
     assert hashes(tmp_path / "again") == hashes(half)
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_a_new_seed_moves_whole_groups(
     build: Path, half: Path, labels: list[str], tmp_path: Path
 ) -> None:

@@ -17,6 +17,8 @@ from pipelines.verify import verify
 from schemas import mock
 from schemas.columns import RELEASE
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -17,6 +17,7 @@ from pipelines.formats.npz_write import write_npz
 from pipelines.labels.msd import track_path, write_track
 from schemas import mock
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
 IN_PROCESS = ["--", "--runner=FnApiRunner"]
 N_SONGS = 24
 TRACKS = [f"TRAAAAA{index:011X}" for index in range(N_SONGS)]

@@ -5,6 +5,7 @@ import json
 import warnings
 import zipfile
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -36,11 +37,11 @@ def notes_of_rolls(path: Path) -> list[tuple[int, ...]]:
         for pitch in np.flatnonzero(roll.pianoroll.any(axis=0)).tolist():
             column = roll.pianoroll[:, pitch].astype(int).tolist()
             start = 0
-            for step in range(1, len(column) + 1):
-                if step == len(column) or column[step] != column[start]:
-                    if column[start]:
-                        found.append((start, track, pitch, step - start, column[start]))
-                    start = step
+            for velocity, steps in groupby(column):
+                duration = len(list(steps))
+                if velocity:
+                    found.append((start, track, pitch, duration, velocity))
+                start += duration
     return sorted(found)
 
 

@@ -10,6 +10,7 @@ from pipelines.cli import main
 from pipelines.formats.npz_write import write_npz
 from schemas import mock
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
 TRACK = "TRAAAAA0000000000F"
 IN_PROCESS = ["--", "--runner=FnApiRunner"]
 

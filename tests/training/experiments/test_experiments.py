@@ -24,7 +24,7 @@ from training.experiments.run import EXPERIMENTS
 from ..conftest import mock_rows, write_release
 
 TRAIN = "steps = 2\nbatch = 4\nlog_every = 1\nvalidate_every = 2\nvalidation_batches = 1\nthreads = 1\ntensorboard = false\n"
-DATA = "bars = 3\ntokens_per_bar = 48\n"
+DATA = "bars = 3\ntokens_per_bar = 24\n"
 SIZES = "layers = 1\nheads = 2\nwidth = 16\nfeed_forward = 32\n"
 MODELS = {
     "semg_gmvae": SIZES + "latent = 4\nkl_warmup = 1\nkl_cycle = 0\n", "ssvae": SIZES + "latent = 4\n", "control": SIZES,
