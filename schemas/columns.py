@@ -60,7 +60,7 @@ SONGS = pa.schema(
         _field(
             "meter_source",
             pa.string(),
-            "where bars come from: downbeats, downbeats_then_assumed, midi_info, score, assumed_4_4",
+            "where bars come from: downbeats, downbeats_then_assumed, midi_info, score, estimated, assumed_4_4",
         ),
         _field("remi", _list(pa.uint16()), "REMI-923 tokens, no padding, EOS not stored"),
         _field(

@@ -29,7 +29,14 @@ BAR = np.dtype(
 )
 TEMPO = np.dtype([("start", "<i4"), ("bpm", "<f4")])
 
-METER_SOURCES = ("downbeats", "downbeats_then_assumed", "midi_info", "score", "assumed_4_4")
+METER_SOURCES = (
+    "downbeats",
+    "downbeats_then_assumed",
+    "midi_info",
+    "score",
+    "estimated",
+    "assumed_4_4",
+)
 # Far beyond any music (LPD's longest file has 959,040 ticks), near enough that sums of
 # ticks stay in int32.
 MAX_TICKS = 1 << 24

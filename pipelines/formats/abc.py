@@ -118,6 +118,8 @@ class _Reader:
         self._overlaid = Fraction(0)
         # Measures that an overlay of several bars has still to run through
         self._ahead: list[Measure] = []
+        # The number of the measure in which `(&` stood, until `&)`
+        self._overlay_opened: int | None = None
         self._in_bar: dict[str, int] = {}
         self._symbols: list[str] = []
         self._tuplet = (Fraction(1), 0)
@@ -181,8 +183,12 @@ class _Reader:
             self._read_tuplet(token["tuplet"])
         elif token["broken"]:
             self._read_broken(token["broken"])
+        elif token["overlay_opens"]:
+            self._overlay_opened = len(self.measures)
+        elif token["overlay_closes"]:
+            self._close_overlay()
         elif token["overlay"]:
-            self._start_overlay(len(token["overlay"]))
+            self._read_overlay(len(token["overlay"]))
         elif token["tie"]:
             self._tie_last()
         elif token["cut_chord"]:
@@ -274,14 +280,25 @@ class _Reader:
         self._at = Fraction(0)
         self._overlaid = Fraction(0)
 
-    def _start_overlay(self, n_bars: int) -> None:
-        """Go back to the start of the bar, with `&&` of the bar before it, and so on."""
+    def _read_overlay(self, n_signs: int) -> None:
+        """Go back to the start of the bar, with `&&` of the bar before it and so on; after `(&`,
+        to the start of the bar in which that stood."""
+        n_bars = n_signs
+        if self._overlay_opened is not None:
+            n_bars = len(self.measures) - self._overlay_opened + 1
         if not self._ahead:
             self._measure, *self._ahead = [*self.measures, self._measure][-n_bars:]
         self._overlaid = self._measure.length
         self._at = Fraction(0)
         self._in_bar = {}
         self._tied = {}
+
+    def _close_overlay(self) -> None:
+        """`&)`: on from the end of the bar in which the overlay began."""
+        self._overlay_opened = None
+        if self._ahead:
+            self._leave_overlay()
+            self._at = self._measure.length
 
     def _read_bars_of_rest(self, number: str) -> None:
         n_bars = int(number[:7] or 1)

@@ -9,29 +9,35 @@ from schemas.reject import BadInput, Reason
 # One way to read each length: with two, a chord that does not end takes time without end
 _LENGTH = r"\d*(?:/+\d*)?"
 _NOTE = rf"[\^_=]{{0,8}}(?:(?<=[\^_])\d*/\d*)?[A-Ga-g][,']*{_LENGTH}"
+# Signs between a pair of marks; a mark whose partner is not so near is a sign by itself, and
+# a line of a million open marks is read in no more than its length times this
+_WITHIN = 256
 # What may stand between the brackets of a chord
-_CHORD_PART = rf"""(?:{_NOTE}-?|[zxy]{_LENGTH}-?|"[^"\n]*"|![^!\n]*!|[ \t.~HLMOPSTuv()])"""
+_CHORD_PART = rf"""(?:{_NOTE}-?|[zxy]{_LENGTH}-?|"[^"\n]{{0,{_WITHIN}}}"|![^!\n]{{0,{_WITHIN}}}!|[ \t.~HLMOPSTuv()])"""
 
 # The first that fits counts. What fits none of them is one sign that is not read.
 TOKEN = re.compile(
     rf"""
-      (?P<symbol> "[^"\n]*")
+      (?P<symbol> "[^"\n]{{0,{_WITHIN}}}")
     | (?P<comment> %.*)
-    | (?P<inline> \[[A-Za-z]:[^\]\n]*\])
-    | (?P<decoration> ![^!\n|:]*! | \+(?:f{{1,4}}|[^+\n|"]*[^+\n|"A-Ga-gz\d/,'\^_= -][^+\n|"]*|\d)\+)
+    | (?P<inline> \[[A-Za-z]:[^\]\n]{{0,{_WITHIN}}}\])
+    | (?P<decoration> ![^!\n|:]{{0,{_WITHIN}}}! | \+(?:f{{1,4}}|[^+\n|"]{{0,64}}[^+\n|"A-Ga-gz\d/,'\^_= -][^+\n|"]{{0,64}}|\d)\+)
     | (?P<bar> \.?:*\[?\|[|\]]*:* | ::+ | \[\]) (?: (?:[ \t]*\[[ ]*)? (?P<ending>\d[\d,.-]*) )?
     | (?P<lone> \[[ ]*(?P<lone_ending>\d[\d,.-]*))
-    | (?P<chord> \[(?P<inside>(?:{_CHORD_PART}|\+)+)\] | \+(?P<plus>{_CHORD_PART}+)\+) (?P<chord_length>{_LENGTH})
+    | (?P<chord> \[(?P<inside>(?:{_CHORD_PART}|\+){{1,{_WITHIN}}})\] | \+(?P<plus>{_CHORD_PART}{{1,{_WITHIN}}})\+)
+      (?P<chord_length>{_LENGTH})
     | (?P<quoted> \[[ ]*"(?P<quoted_ending>\d[\d,.-]*)"(?![^|\n]*\]))
     | (?P<note> {_NOTE})
     | (?P<rest> [zx]{_LENGTH})
     | (?P<bars_of_rest> [ZX]\d*)
     | (?P<tuplet> \(\d+(?: :\d* (?: :\d*)? )?)
-    | (?P<grace> \{{[^}}\n]*\}})
+    | (?P<grace> \{{[^}}\n]{{0,{_WITHIN}}}\}})
     | (?P<broken> [<>]+)
+    | (?P<overlay_opens> \(&)
+    | (?P<overlay_closes> &\))
     | (?P<overlay> &+)
     | (?P<tie> -)
-    | \[(?P<cut_chord>(?:{_NOTE}-?){{2,}})(?=\()
+    | \[(?P<cut_chord>(?:{_NOTE}-?){{2,{_WITHIN}}})(?=\()
     | (?P<open_chord> \[(?=[A-Ga-g^_=]))
     | (?P<open_symbol> "\S*)
     | (?P<silent> y\d* | [\s(.~H-WYh-w`$*):!\]\\])
@@ -45,7 +51,8 @@ IN_CHORD = re.compile(
 )
 _LETTERS = re.compile(r"[h-tw]")
 _NO_WORDS = re.compile(
-    r"\"[^\"\n]*\"|![^!\n|:]*!|\+[^+\n|]*\+|%.*|\[[A-Za-z]:[^\]\n]*\]|\{[^}\n]*\}"
+    rf"\"[^\"\n]{{0,{_WITHIN}}}\"|![^!\n|:]{{0,{_WITHIN}}}!|\+[^+\n|]{{0,{_WITHIN}}}\+|%.*"
+    rf"|\[[A-Za-z]:[^\]\n]{{0,{_WITHIN}}}\]|\{{[^}}\n]{{0,{_WITHIN}}}\}}"
 )
 # Digits of a length; more is beyond any limit
 _MOST_DIGITS = 12

@@ -2,6 +2,7 @@
 sounds of them."""
 
 import contextlib
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -240,6 +241,29 @@ class TestOverlays:
         tune = read("C4|D4&&e4|f4|G4|")
         assert melody(tune) == [(0, 4, 60), (0, 4, 76), (4, 4, 62), (4, 4, 77), (8, 4, 67)]
 
+    def test_over_bars_in_brackets(self) -> None:
+        tune = read("B4|(&C4|D4&e4|f4&)|G4|")
+        assert melody(tune) == [
+            (0, 4, 71), (4, 4, 60), (4, 4, 76), (8, 4, 62), (8, 4, 77), (12, 4, 67)
+        ]  # fmt: skip
+
+    def test_in_brackets_from_inside_a_bar_twice_and_cut_short(self) -> None:
+        assert melody(read("C2(&D2&e2&)|G4|")) == [
+            (0, 2, 60),
+            (0, 2, 76),
+            (2, 2, 62),
+            (4, 4, 67),
+        ]
+        assert melody(read("(&C4|D4&e4|f4&g4|a4&)|")) == [
+            (0, 4, 60), (0, 4, 76), (0, 4, 79), (4, 4, 62), (4, 4, 77), (4, 4, 81)
+        ]  # fmt: skip
+        assert melody(read("(&C4|D4&e4&)|G4|")) == [
+            (0, 4, 60),
+            (0, 4, 76),
+            (4, 4, 62),
+            (8, 4, 67),
+        ]
+
     def test_its_accidentals_are_its_own(self) -> None:
         assert melody(read("^C4&C4|"))[0][2] == 60
 
@@ -465,3 +489,17 @@ def test_a_part_that_its_order_repeats_takes_the_second_chord_the_second_time() 
         chords["pitch"][chords["start"] == bar].min() % 12 for bar in (0, 96, 192, 288)
     ]
     assert roots == [9, 7, 0, 9]  # Am, G, C, Am
+
+
+@pytest.mark.parametrize(
+    "mark", ["{", '"', "!", "[A:", "+", "[C", "[", "(", "&", "y", "[K:"]
+)
+def test_a_line_of_open_marks_takes_time_by_its_length(mark: str) -> None:
+    def seconds(n: int) -> float:
+        begin = time.process_time()
+        with contextlib.suppress(BadInput):
+            read("C4|" + mark * n)
+        return time.process_time() - begin
+
+    # Eight times as long a line: 8 where time goes by length, 64 where by its square.
+    assert seconds(40_000) < 30 * max(seconds(5_000), 0.01)

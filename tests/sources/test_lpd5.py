@@ -30,8 +30,8 @@ def put(
     path.write_bytes(write_npz(song.notes, song.tempi, n_ticks, path.stem, marks))
 
 
-def read(root: Path, midi_info: str = "") -> dict[str, Song]:
-    config = Lpd5Config(str(root), midi_info)
+def read(root: Path, midi_info: str = "", estimate_meter: bool = False) -> dict[str, Song]:
+    config = Lpd5Config(str(root), midi_info, estimate_meter)
     found = items(BeamFiles(), config)
     return {
         item.key: parse(
@@ -366,3 +366,27 @@ def test_asking_whose_corpus_it_is_takes_no_more_memory_than_reading(
 
 def test_an_item_says_which_song_it_is() -> None:
     assert Item("lpd5", A, ("a",), 1).song_id == f"lpd5:{A}"
+
+
+def test_a_meter_that_nothing_states_is_estimated_where_asked(tmp_path: Path) -> None:
+    bars = " | ".join(
+        f"{low} [{low}+C5] [{low}+C5]".replace("[", "").replace("]", "")
+        for low in ["C3", "F3", "G3", "C3", "A3", "F3", "G3", "C3"] * 4
+    )
+    waltz = mock.song(f"Piano: {bars}", meter=(3, 4))
+    put(tmp_path / "a" / f"{A}.npz", waltz, n_ticks=32 * 72, downbeats=[0])
+    put(
+        tmp_path / "b" / f"{B}.npz",
+        waltz,
+        n_ticks=32 * 72,
+        downbeats=list(range(0, 32 * 72, 72)),
+    )
+    info = tmp_path / "midi_info.json"
+    info.write_text(json.dumps({f"{'c' * 32}.mid": {"constant_time_signature": "4/4"}}))
+    assert read(tmp_path)[A].meter_source == "assumed_4_4"
+    songs = read(tmp_path, estimate_meter=True)
+    assert (songs[A].meter_source, songs[B].meter_source) == ("estimated", "downbeats")
+    assert songs[A].bars.tolist() == songs[B].bars.tolist()
+    info.write_text(json.dumps({f"{A}.mid": {"constant_time_signature": "4/4"}}))
+    told = read(tmp_path, str(info), estimate_meter=True)[A]
+    assert told.meter_source == "midi_info" and told.bars["length"].tolist()[0] == 96
