@@ -14,12 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.dedupe.clusters import components
-from pipelines.dedupe.copies import NumberedPairs, numbered, surviving, why_duplicate
+from pipelines.dedupe.copies import numbered, surviving, why_duplicate
 from pipelines.filters import FilterConfig
+from pipelines.labels.allot import Allotted, Songs, allot
 from pipelines.labels.config import TRAIN_MEDIAN, AffectConfig
-from pipelines.labels.groups import linked
+from pipelines.labels.given import GIVEN, given_splits
 from pipelines.labels.propagate import label_sources, propagate
-from pipelines.labels.splits import Shares, is_for_judges, label_rank, split_of
+from pipelines.labels.splits import SPLITS, Shares, is_for_judges, label_rank
 from pipelines.labels.summary import numbers_of
 from pipelines.labels.thresholds import Thresholds, apply_rule, fit_thresholds
 from schemas.columns import CATALOG, SONGS, STATISTICS
@@ -73,19 +74,26 @@ def apply_filters(statistics: pa.Table, shard: int, rules: Rules) -> pa.Table:
 class Decided(NamedTuple):
     """catalog: CATALOG of all songs, with their shard as a last column, sorted by song_id;
     numbers: summary.NUMBERS of the same songs, from which the catalog's words of labels are
-    written."""
+    written; groups: what became of groups, by name (allot.Allotted)."""
 
     catalog: pa.Table
     numbers: pa.Table
+    groups: dict[str, int]
 
 
 def decide(
-    facts: pa.Table, pairs: pa.Table, labelled: pa.Table, keys: pa.Table, rules: Rules
+    facts: pa.Table,
+    pairs: pa.Table,
+    labelled: pa.Table,
+    keys: pa.Table,
+    rules: Rules,
+    given: pa.Table | None = None,
 ) -> Decided:
     """Every verdict on every song.
 
-    pairs: PAIRS; labelled: beam.labels.NAMED, a row a song; keys: groups.KEYS, what songs
-    of one group share. Raises ValueError where these are not of the same songs.
+    pairs: PAIRS; labelled: settle.LABELLED, a row a song; keys: groups.KEYS, what songs are
+    known by; given: given.GIVEN, published splits. Raises ValueError where these are not of
+    the same songs.
     """
     facts, labelled = facts.sort_by("song_id"), labelled.sort_by("song_id")
     ids = facts["song_id"].to_pylist()
@@ -93,31 +101,51 @@ def decide(
         raise ValueError(
             "a song_id stands twice among the facts, or the labels are of other songs"
         )
-    near = numbered(ids, pairs)
     copies = numbered(ids, pairs.filter(pairs["duplicate"]))
     cluster = components(len(ids), copies.left, copies.right)
-    group = grouped(ids, near, linked(keys))
     survivor = surviving(facts, pc.is_valid(labelled["valence"]).to_numpy(), cluster)
-    labelled = propagate(labelled, cluster, survivor == np.arange(len(ids)))
-    says = why_duplicate(ids, survivor, copies)
+    labelled = propagate(labelled, cluster)
+    verdicts = filter_columns(facts, survivor, why_duplicate(ids, survivor, copies), rules)
+    songs = songs_to_allot(facts, labelled, cluster, verdicts, given, rules)
+    allotted = allot(songs, numbered(ids, pairs), keys, rules.seed, rules.shares)
     columns = {
         **label_columns(labelled),
-        **filter_columns(facts, survivor, says, rules),
-        **split_columns(ids, cluster, group, rules),
+        **set_aside(verdicts, allotted),
+        **split_columns(ids, cluster, allotted, rules.seed),
         "song_id": ids,
         "source": facts["source"],
     }
     catalog = classed(assembled(columns, len(ids)), rules)
-    return Decided(catalog.append_column("shard", facts["shard"]), numbers_of(labelled))
+    catalog = catalog.append_column("shard", facts["shard"])
+    return Decided(catalog, numbers_of(labelled), allotted.counts)
 
 
-def grouped(ids: Sequence[str], near: NumberedPairs, links: pa.Table) -> np.ndarray:
-    """The group of every song, as the row of its first: near-duplicates, and songs that
-    share a group key."""
-    linked_songs = numbered(ids, links)
-    left = np.concatenate([near.left, linked_songs.left])
-    right = np.concatenate([near.right, linked_songs.right])
-    return components(len(ids), left, right)
+def songs_to_allot(
+    facts: pa.Table,
+    labelled: pa.Table,
+    cluster: np.ndarray,
+    verdicts: Mapping[str, Any],
+    given: pa.Table | None,
+    rules: Rules,
+) -> Songs:
+    """What allotting asks of songs. Shares are to hold in each source and quadrant; the
+    thresholds of these quadrants are of all kept songs, since no split is known yet."""
+    ids, kept = facts["song_id"].to_pylist(), np.array(verdicts["kept"], bool)
+    values = labelled.select(["valence", "arousal"]).append_column("kept", pa.array(kept))
+    thresholds = _thresholds(values.filter(values["kept"]), rules.affect)
+    table = apply_rule(values, thresholds) if thresholds else values
+    quadrant = table["quadrant"].to_pylist() if thresholds else [None] * len(ids)
+    sources = facts["source"].to_pylist()
+    published = GIVEN.empty_table() if given is None else given
+    return Songs(
+        ids,
+        cluster,
+        kept,
+        [f"{source} {name or ''}" for source, name in zip(sources, quadrant, strict=True)],
+        pc.is_valid(labelled["valence"]).to_numpy(),
+        np.array(labelled["trusted"].to_pylist(), bool),
+        given_splits(ids, facts["source_key"].to_pylist(), published),
+    )
 
 
 def label_columns(labelled: pa.Table) -> dict[str, Any]:
@@ -149,20 +177,27 @@ def filter_columns(
     }
 
 
+def set_aside(verdicts: Mapping[str, Any], allotted: Allotted) -> dict[str, Any]:
+    """The verdicts, and that songs which a key ties across splits are kept out of
+    evaluation."""
+    kept, failed, detail = (list(verdicts[name]) for name in ("kept", "failed", "detail"))
+    for song, why in allotted.held.items():
+        kept[song], detail[song] = False, why
+        failed[song] = [Reason.HELD_OUT_OF_EVAL]
+    return {**verdicts, "kept": kept, "failed": failed, "detail": detail}
+
+
 def split_columns(
-    ids: Sequence[str], cluster: np.ndarray, group: np.ndarray, rules: Rules
+    ids: Sequence[str], cluster: np.ndarray, allotted: Allotted, seed: int
 ) -> dict[str, Any]:
-    """Where each song's group falls, and the names of its cluster and group: of their
-    first song."""
-    split = {
-        first: split_of(ids[first], rules.seed, rules.shares)
-        for first in set(group.tolist())
-    }
+    """Where each song falls, what it is known by, and the names of its cluster and group:
+    of their first song."""
     return {
-        "split": [split[first] for first in group.tolist()],
-        "group_id": [ids[first] for first in group.tolist()],
+        "split": [SPLITS[split] for split in allotted.split.tolist()],
+        "group_id": [ids[first] for first in allotted.group.tolist()],
         "cluster_id": [ids[first] for first in cluster.tolist()],
-        "label_rank": [label_rank(song_id, rules.seed) for song_id in ids],
+        "group_keys": allotted.keys,
+        "label_rank": [label_rank(song_id, seed) for song_id in ids],
     }
 
 
@@ -206,8 +241,12 @@ def thresholds_of(catalog: pa.Table, affect: AffectConfig) -> Thresholds | None:
     """The thresholds fitted on the kept training songs of a catalog; None where a median
     has nothing to be taken of."""
     train = catalog.filter(pc.and_(catalog["kept"], pc.equal(catalog["split"], "train")))
+    return _thresholds(train, affect)
+
+
+def _thresholds(songs: pa.Table, affect: AffectConfig) -> Thresholds | None:
     valence, arousal = (
-        train[name].cast(pa.float64()).to_numpy() for name in ("valence", "arousal")
+        songs[name].cast(pa.float64()).to_numpy() for name in ("valence", "arousal")
     )
     if affect.threshold == TRAIN_MEDIAN and not np.isfinite(valence).any():
         return None

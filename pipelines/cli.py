@@ -56,11 +56,19 @@ def run_build(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
     from pipelines.curate import curate
     from pipelines.describe import describe, describe_text, terminal_width
     from pipelines.ingest import ingest
+    from pipelines.labels.side_files import SideFiles, read_metadata
     from pipelines.publish import publish
 
-    config = _load(arguments)
-    ingest(config, arguments.out, beam_args)
-    curate(config, arguments.out, arguments.out, beam_args)
+    config, out = _load(arguments), arguments.out
+    read: list[SideFiles] = []
+    # A source may make the side files, and a wrong one is to be told before hours of reading.
+    ingest(
+        config,
+        out,
+        beam_args,
+        lambda: read.append(read_metadata(config.affect, config.splits, out, out)),
+    )
+    curate(config, out, out, beam_args, *read)
     publish(arguments.out, arguments.out, beam_args)
     print(describe_text(describe(arguments.out), terminal_width()))
     return DONE

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.beam.catalog import read_facts, together, write_catalog
-from pipelines.beam.labels import MSD_GAVE, NAMED, LabelSongs, by_bucket
-from pipelines.beam.pairs import NearPairs, corpus_of
+from pipelines.beam.labels import MSD_GAVE, LabelSongs, by_bucket
+from pipelines.beam.pairs import NearPairs, SameTitles, corpus_of
 from pipelines.beam.runner import pipeline
 from pipelines.catalog import FACTS, Rules, apply_filters, decide, thresholds_of, waterfall
 from pipelines.config import CurateConfig
@@ -23,8 +23,11 @@ from pipelines.filters import FILTERS
 from pipelines.io import files
 from pipelines.io.tables import read_columns, write_table
 from pipelines.labels.config import Labelling
+from pipelines.labels.corroboration import ALIKE, WORKS, corroborate
 from pipelines.labels.groups import KEYS
-from pipelines.labels.side_files import read_metadata
+from pipelines.labels.join import MATCHED
+from pipelines.labels.settle import settle
+from pipelines.labels.side_files import SideFiles, read_metadata
 from pipelines.labels.splits import SPLITS
 from pipelines.labels.summary import label_counts
 from pipelines.layout import CURATE_LOCK, INGEST_LOCK, metadata_path, read_lock, shard_path
@@ -33,15 +36,21 @@ from schemas.manifest import Pin, to_json
 from schemas.reject import BuildFailed, Reason
 from schemas.settings import SettingsError
 
-# The numbers that the catalog's words of labels were written from.
-LABEL_NUMBERS = "label_numbers"
+# The numbers that the catalog's words of labels were written from, and what became of
+# groups.
+LABEL_NUMBERS, GROUP_COUNTS = "label_numbers", "group_counts"
+COUNTS_OF_GROUPS = pa.schema([("name", pa.string()), ("count", pa.int64())])
 
 
 def curate(
-    config: CurateConfig, corpus: str, out: str, beam_args: Sequence[str]
+    config: CurateConfig,
+    corpus: str,
+    out: str,
+    beam_args: Sequence[str],
+    side_files: SideFiles | None = None,
 ) -> dict[str, Any]:
     """Judge the songs ingested at `corpus` and write the catalog below `out`; gives what
-    stands in the lock."""
+    stands in the lock. side_files: what was read of them already, None to read them now."""
     lock = read_lock(corpus)
     unknown = sorted(set(lock.read) - set(config.filters))
     if unknown:
@@ -50,9 +59,10 @@ def curate(
         )
     n_shards = lock.spec["shards"]
     rules = Rules(FILTERS, config.filters, config.affect, config.splits, config.seed)
-    metadata, tables, pins = read_metadata(config.affect, corpus, out)
+    sides = side_files or read_metadata(config.affect, config.splits, corpus, out)
+    metadata, pins = sides.folder, sides.pins
     claim(out)
-    for kind, table in tables.items():
+    for kind, table in sides.tables.items():
         write_table(metadata_path(out, kind), table.combine_chunks())
     labelling = Labelling(
         metadata, metadata != out, corpus, n_shards, config.affect, config.splits.by_artist
@@ -62,7 +72,8 @@ def curate(
         facts = shards | "Judge" >> beam.Map(
             read_facts, corpus, n_shards, partial(apply_filters, rules=rules)
         )
-        near = shards | "Near" >> NearPairs(corpus_of(corpus, n_shards), config.dedupe)
+        signed = corpus_of(corpus, n_shards)
+        near = shards | "Near" >> NearPairs(signed, config.dedupe)
         exact = (
             facts
             | "Content" >> beam.Map(pa.Table.select, ["song_id", "content_hash"])
@@ -70,25 +81,31 @@ def curate(
             | "Same content" >> beam.GroupByKey()
             | "Exact pairs" >> beam.Map(pairs_in_bucket)
         )
-        labelled, keys, msd = facts | "Label" >> LabelSongs(labelling)
+        matched, keys, works, msd = facts | "Label" >> LabelSongs(labelling)
+        alike = matched | "Same titles" >> SameTitles(signed, config.dedupe)
         decided = (
             {
                 "facts": facts | "Facts" >> beam.WithKeys(0),
                 "pairs": (exact, near)
                 | "All pairs" >> beam.Flatten()
                 | "Pairs" >> beam.WithKeys(0),
-                "labelled": labelled | "Labelled" >> beam.WithKeys(0),
+                "matched": matched | "Matched" >> beam.WithKeys(0),
                 "keys": keys | "Keys" >> beam.WithKeys(0),
+                "works": works | "Works" >> beam.WithKeys(0),
+                "alike": alike | "Alike" >> beam.WithKeys(0),
             }
             | "Bring together" >> beam.CoGroupByKey()
             | "Decide"
-            >> beam.FlatMap(decide_all, rules, n_shards).with_outputs(
-                "numbers", main="catalog"
+            >> beam.FlatMap(decide_all, rules, out, n_shards).with_outputs(
+                "numbers", "groups", main="catalog"
             )
         )
         _ = decided.catalog | "Write catalog" >> beam.Map(write_catalog, out, n_shards)
         _ = decided.numbers | "Write numbers" >> beam.Map(
             partial(write_table, metadata_path(out, LABEL_NUMBERS))
+        )
+        _ = decided.groups | "Write groups" >> beam.Map(
+            partial(write_table, metadata_path(out, GROUP_COUNTS))
         )
         for kind, tables in msd.items():
             _ = (
@@ -136,19 +153,29 @@ def pairs_in_bucket(bucket: tuple[int, Iterable[pa.Table]]) -> pa.Table:
 
 
 def decide_all(
-    keyed: tuple[int, Mapping[str, Iterable[pa.Table]]], rules: Rules, n_shards: int
+    keyed: tuple[int, Mapping[str, Iterable[pa.Table]]],
+    rules: Rules,
+    out: str,
+    n_shards: int,
 ) -> Iterator[Any]:
     """(shard, catalog rows) of every shard, and on the side the numbers behind the
-    labels."""
+    labels and what became of groups."""
     tables = keyed[1]
-    catalog, numbers = decide(
+    pairs = together(tables["pairs"], PAIRS)
+    matched = together(tables["matched"], MATCHED)
+    works, alike = together(tables["works"], WORKS), together(tables["alike"], ALIKE)
+    counts = corroborate(matched, works, pairs, alike)
+    catalog, numbers, groups = decide(
         together(tables["facts"], FACTS),
-        together(tables["pairs"], PAIRS),
-        together(tables["labelled"], NAMED),
+        pairs,
+        settle(matched, counts, rules.affect),
         together(tables["keys"], KEYS),
         rules,
+        read_columns(metadata_path(out, "given")),
     )
     yield beam.pvalue.TaggedOutput("numbers", numbers)
+    counted = pa.table([list(groups), list(groups.values())], COUNTS_OF_GROUPS)
+    yield beam.pvalue.TaggedOutput("groups", counted)
     for shard in range(n_shards):
         yield shard, catalog.filter(pc.equal(catalog["shard"], shard)).select(CATALOG.names)
 
@@ -187,7 +214,9 @@ def close(
         thresholds_of(catalog, config.affect),
     )
     numbers = read_columns(metadata_path(out, LABEL_NUMBERS))
-    labels, refused = label_counts(catalog, numbers), refused_counts(metadata, out)
+    labels = label_counts(catalog, numbers, thresholds)
+    refused, groups = refused_counts(metadata, out), group_counts(config, catalog, out)
+    refuse_leaking_splits(config, groups)
     wanted = bool(config.affect.labels) or labels["labelled"] > 0
     if wanted and (thresholds is None or not labels["labelled"]):
         rows = (
@@ -201,9 +230,15 @@ def close(
     lock = {
         "config": config.curate_spec(),
         "waterfall": waterfall(
-            catalog, [*(rule.name for rule in FILTERS), Reason.DUPLICATE]
+            catalog,
+            [
+                *(rule.name for rule in FILTERS),
+                Reason.DUPLICATE,
+                Reason.HELD_OUT_OF_EVAL,
+            ],
         ),
         "clusters": cluster_sizes(catalog),
+        "groups": groups,
         "splits": {split: kept["split"].to_pylist().count(split) for split in SPLITS},
         "thresholds": asdict(thresholds) if thresholds else None,
         "labels": labels,
@@ -218,6 +253,35 @@ def cluster_sizes(catalog: pa.Table) -> dict[str, int]:
     members = Counter(catalog["cluster_id"].to_pylist())
     sizes = Counter(size for size in members.values() if size > 1)
     return {str(size): sizes[size] for size in sorted(sizes)}
+
+
+def group_counts(config: CurateConfig, catalog: pa.Table, out: str) -> dict[str, Any]:
+    """What became of groups: the shares asked for, groups of each size in kept songs, what
+    was cut, tied and set aside."""
+    found = read_columns(metadata_path(out, GROUP_COUNTS)).to_pylist()
+    members = Counter(catalog.filter(catalog["kept"])["group_id"].to_pylist())
+    sizes = Counter(members.values())
+    held = [
+        row["split"]
+        for row in catalog.select(["split", "failed"]).to_pylist()
+        if Reason.HELD_OUT_OF_EVAL in row["failed"]
+    ]
+    return {
+        "asked": {split: getattr(config.splits, split) for split in SPLITS},
+        "sizes": {str(size): sizes[size] for size in sorted(sizes)},
+        "held_out": {split: held.count(split) for split in SPLITS[1:]},
+        **{row["name"]: row["count"] for row in found},
+    }
+
+
+def refuse_leaking_splits(config: CurateConfig, groups: Mapping[str, Any]) -> None:
+    """Raise BuildFailed where published splits part songs that are one piece."""
+    if groups["given_conflicts"] and config.splits.given_leaks == "fail":
+        raise BuildFailed(
+            f"the published splits leak: {groups['given_conflicts']:,} songs outside training are of one "
+            "group with songs of another split, catalog/ says which; set splits.given_leaks='set_aside' "
+            "to leave them out of evaluation"
+        )
 
 
 def refused_counts(metadata: str, out: str) -> dict[str, int]:

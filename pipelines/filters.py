@@ -5,7 +5,7 @@ FilterConfig.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from schemas.contracts import Filter
@@ -26,6 +26,13 @@ class FilterConfig:
     require_piano: bool = False
     max_bar_sixteenths: int = 16
     drop_duplicates: bool = True
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if getattr(self, field.name) < 0:
+                raise ValueError(
+                    f"{field.name} must be 0 or more, not {getattr(self, field.name)}"
+                )
 
 
 def check_piano(stats: Mapping[str, Any], config: FilterConfig) -> str | None:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -49,10 +49,16 @@ CODE = {
 PROGRAM = ("code", "moodroll", "schema_version", "vocabulary_sha256")
 
 
-def ingest(config: BuildConfig, out: str, beam_args: Sequence[str]) -> Lock:
+def ingest(
+    config: BuildConfig,
+    out: str,
+    beam_args: Sequence[str],
+    before: Callable[[], object] = lambda: None,
+) -> Lock:
     """Read every song of the build's sources; shards that stand already are left as they
-    are."""
+    are. before: what is to be done once the sources stand, before the first song is read."""
     items = list_items(config)
+    before()
     spec = ingest_spec(config, items)
     changed = claim(out, spec)
     tasks = write_plan(out, config, spec, items)

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from schemas.song import TRACKS
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def _field(
@@ -138,6 +138,12 @@ VERDICTS = [
         "duplicates of one piece: smallest song_id of the cluster",
     ),
     _field(
+        "group_keys",
+        _list(pa.string()),
+        "tracks, MSD songs and names of all matches of the song and its duplicates: none "
+        "stands in two splits",
+    ),
+    _field(
         "duplicates",
         _list(pa.string()),
         "song_id of the removed duplicates this song stands for",
@@ -196,13 +202,38 @@ VERDICTS = [
     _field(
         "label_spread",
         pa.float32(),
-        "largest range of valence or energy among the song's matches",
+        "largest range of valence or energy among the song's matches, or its duplicates' labels",
         nullable=True,
     ),
     _field(
         "label_trust",
         pa.float32(),
-        "0-1, how likely the match names the right song",
+        "0-1, how likely the matched title is the song's; less often the artist is right too",
+        nullable=True,
+    ),
+    _field(
+        "match_agreeing",
+        pa.int32(),
+        "further matches with the matched title",
+        nullable=True,
+    ),
+    _field("match_rivals", pa.int32(), "matches with another title", nullable=True),
+    _field(
+        "artist_titles",
+        pa.int32(),
+        "titles of the matched artist in the whole match list",
+        nullable=True,
+    ),
+    _field(
+        "near_other_titles",
+        pa.int32(),
+        "near-duplicates that are matched to another title",
+        nullable=True,
+    ),
+    _field(
+        "same_title_containment",
+        pa.float32(),
+        "0-1, largest share of n-grams in common with another file of the matched title",
         nullable=True,
     ),
     _field("label_evidence", _list(pa.string()), "what label_trust is made of"),

@@ -23,6 +23,8 @@ class Reason(StrEnum):
     # curate: it is a copy of a song that is kept; else the name of the first filter that
     # says no
     DUPLICATE = "duplicate"
+    # curate: it stands in validation or test, and a song of another split may be the same piece
+    HELD_OUT_OF_EVAL = "held_out_of_eval"
 
 
 @dataclass(frozen=True)

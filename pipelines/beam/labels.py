@@ -14,11 +14,11 @@ from pipelines.beam.catalog import together
 from pipelines.beam.msd import read_msd
 from pipelines.io.tables import read_columns
 from pipelines.labels.config import AffectConfig, Labelling
+from pipelines.labels.corroboration import works_of
 from pipelines.labels.groups import artist_keys, group_keys
 from pipelines.labels.join import (
     CHROMA,
     JOINED,
-    LABELLED,
     NAMES,
     SONG_COLUMNS,
     join_tracks,
@@ -31,12 +31,11 @@ from pipelines.labels.tracks import TRACKS, merge_tracks
 from pipelines.layout import metadata_path
 
 N_BUCKETS = 16
-NAMED = pa.schema([*LABELLED, ("msd_title", pa.string()), ("msd_artist", pa.string())])
 
 
 class LabelSongs(beam.PTransform):  # type: ignore[misc]  # Beam is untyped here
-    """FACTS tables → collections of tables: labelled songs (NAMED), group keys (KEYS), and
-    by name what MSD's files gave.
+    """FACTS tables → collections of tables: matched songs (MATCHED), group keys (KEYS), the
+    works of all matches (WORKS), and by name what MSD's files gave.
 
     The last are `heard` (TRACKS), `chroma` (CHROMA) and `refused` (REFUSED), to be kept
     with the metadata.
@@ -48,7 +47,9 @@ class LabelSongs(beam.PTransform):  # type: ignore[misc]  # Beam is untyped here
 
     def expand(
         self, facts: beam.PCollection
-    ) -> tuple[beam.PCollection, beam.PCollection, dict[str, beam.PCollection]]:
+    ) -> tuple[
+        beam.PCollection, beam.PCollection, beam.PCollection, dict[str, beam.PCollection]
+    ]:
         tables = {
             kind: facts.pipeline
             | f"Metadata {kind}" >> beam.Create([kind])
@@ -94,16 +95,18 @@ class LabelSongs(beam.PTransform):  # type: ignore[misc]  # Beam is untyped here
             "names": tables["names"],
             "chroma": msd["chroma"],
         }
-        labelled = (
+        matched = (
             {
                 kind: table | f"{kind} by md5" >> beam.FlatMap(by_bucket, MD5_OF[kind])
                 for kind, table in by_md5.items()
             }
             | "Meet by md5" >> beam.CoGroupByKey()
             | "Label"
-            >> beam.FlatMap(label_bucket, self._how).with_outputs("keys", main="labelled")
+            >> beam.FlatMap(label_bucket, self._how).with_outputs("keys", main="matched")
         )
-        return labelled.labelled, labelled["keys"], {kind: msd[kind] for kind in MSD_GAVE}
+        works = joined | "Works" >> beam.Map(works_of)
+        gave = {kind: msd[kind] for kind in MSD_GAVE}
+        return matched.matched, matched["keys"], works, gave
 
 
 # Tables of what the files of single tracks gave, and which were none.
@@ -159,7 +162,7 @@ def join_bucket(
 def label_bucket(
     bucket: tuple[int, Mapping[str, Iterable[pa.Table]]], how: Labelling
 ) -> Iterator[Any]:
-    """Labels of the songs of a bucket, and on the side their group keys."""
+    """The matches of the songs of a bucket, and on the side their group keys."""
     tables = bucket[1]
     songs = together(tables["songs"], SONGS_TO_LABEL).sort_by("song_id").combine_chunks()
     joined, names = together(tables["joined"], JOINED), together(tables["names"], NAMES)
@@ -167,14 +170,12 @@ def label_bucket(
         [("md5", "ascending"), ("track_id", "ascending")]
     ).combine_chunks()
     labels, chroma = together(tables["labels"], LABELS), together(tables["chroma"], CHROMA)
-    labelled = label_songs(
+    matched = label_songs(
         songs.select(SONG_COLUMNS), joined, labels, names, chroma, how.config
     )
-    track = joined.take(
-        pc.index_in(labelled["msd_track_id"], joined["track_id"].combine_chunks())
-    )
-    yield pa.table([*labelled.columns, track["title"], track["artist"]], NAMED)
-    keys = [group_keys(songs, joined, names)]
+    yield matched
+    taken = matched["msd_track_id"]
+    keys = [group_keys(songs, joined, names, taken)]
     if how.by_artist:
-        keys.append(artist_keys(songs, joined, labelled["msd_track_id"]))
+        keys.append(artist_keys(songs, joined, taken))
     yield beam.pvalue.TaggedOutput("keys", pa.concat_tables(keys))

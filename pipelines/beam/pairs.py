@@ -12,6 +12,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.dedupe.candidates import (
@@ -22,9 +23,11 @@ from pipelines.dedupe.candidates import (
     key_shares,
     shared_keys,
 )
-from pipelines.dedupe.clusters import PAIRS, by_block, verify_pairs
+from pipelines.dedupe.clusters import PAIRS, by_block, shared_shingles, verify_pairs
 from pipelines.io import files
 from pipelines.io.tables import read_columns
+from pipelines.labels.corroboration import ALIKE, contained, of_one_title
+from pipelines.labels.names import TITLE, normalise
 from pipelines.layout import shard_path
 
 N_BUCKETS = 16
@@ -175,3 +178,52 @@ def read_signatures(
                 values[offsets[place] : offsets[place + 1]],
             )
     return ids, signatures
+
+
+class SameTitles(beam.PTransform):  # type: ignore[misc]  # Beam is untyped here
+    """MATCHED tables → tables of ALIKE: how much songs of one matched title share."""
+
+    def __init__(self, corpus: Corpus, config: DedupeConfig) -> None:
+        super().__init__()
+        self._with = corpus, config
+
+    def expand(self, matched: beam.PCollection) -> beam.PCollection:
+        return (
+            matched
+            | "Titles" >> beam.Map(pa.Table.select, ["song_id", "msd_title"])
+            | "One" >> beam.WithKeys(0)
+            | "All titles" >> beam.GroupByKey()
+            | "Of one title" >> beam.FlatMap(titles_by_block, self._with[0])
+            | "Spread titles" >> beam.Reshuffle()
+            | "Compare" >> beam.Map(compare_block, *self._with)
+        )
+
+
+def titles_by_block(
+    keyed: tuple[int, Iterable[pa.Table]], corpus: Corpus
+) -> Iterator[Pairs]:
+    """Pairs of songs of one title, by the two blocks of songs whose signatures they need."""
+    songs = pa.concat_tables(keyed[1]).sort_by("song_id")
+    ids = pa.concat_tables(
+        read_columns(
+            shard_path(corpus.folder, "signatures", i, len(corpus.rows)), ["song_id"]
+        )
+        for i in range(len(corpus.rows))
+    )["song_id"]
+    numbers = pc.index_in(songs["song_id"], ids.combine_chunks()).to_numpy()
+    pairs = of_one_title(numbers, normalise(songs["msd_title"], TITLE).combine_chunks())
+    for _, _, part in by_block(pairs, corpus.blocks()):
+        yield part
+
+
+def compare_block(pairs: Pairs, corpus: Corpus, config: DedupeConfig) -> pa.Table:
+    """ALIKE of the pairs of two blocks."""
+    numbers = np.unique(np.concatenate([pairs.first, pairs.second]))
+    ids, signatures = read_signatures(numbers, corpus)
+    shared = shared_shingles(pairs.first, pairs.second, signatures)
+    sizes = np.zeros(int(numbers.max(initial=-1)) + 1, np.int64)
+    for song, signature in signatures.items():
+        sizes[song] = len(signature)
+    found = Pairs(pairs.first, pairs.second, shared)
+    a, b = ([ids[song] for song in songs.tolist()] for songs in (pairs.first, pairs.second))
+    return pa.table([a, b, contained(found, sizes, config.min_shared)], ALIKE)

@@ -26,8 +26,8 @@ class AffectConfig:
     valence or energy may range where titles differ; max_label_spread: how far they may
     range at all; zero_is_missing: valence 0.0 is no value.
 
-    min_label_trust: labels trusted less go; trusted_from: label_trust from which a label
-    counts as trusted.
+    min_label_trust: labels trusted less go; rescue_from: label_trust from which a song keeps
+    its label though titles differ; trusted_from: from which a label counts as trusted.
 
     threshold: train_median or a number in [0, 1]; margin: how near to it a value has no
     class.
@@ -48,6 +48,7 @@ class AffectConfig:
     max_label_spread: float = 1.0
     zero_is_missing: bool = True
     min_label_trust: float = 0.0
+    rescue_from: float = 0.8
     trusted_from: float = 0.8
     threshold: float | str = TRAIN_MEDIAN
     margin: float = 0.0
@@ -65,6 +66,7 @@ class AffectConfig:
             "max_title_spread",
             "max_label_spread",
             "min_label_trust",
+            "rescue_from",
             "trusted_from",
         ]
         for name in [

@@ -13,12 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.labels.config import AffectConfig
+from pipelines.labels.corroboration import ALIKE, COUNTS, corroborate, works_of
 from pipelines.labels.matches import MATCHES, margin_to_runner_up
 from pipelines.labels.names import ARTIST, TITLE, normalise, similarities
 from pipelines.labels.resolve import CANDIDATES, resolve
+from pipelines.labels.settle import settle
 from pipelines.labels.tables import LABELS
 from pipelines.labels.tracks import TRACKS
-from pipelines.labels.trust import EVIDENCE, SAME_NAME, TRUST, label_trust
+from pipelines.labels.trust import EVIDENCE, SAME_NAME
 
 TEXT, NUMBER = pa.string(), pa.float64()
 NAMES = pa.schema([("md5", TEXT), ("artist", TEXT), ("title", TEXT)])
@@ -29,14 +31,18 @@ CHROMA = pa.schema([("md5", TEXT), ("track_id", TEXT), ("chroma", NUMBER)])
 SONG_COLUMNS = ("song_id", "md5", "seconds", "mean_bpm", "song_key")
 # A match with all that is known of its track and its label.
 JOINED = pa.schema([*MATCHES, *list(TRACKS)[1:], *list(LABELS)[2:]])
-LABELLED = pa.schema(
+# One row a song: the match that it takes and all that is known for and against it, before
+# other songs are asked (corroboration) and before anything is refused (settle). own: the
+# label is one that a table gives by md5.
+MATCHED = pa.schema(
     [
-        ("song_id", TEXT), ("msd_track_id", TEXT), ("match_score", NUMBER), ("match_margin", NUMBER),
-        ("valence", NUMBER), ("arousal", NUMBER), ("label_source", TEXT), ("label_spread", NUMBER),
-        *TRUST, ("unlabelled", TEXT),
+        ("song_id", TEXT), ("msd_track_id", TEXT), ("msd_title", TEXT), ("msd_artist", TEXT),
+        ("match_score", NUMBER), ("match_margin", NUMBER), ("valence", NUMBER), ("arousal", NUMBER),
+        ("label_source", TEXT), ("label_spread", NUMBER), ("unlabelled", TEXT), ("own", pa.bool_()),
+        *(field for field in EVIDENCE if field.name not in COUNTS.names),
     ]
 )  # fmt: skip
-NO_MATCH, NO_TRUST = "no match", "trust"
+NO_MATCH = "no match"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +57,24 @@ class Inputs:
     chroma: pa.Table = field(default_factory=CHROMA.empty_table)
 
 
-def join_all(songs: pa.Table, inputs: Inputs, config: AffectConfig) -> pa.Table:
-    """LABELLED for all songs (SONG_COLUMNS), in memory."""
+def join_all(
+    songs: pa.Table,
+    inputs: Inputs,
+    config: AffectConfig,
+    pairs: pa.Table | None = None,
+    alike: pa.Table | None = None,
+) -> pa.Table:
+    """LABELLED for all songs (SONG_COLUMNS), in memory.
+
+    pairs: song_ids a and b of near-duplicates; alike: ALIKE; none where they are not given.
+    """
     by_track = inputs.labels.filter(pc.equal(inputs.labels["key"], "track_id"))
     by_md5 = inputs.labels.filter(pc.equal(inputs.labels["key"], "md5"))
     joined = join_tracks(inputs.matches, inputs.tracks, by_track)
-    return label_songs(songs, joined, by_md5, inputs.names, inputs.chroma, config)
+    matched = label_songs(songs, joined, by_md5, inputs.names, inputs.chroma, config)
+    nothing = ALIKE.empty_table()
+    counts = corroborate(matched, works_of(joined), pairs or nothing, alike or nothing)
+    return settle(matched, counts, config)
 
 
 def join_tracks(matches: pa.Table, tracks: pa.Table, labels: pa.Table) -> pa.Table:
@@ -82,7 +100,7 @@ def label_songs(
     chroma: pa.Table,
     config: AffectConfig,
 ) -> pa.Table:
-    """LABELLED, one row a song in the order of songs (SONG_COLUMNS), all decided from the
+    """MATCHED, one row a song in the order of songs (SONG_COLUMNS), all decided from the
     rows of its md5.
 
     joined: JOINED; labels: LABELS by md5, which go before any match's; names: NAMES;
@@ -101,11 +119,8 @@ def label_songs(
     choices = resolve(candidates, config)
     at = pc.index_in(songs["md5"], choices["md5"].combine_chunks())
     chosen = choices.take(at)
-    evidence = _evidence(songs, chosen, joined, likeness, chroma)
-    trust = _trust(evidence, pc.is_valid(at), config)
-    return _with_own_labels(
-        _refuse_untrusted(songs, chosen, trust, config), songs["md5"], labels
-    )
+    matched = _matched(songs, chosen, joined, likeness, chroma)
+    return _with_own_labels(matched, songs["md5"], labels)
 
 
 def _likeness(joined: pa.Table, names: pa.Table) -> dict[str, pa.Array]:
@@ -153,22 +168,25 @@ def _candidates(joined: pa.Table, named: pa.Array) -> pa.Table:
     return pa.table([columns[name] for name in CANDIDATES.names], CANDIDATES)
 
 
-def _evidence(
+def _matched(
     songs: pa.Table,
     chosen: pa.Table,
     joined: pa.Table,
     likeness: dict[str, pa.Array],
     chroma: pa.Table,
 ) -> pa.Table:
-    """EVIDENCE of each song's chosen match, in the order of songs; null throughout where
-    it has none."""
+    """MATCHED of each song's chosen match, in the order of songs; null throughout where it
+    has none."""
     pair = _pairs(chosen["md5"], chosen["msd_track_id"])
     at = pc.index_in(pair, _pairs(joined["md5"], joined["track_id"]).combine_chunks())
     heard = pc.index_in(pair, _pairs(chroma["md5"], chroma["track_id"]).combine_chunks())
     track = joined.take(at)
     minor = pc.subtract(1, track["mode"])
     columns = {
-        "n_agreeing": chosen["n_agreeing"], "n_rivals": chosen["n_rivals"],
+        **_columns(chosen), "song_id": songs["song_id"],
+        "msd_title": track["title"], "msd_artist": track["artist"],
+        "unlabelled": pc.if_else(pc.is_null(chosen["md5"]), NO_MATCH, chosen["unlabelled"]),
+        "own": pa.array(np.zeros(len(songs), bool)),
         **{name: column.take(at) for name, column in likeness.items()},
         "song_seconds": songs["seconds"], "track_seconds": track["duration"],
         "song_bpm": songs["mean_bpm"], "track_bpm": track["tempo"],
@@ -176,45 +194,12 @@ def _evidence(
         "chroma": chroma["chroma"].take(heard),
     }  # fmt: skip
     return pa.table(
-        {field.name: pc.cast(columns[field.name], field.type) for field in EVIDENCE}
+        {field.name: pc.cast(columns[field.name], field.type) for field in MATCHED}
     )
 
 
-def _trust(evidence: pa.Table, matched: pa.Array, config: AffectConfig) -> pa.Table:
-    """TRUST in the order of songs, null where a song has no match."""
-    rows = np.cumsum(matched.to_numpy(zero_copy_only=False)) - 1
-    at = pc.if_else(matched, pa.array(rows), None)
-    return label_trust(evidence.filter(matched), config.trusted_from).take(at)
-
-
-def _refuse_untrusted(
-    songs: pa.Table, chosen: pa.Table, trust: pa.Table, config: AffectConfig
-) -> pa.Table:
-    """LABELLED: the chosen labels without those trusted less than min_label_trust."""
-    unlabelled = pc.if_else(pc.is_null(chosen["md5"]), NO_MATCH, chosen["unlabelled"])
-    distrusted = pc.fill_null(pc.less(trust["label_trust"], config.min_label_trust), False)
-    unlabelled = pc.if_else(
-        pc.and_(pc.is_null(unlabelled), distrusted), NO_TRUST, unlabelled
-    )
-    found = pc.is_null(unlabelled)
-    columns = {
-        **_columns(chosen),
-        **_columns(trust),
-        "song_id": songs["song_id"],
-        "unlabelled": unlabelled,
-    }
-    columns |= {
-        name: pc.if_else(found, chosen[name], None)
-        for name in ("valence", "arousal", "label_source")
-    }
-    columns["trusted"] = pc.and_(found, pc.fill_null(trust["trusted"], False))
-    return pa.table([columns[name] for name in LABELLED.names], LABELLED)
-
-
-def _with_own_labels(
-    labelled: pa.Table, md5: pa.ChunkedArray, labels: pa.Table
-) -> pa.Table:
-    """labelled with the labels that tables give by md5 before all others: no match stands
+def _with_own_labels(matched: pa.Table, md5: pa.ChunkedArray, labels: pa.Table) -> pa.Table:
+    """matched with the labels that tables give by md5 before all others: no match stands
     between them and the song."""
     own = labels.take(pc.index_in(md5, labels["id"].combine_chunks()))
     has = pc.is_valid(own["id"])
@@ -222,18 +207,14 @@ def _with_own_labels(
         "valence": own["valence"],
         "arousal": own["arousal"],
         "label_source": pc.binary_join_element_wise(own["source"], "md5", ":"),
-        "label_trust": pa.scalar(1.0),
-        "trusted": pa.scalar(True),
-        "evidence": pa.scalar(["label=of the song itself"], pa.list_(TEXT)),
-        "name_found": pa.scalar(None, pa.int8()),
-        "log_odds_without_name": pa.scalar(None, NUMBER),
         "unlabelled": pa.scalar(None, TEXT),
+        "own": pa.scalar(True),
     }
-    columns = _columns(labelled)
+    columns = _columns(matched)
     columns |= {
         name: pc.if_else(has, value, columns[name]) for name, value in given.items()
     }
-    return pa.table([columns[name] for name in LABELLED.names], LABELLED)
+    return pa.table([columns[name] for name in MATCHED.names], MATCHED)
 
 
 def _pairs(md5: pa.ChunkedArray, track_id: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -1,23 +1,59 @@
 """Which song (md5) is which MSD track: the files of LMD and LPD that say so, as one table.
 
-Three forms: LMD's `match_scores.json` (track id to md5 to score), LPD's `matched_ids.txt`
-and `cleansed_ids.txt` (one md5 and one track id a line, no scores), and the `TR…` folders
-of LPD's matched and cleansed layouts.
+Four forms: LMD's `match_scores.json` (track id to md5 to score), LPD's `matched_ids.txt`
+and `cleansed_ids.txt` (one md5 and one track id a line, no scores), tab-separated tables
+that name the tracks too (md5, track_id, artist, title under a header), and the `TR…`
+folders of LPD's matched and cleansed layouts.
 """
 
+import io
 import json
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import csv
 
 from schemas.ids import MD5, TRACK_ID
 
 MATCHES = pa.schema(
     [("md5", pa.string()), ("track_id", pa.string()), ("score", pa.float64())]
 )
+NAMED_COLUMNS = ("md5", "track_id", "artist", "title")
 USE_INSTEAD = "give LMD's match_scores.json or LPD's matched_ids.txt"
+
+
+class MatchList(NamedTuple):
+    """matches: MATCHES in the file's order; tracks: track_id, artist and title, where the
+    file names them."""
+
+    matches: pa.Table
+    tracks: pa.Table
+
+
+def read_match_list(data: bytes, name: str) -> MatchList:
+    """One file, with the names of tracks that it gives; raises ValueError as read_matches
+    does."""
+    if not data.startswith(b"md5\t"):
+        nothing = pa.schema([(one, pa.string()) for one in NAMED_COLUMNS[1:]])
+        return MatchList(read_matches(data, name), nothing.empty_table())
+    try:
+        table = csv.read_csv(
+            io.BytesIO(data),
+            parse_options=csv.ParseOptions(delimiter="\t", quote_char=False),
+            convert_options=csv.ConvertOptions(
+                column_types=dict.fromkeys(NAMED_COLUMNS, pa.string()),
+                include_columns=list(NAMED_COLUMNS),
+            ),
+        )
+    except (pa.ArrowException, KeyError) as error:
+        raise ValueError(
+            f"{name} is no tab-separated list of md5, track_id, artist, title: {error}"
+        ) from error
+    md5s, tracks = table["md5"].to_pylist(), table["track_id"].to_pylist()
+    return MatchList(_checked(md5s, tracks, None, name), table.select(NAMED_COLUMNS[1:]))
 
 
 def read_matches(data: bytes, name: str) -> pa.Table:
@@ -145,9 +181,10 @@ def _checked(
         ("md5", MD5.pattern, "an md5"),
         ("track_id", TRACK_ID.pattern, "an MSD track id"),
     ):
-        good = pc.match_substring_regex(table[column], f"^{pattern}$")
+        found = pc.match_substring_regex(table[column], f"^{pattern}$")
+        good = pc.fill_null(found, False)
         if not pc.all(good).as_py():
-            wrong = table[column].filter(pc.invert(good))[0].as_py()
+            wrong = table[column].filter(pc.invert(good))[0].as_py() or ""
             raise ValueError(f"{name}: {wrong[:60]!r} is not {what}, {USE_INSTEAD}")
     return table
 

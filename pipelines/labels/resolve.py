@@ -6,7 +6,7 @@ Three rules:
 * agree (the default): the largest group of matches with the same normalised title, and of
   its labels the medoid, the one nearest to the rest. Matches that a list of true names
   confirms go before any majority. Where titles differ and valence or energy ranges over
-  `max_title_spread`, nobody knows which song it is: no label.
+  `max_title_spread`, nobody knows which song it is: no label, unless it is trusted (settle.py).
 * best_score: the label of the best-scored match; the mean where no match has a score.
 * mean: the mean of all labels.
 
@@ -35,7 +35,7 @@ CANDIDATES = pa.schema(
 )  # fmt: skip
 # One row an md5. label_spread: the larger range of valence and arousal over its labels;
 # n_agreeing: other matches with the chosen title; n_rivals: matches with another;
-# unlabelled: why there is no label, null where there is one.
+# unlabelled: why the song is not to be given these values, null where it is.
 CHOICES = pa.schema(
     [
         ("md5", TEXT), ("msd_track_id", TEXT), ("match_score", NUMBER), ("match_margin", NUMBER), ("valence", NUMBER),
@@ -45,7 +45,8 @@ CHOICES = pa.schema(
 )  # fmt: skip
 # Sums of three-decimal values are off by 1e-16; ties and limits must not hang on that.
 DECIMALS = 9
-UNLABELLED = (None, "no value", "titles differ", "spread", "margin")
+TITLES_DIFFER = "titles differ"
+UNLABELLED = (None, "no value", TITLES_DIFFER, "spread", "margin")
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,12 +87,12 @@ def resolve(candidates: pa.Table, config: AffectConfig) -> pa.Table:
         chosen = _first(rows.md5, [~rows.labelled, by_score, _distance_to_mean(rows)])
     values = np.where(by_mean, _means(rows), rows.values[:, chosen])
     spread, why = _refusals(rows, chosen, config)
-    found = why == 0
+    found = np.isfinite(values).all(axis=0)
     n_matches = np.bincount(rows.md5, minlength=rows.n_md5)
     return pa.table(
         [
             rows.table["md5"].take(chosen), rows.table["track_id"].take(chosen), _nullable(rows.score[chosen]),
-            _nullable(rows.margin[chosen]), *(_nullable(np.where(found, axis, np.nan)) for axis in values),
+            _nullable(rows.margin[chosen]), *map(_nullable, values),
             pa.array(_sources(rows, chosen, by_mean, config.rule), TEXT, mask=~found), _nullable(spread),
             pa.array(n_same[chosen] - 1, COUNT), pa.array(n_matches - n_same[chosen], COUNT),
             pa.array(UNLABELLED, TEXT).take(pa.array(why)),
@@ -221,7 +222,7 @@ def _refusals(
         UNLABELLED.index("margin")
     )
     unsure = (least < most) & (spread > config.max_title_spread) & ~rows.named[chosen]
-    why[unsure & (config.rule == AGREE)] = UNLABELLED.index("titles differ")
+    why[unsure & (config.rule == AGREE)] = UNLABELLED.index(TITLES_DIFFER)
     why[~rows.labelled[chosen]] = UNLABELLED.index("no value")
     return spread, why
 

@@ -1,20 +1,25 @@
 """metadata: the side files of [affect], read and checked once, as small Parquet tables that
 workers join."""
 
+import gzip
 import hashlib
 import json
+import lzma
+import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from pipelines.io import files
 from pipelines.labels.config import AffectConfig
+from pipelines.labels.given import merge_given, read_given
 from pipelines.labels.join import NAMES
-from pipelines.labels.matches import MATCHES, merge_matches, read_matches
+from pipelines.labels.matches import MATCHES, merge_matches, read_match_list
 from pipelines.labels.msd import read_tracks
 from pipelines.labels.names import read_names
+from pipelines.labels.splits import Shares
 from pipelines.labels.tables import LABELS, REFUSED, prefer, read_labels
 from pipelines.labels.tracks import TRACKS, merge_tracks, read_unique_tracks
 from pipelines.layout import CURATE_LOCK
@@ -23,11 +28,18 @@ from schemas.reject import BadInput
 from schemas.settings import SettingsError
 
 
-def read_metadata(
-    config: AffectConfig, corpus: str, out: str
-) -> tuple[str, dict[str, pa.Table], list[Pin]]:
-    """Where metadata is to stand, the tables to be written there (matches, tracks, labels,
-    names, refused), and their pins.
+class SideFiles(NamedTuple):
+    """folder: where metadata stands or is to stand; tables: what is to be written there
+    (matches, tracks, labels, names, given, refused), none of another build's; pins: of the
+    files read."""
+
+    folder: str
+    tables: dict[str, pa.Table]
+    pins: list[Pin]
+
+
+def read_metadata(config: AffectConfig, splits: Shares, corpus: str, out: str) -> SideFiles:
+    """What the side files of [affect] and the published splits say.
 
     Where [affect] names no file and `corpus` is another build that has metadata, it is
     taken as it stands there. Raises SettingsError where a file is missing or is not what it
@@ -38,8 +50,21 @@ def read_metadata(
     ):
         held = reusable(config, corpus)
         if held is not None:
-            return corpus, {}, held
-    return out, *read_side_files(config)
+            given, pins = read_given_splits(splits)
+            return SideFiles(corpus, {"given": given}, [*held, *pins])
+    tables, pins = read_side_files(config)
+    given, more = read_given_splits(splits)
+    return SideFiles(out, {**tables, "given": given}, [*pins, *more])
+
+
+def read_given_splits(splits: Shares) -> tuple[pa.Table, list[Pin]]:
+    """The published splits (GIVEN), and the hashes of their files."""
+    pins: list[Pin] = []
+    tables = [_read(path, read_given, pins, "splits.given") for path in splits.given]
+    try:
+        return merge_given(tables), pins
+    except ValueError as error:
+        raise SettingsError(f"splits.given: {error}") from error
 
 
 def reusable(config: AffectConfig, corpus: str) -> list[Pin] | None:
@@ -60,24 +85,11 @@ def read_side_files(config: AffectConfig) -> tuple[dict[str, pa.Table], list[Pin
     pins: list[Pin] = []
 
     def read(path: str, how: Callable[[bytes, str], Any]) -> Any:
-        try:
-            data = files.read_bytes(path)
-            name = PurePosixPath(path).name
-            pins.append(Pin(name, len(data), hashlib.sha256(data).hexdigest()))
-            return how(data, name)
-        except OSError as error:
-            raise SettingsError(
-                f"affect: cannot read {path}: {error.strerror or error}"
-            ) from error
-        except ValueError as error:
-            raise SettingsError(f"affect: {error}") from error
-        except BadInput as error:
-            raise SettingsError(
-                f"affect: {path} is not MSD's summary file: {error.detail}"
-            ) from error
+        return _read(path, how, pins, "affect")
 
     # Scores are looked at when songs meet their matches: another split may ask for others.
-    matches = merge_matches([read(path, read_matches) for path in config.matches], 0.0)
+    lists = [read(path, read_match_list) for path in config.matches]
+    matches = merge_matches([one.matches for one in lists], 0.0)
     tables = [
         read(path, lambda data, name: read_labels(data, name, config.zero_is_missing))
         for path in config.labels
@@ -96,7 +108,8 @@ def read_side_files(config: AffectConfig) -> tuple[dict[str, pa.Table], list[Pin
     refused = pa.concat_tables(
         [REFUSED.empty_table(), *(table.refused for table in tables)]
     )
-    known = merge_tracks([*tracks, *(table.tracks for table in tables)])
+    named = [*(table.tracks for table in tables), *(one.tracks for one in lists)]
+    known = merge_tracks([*tracks, *named])
     return {
         "matches": matches.cast(MATCHES),
         "labels": prefer(tables).cast(LABELS),
@@ -104,6 +117,42 @@ def read_side_files(config: AffectConfig) -> tuple[dict[str, pa.Table], list[Pin
         "names": names.cast(NAMES),
         "refused": refused,
     }, pins
+
+
+def _read(
+    path: str, how: Callable[[bytes, str], Any], pins: list[Pin], setting: str
+) -> Any:
+    """What a file says; raises SettingsError where it is missing or is not what it is given
+    for."""
+    try:
+        data = files.read_bytes(path)
+        name = PurePosixPath(path).name
+        pins.append(Pin(name, len(data), hashlib.sha256(data).hexdigest()))
+        return how(*unpacked(data, name))
+    except OSError as error:
+        raise SettingsError(
+            f"{setting}: cannot read {path}: {error.strerror or error}"
+        ) from error
+    except ValueError as error:
+        raise SettingsError(f"{setting}: {error}") from error
+    except BadInput as error:
+        raise SettingsError(
+            f"{setting}: {path} is not MSD's summary file: {error.detail}"
+        ) from error
+
+
+def unpacked(data: bytes, name: str) -> tuple[bytes, str]:
+    """The bytes and name of a file without its .xz or .gz; raises ValueError where it is
+    not what its name says."""
+    opened = {".xz": lzma.decompress, ".gz": gzip.decompress}.get(
+        PurePosixPath(name).suffix
+    )
+    if opened is None:
+        return data, name
+    try:
+        return opened(data), PurePosixPath(name).stem
+    except (lzma.LZMAError, OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{name} cannot be unpacked, fetch it again: {error}") from error
 
 
 def is_summary(msd: str) -> bool:

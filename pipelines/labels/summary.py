@@ -6,7 +6,7 @@ are the numbers that those words were written from (NUMBERS).
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations, pairwise
 from typing import Any
 
@@ -14,20 +14,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.labels.propagate import LENDER
+from pipelines.labels.propagate import LENDER, OWN
 from pipelines.labels.splits import SPLITS
+from pipelines.labels.thresholds import Thresholds, classify
 from pipelines.labels.trust import NAMES_FOUND
 from schemas.labels import QUADRANT_CLASSES
 
-# table: the table and rule of a label; lender: the song it is from, null for an own one.
+# table: the table and rule of a label; lender: the song it is from, null for an own one;
+# own_valence, own_arousal: the song's own label, before duplicates were asked.
 NUMBERS = pa.schema(
     [
         ("song_id", pa.string()), ("table", pa.string()), (LENDER, pa.string()),
         ("name_found", pa.int8()), ("log_odds_without_name", pa.float64()),
+        *((name, pa.float64()) for name in OWN.values()),
     ]
 )  # fmt: skip
 # Lower ends of the bands of label_trust that matches are counted by.
 TRUST_BANDS = (0.0, 0.5, 0.8)
+TENTHS = tuple(tenth / 10 for tenth in range(10))
 # From which ranges of valence or energy on the matches of a song are counted as
 # disagreeing.
 SPREADS = (0.0, 0.1, 0.2)
@@ -40,11 +44,14 @@ def numbers_of(labelled: pa.Table) -> pa.Table:
     return pa.table([columns[name] for name in NUMBERS.names], NUMBERS)
 
 
-def label_counts(catalog: pa.Table, numbers: pa.Table) -> dict[str, Any]:
+def label_counts(
+    catalog: pa.Table, numbers: pa.Table, thresholds: Thresholds | None
+) -> dict[str, Any]:
     """Kept songs by source of label and by reason for none, by quadrant and split, and
     where matches disagree.
 
-    numbers: NUMBERS, a row for every song of the catalog, in any order.
+    numbers: NUMBERS, a row for every song of the catalog, in any order; thresholds: of the
+    classes, None without any.
     """
     at = pc.index_in(catalog["song_id"], numbers["song_id"].combine_chunks())
     numbers = numbers.take(at)
@@ -61,7 +68,7 @@ def label_counts(catalog: pa.Table, numbers: pa.Table) -> dict[str, Any]:
         "unlabelled": counted(others["unlabelled"]),
         "disagreeing": {str(over): int((spreads > over).sum()) for over in SPREADS},
         "judge": catalog.filter(kept)["judge"].to_pylist().count(True),
-        "cluster_agreement": cluster_agreement(catalog, numbers),
+        "cluster_agreement": cluster_agreement(catalog["cluster_id"], numbers, thresholds),
         "audit": name_audit(behind),
         "quadrants": quadrant_counts(songs),
     }
@@ -84,47 +91,63 @@ def name_audit(numbers: pa.Table) -> dict[str, Any]:
     """Of labels whose song has a known true name, how many matches bear its title, and how
     many its artist too.
 
-    By bands of label_trust as it would be without the name, from the band's name; the
-    choice between several matches of a song is made with the name. numbers: NUMBERS of
-    labelled songs.
+    By bands and by tenths of label_trust as it would be without the name, from the band's
+    name; the choice between several matches of a song is made with the name. numbers:
+    NUMBERS of labelled songs.
     """
     named = numbers.filter(pc.is_valid(numbers["name_found"]))
     found = named["name_found"].to_numpy()
-    # Weights have two decimals; what lies behind them in a sum is noise, which a band's
+    # Weights have three decimals; what lies behind them in a sum is noise, which a band's
     # edge heeds.
-    log_odds = np.round(named["log_odds_without_name"].to_numpy(), 2)
+    log_odds = np.round(named["log_odds_without_name"].to_numpy(), 3)
     trust = 1 / (1 + np.exp(-log_odds))
-    bands = {}
-    for low, high in pairwise((*TRUST_BANDS, 2.0)):
-        names = found[(trust >= low) & (trust < high)]
-        bands[str(low)] = {
-            "songs": len(names),
-            "title": int((names != NAMES_FOUND.index("other")).sum()),
-            "artist": int((names == NAMES_FOUND.index("title+artist")).sum()),
-        }
-    return {"songs": len(found), "by_trust_without_name": bands}
-
-
-def cluster_agreement(catalog: pa.Table, numbers: pa.Table) -> dict[str, Any]:
-    """How often two songs of one duplicate cluster, each with a label of its own, have
-    the same classes. numbers: NUMBERS, row by row with the catalog."""
-    own = pc.and_(pc.is_valid(numbers["table"]), pc.is_null(numbers[LENDER]))
-    rows = (
-        catalog.filter(own)
-        .select(["cluster_id", "valence_class", "arousal_class"])
-        .to_pylist()
-    )
-    clusters: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        clusters.setdefault(row["cluster_id"], []).append(row)
-    pairs = [pair for members in clusters.values() for pair in combinations(members, 2)]
     return {
-        "pairs": len(pairs),
-        "valence": same(pairs, "valence_class"),
-        "arousal": same(pairs, "arousal_class"),
+        "songs": len(found),
+        "by_trust_without_name": _by_trust(trust, found, TRUST_BANDS),
+        "reliability": _by_trust(trust, found, TENTHS),
     }
 
 
-def same(pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], name: str) -> int:
-    """Of how many pairs both have one value."""
-    return sum(one[name] == other[name] for one, other in pairs)
+def _by_trust(
+    trust: np.ndarray, found: np.ndarray, lows: Sequence[float]
+) -> dict[str, dict[str, Any]]:
+    """Songs, their mean trust, right titles and right artists too, by the lower ends of
+    bands of trust."""
+    bands = {}
+    for low, high in pairwise((*lows, 2.0)):
+        inside = (trust >= low) & (trust < high)
+        names = found[inside]
+        bands[str(low)] = {
+            "songs": len(names),
+            "trust": round(float(trust[inside].mean()), 4) if len(names) else None,
+            "title": int((names != NAMES_FOUND.index("other")).sum()),
+            "artist": int((names == NAMES_FOUND.index("title+artist")).sum()),
+        }
+    return bands
+
+
+def cluster_agreement(
+    cluster_id: pa.ChunkedArray, numbers: pa.Table, thresholds: Thresholds | None
+) -> dict[str, int]:
+    """How often two songs of one duplicate cluster, each with a label of its own, have
+    the same classes. numbers: NUMBERS, row by row with cluster_id."""
+    own = pc.is_valid(numbers[OWN["valence"]])
+    if thresholds is None:
+        return {"pairs": 0, "valence": 0, "arousal": 0}
+    classes = {
+        axis: classify(
+            numbers[name].filter(own).to_numpy(),
+            getattr(thresholds, axis),
+            thresholds.margin,
+        ).to_pylist()
+        for axis, name in OWN.items()
+    }
+    clusters: dict[str, list[int]] = {}
+    for row, name in enumerate(cluster_id.filter(own).to_pylist()):
+        clusters.setdefault(name, []).append(row)
+    pairs = [pair for members in clusters.values() for pair in combinations(members, 2)]
+    same = {
+        axis: sum(values[one] == values[other] for one, other in pairs)
+        for axis, values in classes.items()
+    }
+    return {"pairs": len(pairs), **same}
