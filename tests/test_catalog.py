@@ -6,14 +6,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.beam.labels import NAMED
 from pipelines.catalog import FACTS, Rules, apply_filters, decide, waterfall
 from pipelines.dedupe.clusters import PAIRS
 from pipelines.dedupe.copies import exact_pairs
 from pipelines.filters import FILTERS, FilterConfig
 from pipelines.labels.config import AffectConfig
+from pipelines.labels.given import GIVEN
 from pipelines.labels.groups import KEYS
-from pipelines.labels.splits import Shares, split_of
+from pipelines.labels.settle import LABELLED
+from pipelines.labels.splits import Shares
 from schemas.columns import SONGS, STATISTICS
 
 RULES = Rules(
@@ -71,7 +72,7 @@ def labels_of(table: pa.Table, **labels: dict[str, Any]) -> pa.Table:
         {**nothing, **labels.get(one.removeprefix("mock:"), {}), "song_id": one}
         for one in table["song_id"].to_pylist()
     ]
-    return pa.Table.from_pylist(rows, NAMED)
+    return pa.Table.from_pylist(rows, LABELLED)
 
 
 def catalog_of(
@@ -80,12 +81,24 @@ def catalog_of(
     rules: Rules = RULES,
     labels: dict[str, dict[str, Any]] | None = None,
     keys: list[tuple[str, str]] | None = None,
+    doubtful: list[tuple[str, str]] | None = None,
+    given: dict[str, str] | None = None,
 ) -> dict[str, dict[str, Any]]:
     key_table = pa.Table.from_pylist(
-        [{"song_id": f"mock:{song}", "key": key} for song, key in keys or []], KEYS
+        [
+            {"song_id": f"mock:{song}", "key": key, "sure": sure}
+            for pairs_of, sure in ((keys, True), (doubtful, False))
+            for song, key in pairs_of or []
+        ],
+        KEYS,
+    )
+    published = pa.Table.from_pylist(
+        [{"name": f"mock:{song}", "split": one} for song, one in (given or {}).items()],
+        GIVEN,
     )
     pairs = exact_pairs(table) if pairs is None else pairs
-    decided = decide(table, pairs, labels_of(table, **(labels or {})), key_table, rules)
+    told = labels_of(table, **(labels or {}))
+    decided = decide(table, pairs, told, key_table, rules, published)
     rows = decided.catalog.to_pylist()
     return {row["song_id"].removeprefix("mock:"): row for row in rows}
 
@@ -210,6 +223,18 @@ def test_a_labelled_copy_is_kept_before_a_longer_one_and_lends_to_one_that_passe
     assert catalog["b"]["label_source"] == "table:agree"
 
 
+def test_a_song_with_a_label_of_its_own_takes_a_copys_that_is_trusted_more() -> None:
+    same = {"content_hash": "ab" * 16}
+    better = {**HAPPY, "valence": 0.1, "label_trust": 0.9}
+    catalog = catalog_of(
+        facts(a=same, b={**same, "seconds": 90.0}, c={}),
+        labels={"a": HAPPY, "b": better, "c": HAPPY},
+    )
+    assert catalog["a"]["kept"] and round(catalog["a"]["valence"], 6) == 0.1
+    assert catalog["a"]["label_source"] == "table:agree lent by mock:b"
+    assert round(catalog["a"]["label_spread"], 6) == 0.8
+
+
 def test_the_most_trusted_copy_lends() -> None:
     same = {"content_hash": "ab" * 16}
     table = facts(a=same, b={**same, "seconds": 1.0}, c={**same, "seconds": 1.0})
@@ -233,7 +258,8 @@ def test_thresholds_are_those_of_kept_training_songs_alone() -> None:
     names = [f"{index:03d}" for index in range(60)]
     # Songs outside training, and one that is filtered, have extreme values that would move
     # a median of all.
-    train = [name for name in names if split_of(f"mock:{name}", 0, RULES.shares) == "train"]
+    given = {name: "train" if index % 4 else "test" for index, name in enumerate(names)}
+    train = [name for name in names if given[name] == "train"]
     labels = {
         name: {**HAPPY, "valence": 0.3 + 0.001 * index, "arousal": 0.6}
         for index, name in enumerate(train)
@@ -247,6 +273,7 @@ def test_thresholds_are_those_of_kept_training_songs_alone() -> None:
     catalog = catalog_of(
         facts(**{name: {"seconds": 1.0} if name == train[0] else {} for name in names}),
         labels=labels,
+        given=given,
     )
     median = float(np.median([np.float32(labels[name]["valence"]) for name in train[1:]]))
     for name in train[1:]:
@@ -255,6 +282,44 @@ def test_thresholds_are_those_of_kept_training_songs_alone() -> None:
         )
         assert catalog[name]["arousal_class"] == 0
     assert {catalog[name]["quadrant"] for name in names if name not in train} == {"happy"}
+
+
+def test_a_doubtful_key_groups_nothing_and_stands_in_one_split() -> None:
+    names = [f"{index:03d}" for index in range(100)]
+    ties = [(name, f"track:{index % 45}") for index, name in enumerate(names) if index < 90]
+    catalog = catalog_of(facts(**{name: {} for name in names}), doubtful=ties)
+    assert len({row["group_id"] for row in catalog.values()}) == 100
+    splits: dict[str, set[str]] = {}
+    for row in catalog.values():
+        for key in row["group_keys"] if row["kept"] else []:
+            splits.setdefault(key, set()).add(row["split"])
+    assert len(splits) == 45 and all(len(where) == 1 for where in splits.values())
+    # Ninety of a hundred are tied and eighty may train: the others are set aside.
+    held = [row for row in catalog.values() if not row["kept"]]
+    assert held and all(row["failed"] == ["held_out_of_eval"] for row in held)
+    assert all("ties it to mock:" in row["detail"] for row in held)
+    assert all(row["split"] != "train" for row in held)
+
+
+def test_a_removed_copys_doubtful_key_ties_the_song_that_stands_for_it() -> None:
+    same = {"content_hash": "ab" * 16}
+    catalog = catalog_of(
+        facts(a=same, b={**same, "seconds": 90.0}, c={}),
+        doubtful=[("b", "track:1"), ("c", "track:1")],
+        given={"a": "test", "c": "train"},
+    )
+    assert catalog["a"]["failed"] == ["held_out_of_eval"]
+    assert catalog["a"]["detail"] == "track:1 ties it to mock:c in train"
+    assert catalog["c"]["kept"] and catalog["c"]["group_keys"] == ["track:1"]
+
+
+def test_published_splits_are_taken_and_what_they_part_is_set_aside_and_counted() -> None:
+    table = facts(a={}, b={}, c={}, d={})
+    given = {"a": "train", "b": "test", "c": "validation"}
+    catalog = catalog_of(table, keys=[("a", "name:x"), ("b", "name:x")], given=given)
+    assert {name: catalog[name]["split"] for name in given} == given
+    assert catalog["b"]["failed"] == ["held_out_of_eval"] and catalog["a"]["kept"]
+    assert catalog["c"]["kept"] and catalog["d"]["kept"]
 
 
 def test_judges_are_whole_training_groups_with_a_label() -> None:

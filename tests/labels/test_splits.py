@@ -1,20 +1,40 @@
-"""Splits, ranks and judges by hash: shares, nesting, independence, and stability against a
+"""Splits: quotas against the arithmetic, preferences, nesting, and draws against a
 written-out sha256."""
 
 import hashlib
+from collections import Counter
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipelines.labels.splits import (
     SPLITS,
+    TEST,
+    TRAIN,
+    Groups,
     Shares,
+    filled,
     hashed_uniform,
     is_for_judges,
     label_rank,
-    split_of,
+    split_groups,
 )
 
 IDS = [f"lpd5:{index:032x}" for index in range(20_000)]
+
+
+def groups(n: int, seed: int = 0, tied: float = 0.1, trusted: float = 0.3) -> Groups:
+    """Groups of one to six songs in three strata."""
+    rng = np.random.default_rng(seed)
+    return Groups(
+        IDS[:n],
+        rng.integers(1, 7, n),
+        rng.integers(0, 3, n),
+        rng.random(n) < tied,
+        rng.random(n) < trusted,
+    )
 
 
 def test_draw_is_sha256_written_out():
@@ -22,50 +42,122 @@ def test_draw_is_sha256_written_out():
     assert hashed_uniform("split", 3, "lpd5:abc") == int(digest[:16], 16) // 2048 / 2**53
 
 
-@pytest.mark.parametrize("seed", [0, 1, 17])
-def test_shares_are_kept(seed):
-    splits = [split_of(name, seed, Shares()) for name in IDS]
-    for split, share in zip(SPLITS, (0.8, 0.1, 0.1), strict=True):
-        assert abs(splits.count(split) / len(IDS) - share) < 0.01
+@pytest.mark.parametrize("shares", [Shares(), Shares(0.7, 0.2, 0.1), Shares(0.5, 0.0, 0.5)])
+def test_shares_are_kept_in_all_and_in_every_stratum(shares):
+    some = groups(2000)
+    split = split_groups(some, 0, shares)
+    for kind in [some.stratum >= 0, *(some.stratum == one for one in range(3))]:
+        songs = some.size[kind].sum()
+        for index, name in enumerate(SPLITS):
+            there = some.size[kind & (split == index)].sum()
+            assert abs(there - getattr(shares, name) * songs) <= 8
 
 
-def test_a_new_seed_moves_groups_and_the_old_one_does_not():
-    first = [split_of(name, 0, Shares()) for name in IDS]
-    assert first == [split_of(name, 0, Shares()) for name in IDS]
-    moved = sum(
-        a != b
-        for a, b in zip(first, (split_of(name, 1, Shares()) for name in IDS), strict=True)
+def test_a_share_of_one_takes_all_and_of_none_nobody():
+    some = groups(200)
+    for shares, only in (
+        (Shares(1.0, 0.0, 0.0), 0),
+        (Shares(0.0, 1.0, 0.0), 1),
+        (Shares(0.0, 0.0, 1.0), 2),
+    ):
+        assert set(split_groups(some, 0, shares).tolist()) == {only}
+
+
+def test_tied_groups_train_and_trusted_ones_are_measured_by():
+    some = groups(2000)
+    split = split_groups(some, 0, Shares())
+    assert (split[some.tied] == TRAIN).all()
+    # A third is trusted and a fifth is wanted: nobody else is taken.
+    assert some.trusted[split != TRAIN].all()
+    few = groups(2000, trusted=0.1)
+    split = split_groups(few, 0, Shares())
+    assert (split[few.trusted & ~few.tied] != TRAIN).all()
+    by_split = [few.trusted[split == index].mean() for index in (1, 2)]
+    assert abs(by_split[0] - by_split[1]) < 0.04
+
+
+def test_tied_groups_are_measured_by_where_training_is_full():
+    some = groups(500, tied=0.9)
+    split = split_groups(some, 0, Shares(0.5, 0.25, 0.25))
+    held = some.size[split != TRAIN].sum()
+    assert abs(held - some.size.sum() / 2) <= 8
+    assert (split[~some.tied] != TRAIN).all()
+
+
+def test_the_order_of_groups_says_nothing():
+    some, order = groups(500), np.random.default_rng(1).permutation(500)
+    shuffled = Groups(
+        [some.names[row] for row in order],
+        some.size[order],
+        some.stratum[order],
+        some.tied[order],
+        some.trusted[order],
     )
-    assert abs(moved / len(IDS) - (1 - 0.64 - 0.01 - 0.01)) < 0.02
+    assert (
+        split_groups(some, 3, Shares())[order] == split_groups(shuffled, 3, Shares())
+    ).all()
 
 
-def test_ends_of_the_shares():
-    assert {split_of(name, 0, Shares(1.0, 0.0, 0.0)) for name in IDS} == {"train"}
-    assert {split_of(name, 0, Shares(0.0, 0.0, 1.0)) for name in IDS} == {"test"}
-    assert {split_of(name, 0, Shares(0.0, 1.0, 0.0)) for name in IDS} == {"validation"}
-    # 0.7 + 0.2 + 0.1 is not 1 in floats; no group may fall between validation and test.
-    assert {split_of(name, 0, Shares(0.7, 0.2, 0.1)) for name in IDS} == set(SPLITS)
+def test_a_seed_moves_groups_and_added_songs_move_few():
+    some = groups(2000, trusted=0.0)
+    first = split_groups(some, 0, Shares())
+    assert 0.2 < (first != split_groups(some, 1, Shares())).mean() < 0.5
+    more = groups(2100, trusted=0.0)
+    grown = Groups(
+        more.names,
+        np.append(some.size, more.size[2000:]),
+        np.append(some.stratum, more.stratum[2000:]),
+        np.append(some.tied, more.tied[2000:]),
+        np.append(some.trusted, more.trusted[2000:]),
+    )
+    assert (first != split_groups(grown, 0, Shares())[:2000]).mean() < 0.03
 
 
-@pytest.mark.parametrize("shares", [(0.8, 0.1, 0.2), (1.2, -0.1, -0.1), (0.5, 0.25, 0.2)])
-def test_wrong_shares_are_refused(shares):
+def test_a_group_larger_than_a_split_trains():
+    some = Groups(
+        IDS[:21], np.array([50] + [1] * 20), np.zeros(21, int), *np.zeros((2, 21), bool)
+    )
+    split = split_groups(some, 0, Shares())
+    assert split[0] == TRAIN and Counter(split.tolist())[TEST] == 7
+
+
+@given(
+    st.lists(st.integers(1, 9), min_size=1, max_size=60),
+    st.floats(0, 1),
+    st.integers(0, 1000),
+)
+def test_filled_never_passes_its_share_and_misses_it_by_less_than_a_group(
+    sizes, share, seed
+):
+    size = np.array(sizes)
+    stratum = np.sort(np.random.default_rng(seed).integers(0, 3, len(size)))
+    taken = filled(np.arange(len(size)), stratum, size, share)
+    wanted = int(np.floor(share * size.sum() + 0.5))
+    assert size[taken].sum() <= wanted
+    if not taken.all():
+        assert wanted - size[taken].sum() < size[~taken].max()
+
+
+@pytest.mark.parametrize("shares", [(0.8, 0.1, 0.2), (1.1, -0.1, 0.0), (0.0, 0.0, 0.0)])
+def test_shares_that_are_none_are_refused(shares):
     with pytest.raises(ValueError, match="sum to 1"):
         Shares(*shares)
+    with pytest.raises(ValueError, match="judge"):
+        Shares(judge=1.5)
+    with pytest.raises(ValueError, match="max_group_share"):
+        Shares(max_group_share=-0.1)
 
 
-def test_label_ranks_nest_and_keep_their_share():
-    ranks = {name: label_rank(name, 0) for name in IDS}
-    assert all(0 <= rank < 1 for rank in ranks.values())
-    subsets = [
-        {name for name in IDS if ranks[name] < rate} for rate in (0.01, 0.1, 0.5, 1.0)
-    ]
-    assert subsets[0] < subsets[1] < subsets[2] < subsets[3] == set(IDS)
-    assert abs(len(subsets[1]) / len(IDS) - 0.1) < 0.01
+def test_label_ranks_nest_and_are_independent_of_the_split():
+    ranks = np.array([label_rank(name, 0) for name in IDS])
+    draws = np.array([hashed_uniform("split", 0, name) for name in IDS])
+    for share in (0.01, 0.1, 0.5):
+        assert abs((ranks < share).mean() - share) < 0.01
+    assert abs(np.corrcoef(ranks, draws)[0, 1]) < 0.03
 
 
-def test_judges_are_their_share_and_independent_of_the_split():
-    train = [name for name in IDS if split_of(name, 0, Shares()) == "train"]
-    for names in (train, [name for name in train if label_rank(name, 0) < 0.2]):
+def test_judges_are_a_share_of_the_groups():
+    for names in (IDS, [name for name in IDS if label_rank(name, 0) < 0.2]):
         share = sum(is_for_judges(name, 0, 0.2) for name in names) / len(names)
         assert abs(share - 0.2) < 0.02
     assert not any(is_for_judges(name, 0, 0.0) for name in IDS[:100])

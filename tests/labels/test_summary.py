@@ -10,8 +10,11 @@ import pytest
 
 from pipelines.labels.splits import SPLITS
 from pipelines.labels.summary import NUMBERS, SPREADS, label_counts
+from pipelines.labels.thresholds import Thresholds
 from schemas.columns import CATALOG
 from schemas.labels import QUADRANT_CLASSES
+
+MIDDLE = Thresholds(0.5, 0.5, 0.1, "fixed", 0)
 
 
 def songs(seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -43,6 +46,10 @@ def songs(seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         if labelled:
             behind |= {"table": str(random.choice(["a:agree", "b:mean"]))}
             behind |= {"lender": "s99" if lent else None}
+            behind |= {
+                name: None if lent else float(random.choice([0.1, 0.45, 0.9]))
+                for name in ("own_valence", "own_arousal")
+            }
         numbers.append(behind)
     return catalog, [numbers[index] for index in random.permutation(len(numbers))]
 
@@ -51,7 +58,7 @@ def songs(seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 def test_counts_are_those_of_a_loop(seed: int) -> None:
     rows, numbers = songs(seed)
     table = pa.Table.from_pylist(rows, CATALOG)
-    counts = label_counts(table, pa.Table.from_pylist(numbers, NUMBERS))
+    counts = label_counts(table, pa.Table.from_pylist(numbers, NUMBERS), MIDDLE)
     behind = {row["song_id"]: row for row in numbers}
     kept = [row for row in table.to_pylist() if row["kept"]]
     labelled = [row for row in kept if row["valence"] is not None]
@@ -77,18 +84,19 @@ def test_counts_are_those_of_a_loop(seed: int) -> None:
 def test_two_own_labels_of_a_cluster_are_compared_and_a_lent_one_is_not(seed: int) -> None:
     rows, numbers = songs(seed)
     table = pa.Table.from_pylist(rows, CATALOG)
-    agreement = label_counts(table, pa.Table.from_pylist(numbers, NUMBERS))[
+    agreement = label_counts(table, pa.Table.from_pylist(numbers, NUMBERS), MIDDLE)[
         "cluster_agreement"
     ]
-    own = {row["song_id"] for row in numbers if row["table"] and not row["lender"]}
+    own = {row["song_id"]: row for row in numbers if row["own_valence"] is not None}
     mine = [row for row in rows if row["song_id"] in own]
     pairs = [
-        (one, other)
+        (own[one["song_id"]], own[other["song_id"]])
         for index, one in enumerate(mine)
         for other in mine[index + 1 :]
         if one["cluster_id"] == other["cluster_id"]
     ]
     assert agreement["pairs"] == len(pairs) > 0
+    # .1 and .9 have a class, .45 lies within the margin and has none.
     for axis in ("valence", "arousal"):
-        same = sum(one[f"{axis}_class"] == other[f"{axis}_class"] for one, other in pairs)
+        same = sum(one[f"own_{axis}"] == other[f"own_{axis}"] for one, other in pairs)
         assert agreement[axis] == same

@@ -1,5 +1,5 @@
 """label_trust: each piece of evidence by itself, their sum by hand, and the fit of the
-weight of agreement."""
+weights of the counts."""
 
 import math
 
@@ -12,15 +12,20 @@ from pipelines.labels.trust import (
     NAMES_FOUND,
     TRUST,
     WEIGHTS,
-    fit_agreement,
+    fit_counts,
     key_distance,
     label_trust,
+    signals,
     tempo_gap,
 )
 
 
 def trust(**row) -> dict:
-    base = dict.fromkeys(EVIDENCE.names) | {"n_agreeing": 0, "n_rivals": 0}
+    base = dict.fromkeys(EVIDENCE.names) | {
+        "n_agreeing": 0,
+        "n_rivals": 0,
+        "n_listed": 21_425,
+    }
     table = label_trust(pa.Table.from_pylist([base | row], EVIDENCE), 0.8)
     assert table.schema == TRUST
     (told,) = table.to_pylist()
@@ -32,16 +37,35 @@ def odds(**row) -> float:
     return math.log(share / (1 - share))
 
 
-PLAIN = WEIGHTS.agreement[0]
+COUNTS = WEIGHTS.counts
+PLAIN = COUNTS.prior
 
 
 @pytest.mark.parametrize(
     ("row", "adds"),
     [
         ({}, 0.0),
-        ({"n_agreeing": 1}, 1.61),
-        ({"n_agreeing": 9}, 3 * 1.61),
-        ({"n_rivals": 2}, -2 * 1.45),
+        ({"n_agreeing": 1}, COUNTS.agreeing),
+        ({"n_agreeing": 9}, 3 * COUNTS.agreeing),
+        ({"n_rivals": 2}, 2 * COUNTS.rivals),
+        ({"artist_titles": 1}, COUNTS.artist_titles * (math.log(2) - COUNTS.middle_artist)),
+        (
+            {"artist_titles": 9},
+            COUNTS.artist_titles * (math.log(10) - COUNTS.middle_artist),
+        ),
+        # In half the list two further titles stand for four, in a tenth for eight at most.
+        (
+            {"artist_titles": 3, "n_listed": 21_425 / 2},
+            COUNTS.artist_titles * (math.log(6) - COUNTS.middle_artist),
+        ),
+        (
+            {"artist_titles": 3, "n_listed": 21_425 / 10},
+            COUNTS.artist_titles * (math.log(10) - COUNTS.middle_artist),
+        ),
+        ({"near_other_titles": 1}, COUNTS.near_other_titles),
+        ({"near_other_titles": 7}, 3 * COUNTS.near_other_titles),
+        ({"same_title_containment": 0.05}, COUNTS.same_title / 3),
+        ({"same_title_containment": 0.9}, COUNTS.same_title),
         ({"title_likeness": 0.79, "artist_likeness": 1.0}, -3.0),
         ({"title_likeness": 0.8, "artist_likeness": 0.2}, 0.5),
         ({"title_likeness": 1.0, "artist_likeness": None}, 0.5),
@@ -75,15 +99,27 @@ def test_pieces_add_up_and_are_listed():
         track_bpm=120.0,
     )
     assert told["label_trust"] == pytest.approx(
-        1 / (1 + math.exp(-(PLAIN + 1.61 - 1.45 + 4.0 - 1.0))), abs=1e-6
+        1 / (1 + math.exp(-(PLAIN + COUNTS.agreeing + COUNTS.rivals + 4.0 - 1.0))), abs=1e-6
     )
     assert told["evidence"] == [
-        "matches=+1-1 (+0.66)",
+        "prior=0.63 (+0.53)",
+        "agreeing=1 (+1.87)",
+        "rivals=1 (-1.21)",
         "name=title+artist (+4.00)",
         "tempo=0.263 (-1.00)",
     ]
     assert told["trusted"] is True
-    assert trust()["trusted"] is False and trust()["evidence"] == ["matches=+0-0 (+0.50)"]
+    assert trust()["trusted"] is False
+    assert trust(artist_titles=1, near_other_titles=0, same_title_containment=0.25)[
+        "evidence"
+    ] == [
+        "prior=0.63 (+0.53)",
+        "agreeing=0 (+0.00)",
+        "rivals=0 (-0.00)",
+        "artist_titles=1 (-0.94)",
+        "near_other_titles=0 (-0.00)",
+        "same_title=0.250 (+1.64)",
+    ]
 
 
 def test_what_trust_would_be_without_the_name_stands_beside_the_list():
@@ -141,15 +177,39 @@ def test_key_distance_of_every_pair():
             assert told == (0 if one == other else 1 if near(int(one), int(other)) else 2)
 
 
-def test_fit_finds_the_weights_that_made_the_data():
+def drawn(n: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
-    agreeing, rivals = rng.integers(0, 4, 40_000), rng.integers(0, 4, 40_000)
-    right = rng.random(40_000) < 1 / (1 + np.exp(-(0.3 + 1.5 * agreeing - 1.2 * rivals)))
-    assert fit_agreement(agreeing, rivals, right) == pytest.approx(
-        (0.3, 1.5, -1.2), abs=0.1
-    )
+    return {
+        "n_agreeing": rng.integers(0, 4, n).astype(float),
+        "n_rivals": rng.integers(0, 4, n).astype(float),
+        "artist_titles": rng.integers(1, 40, n).astype(float),
+        "n_listed": np.full(n, 21_425.0),
+        "near_other_titles": rng.integers(0, 3, n).astype(float),
+        "same_title_containment": rng.random(n) / 3,
+    }
+
+
+def test_fit_finds_the_weights_that_made_the_data():
+    column = drawn(40_000)
+    made = {
+        "agreeing": 1.5,
+        "rivals": -1.2,
+        "artist_titles": 0.8,
+        "near_other_titles": -1,
+        "same_title": 2,
+    }
+    found = signals(column, 2.0)
+    odds = -1 + sum(weight * found[name] for name, weight in made.items())
+    right = np.random.default_rng(1).random(40_000) < 1 / (1 + np.exp(-odds))
+    fitted = fit_counts(column, right)
+    for name, weight in made.items():
+        assert getattr(fitted, name) == pytest.approx(weight, abs=0.12)
+    # The prior is that of an artist in the middle of these.
+    assert fitted.prior == pytest.approx(-1 + 0.8 * (fitted.middle_artist - 2.0), abs=0.12)
 
 
 def test_fit_stays_finite_where_counts_tell_all():
-    weights = fit_agreement(np.array([0, 3]), np.array([3, 0]), np.array([False, True]))
-    assert np.isfinite(weights).all() and weights[1] > 0 > weights[2]
+    column = {name: values[:2] for name, values in drawn(2).items()}
+    column |= {"n_agreeing": np.array([0.0, 3.0]), "n_rivals": np.array([3.0, 0.0])}
+    weights = fit_counts(column, np.array([False, True]))
+    assert np.isfinite(weights.agreeing) and weights.agreeing > 0 > weights.rivals
