@@ -1,7 +1,7 @@
 """Checks: what one shard of a release must hold to be sound, and what of it is compared across shards."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from io import BytesIO
 from typing import Any
 
@@ -38,6 +38,8 @@ GROUPINGS = ("song_id", "group_id", "cluster_id", "content_hash", "msd_track_id"
 
 
 SHINGLES = "shingles"
+# Lists of which no value may stand in two splits.
+KEYS = "group_keys"
 
 
 # Problems of a shard; the grouping columns of its songs and their shingles.
@@ -56,10 +58,13 @@ def check_shard(
     signatures = []
     for row in rows_of(table):
         wrong, signature = check_row(row, shard["split"], remi, grams)
+        wrong += missing_keys(row)
         problems += [f"{shard['path']} {row['song_id']}: {what}" for what in wrong]
         signatures.append(signature)
     columns = {
-        name: table[name].to_pylist() for name in (*GROUPINGS, *LABELS) if name not in NAMES
+        name: table[name].to_pylist()
+        for name in (*GROUPINGS, *LABELS, KEYS)
+        if name not in NAMES
     }
     return problems, {
         **columns,
@@ -106,6 +111,25 @@ def name_keys(table: pa.Table, artist: str, title: str) -> list[str]:
     return [
         f"{one}|{other}" if one and other else "" for one, other in zip(*parts, strict=True)
     ]
+
+
+def missing_keys(row: Mapping[str, Any]) -> list[str]:
+    """That a song is not known by the match it takes, where it is not."""
+    track = row["msd_track_id"]
+    known = track is None or f"track_id:{track}" in row[KEYS]
+    return [] if known else [f"{KEYS} lacks its track {track}"]
+
+
+def key_leaks(songs: Iterable[tuple[str, str, Iterable[str]]]) -> Iterator[str]:
+    """A sentence for every key that stands in two splits; songs: song_id, split, keys."""
+    first: dict[str, dict[str, str]] = {}
+    for song_id, split, keys in songs:
+        for key in keys:
+            first.setdefault(key, {}).setdefault(split, song_id)
+    for key, of in sorted(first.items()):
+        if len(of) > 1:
+            where = " and ".join(f"{song} in {split}" for split, song in sorted(of.items()))
+            yield f"{key} ties {where}: a leak"
 
 
 def check_row(

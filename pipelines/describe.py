@@ -50,8 +50,9 @@ def describe_text(facts: Mapping[str, Any], width: int = WIDTH) -> str:
         *_abreast(
             [
                 _table(
-                    ["split", "songs", "share"],
-                    [[s, f"{n:,}", f"{n / max(n_songs, 1):.1%}"] for s, n in facts["splits"].items()],
+                    ["split", "songs", "share", "asked"],
+                    [[s, f"{n:,}", f"{n / max(n_songs, 1):.1%}", f"{facts['groups']['asked'][s]:.1%}"]
+                     for s, n in facts["splits"].items()],
                     width,
                 ),
                 _table(
@@ -67,7 +68,7 @@ def describe_text(facts: Mapping[str, Any], width: int = WIDTH) -> str:
             width,
         ),
         *_abreast([_waterfall(name, fall, width) for name, fall in falls], width),
-        _filled([_clusters(facts["clusters"])], width),
+        _filled([_clusters(facts["clusters"]), *_groups(facts["groups"])], width),
         *_labels(facts, width),
     ]  # fmt: skip
     return "\n\n".join(blocks)
@@ -78,6 +79,32 @@ def _clusters(sizes: Mapping[str, int]) -> str:
     if not sizes:
         return "duplicate clusters: none"
     return f"duplicate clusters: {sum(sizes.values()):,} of {songs:,} songs, the largest of {max(map(int, sizes))}"
+
+
+def _groups(groups: Mapping[str, Any]) -> Iterator[str]:
+    """How large the groups are that stand in one split, what was cut, and what evaluation
+    lost."""
+    sizes = {int(size): count for size, count in groups["sizes"].items() if int(size) > 1}
+    songs = sum(size * count for size, count in sizes.items())
+    yield (
+        f"groups: {sum(sizes.values()):,} of {songs:,} songs, the largest of {groups['largest']:,} "
+        f"(at most {groups['cap']:,})"
+    )
+    if groups["cut"]:
+        yield (
+            f"{groups['cut']:,} groups of up to {groups['largest_before']:,} songs were cut: {groups['near_pairs_cut']:,} "
+            f"near pairs and {groups['keys_cut']:,} keys parted"
+        )
+    held = ", ".join(f"{n:,} of {split}" for split, n in groups["held_out"].items())
+    yield (
+        f"{groups['tied']:,} songs are tied to another group by a match that was not taken or a cut; "
+        f"set aside for it: {held}"
+    )
+    if groups["given"]:
+        yield (
+            f"published splits of {groups['given']:,} songs are taken; songs set aside since these part a group: "
+            f"{groups['given_conflicts']:,}"
+        )
 
 
 def _labels(facts: Mapping[str, Any], width: int) -> list[str]:

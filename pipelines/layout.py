@@ -20,8 +20,8 @@ REPORT = "report.html"
 DATA = "data"
 # What a manifest must hold for describe, verify and report to read it.
 DESCRIBED = (
-    "name", "dated", "schema_version", "splits", "ingest", "waterfall", "clusters", "thresholds",
-    "labels", "metadata", "versions",
+    "name", "dated", "schema_version", "splits", "ingest", "waterfall", "clusters", "groups",
+    "thresholds", "labels", "metadata", "versions",
 )  # fmt: skip
 
 

@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.checks import GROUPINGS, LABELS, SHINGLES, Checked, check_shard
+from pipelines.checks import (
+    GROUPINGS,
+    KEYS,
+    LABELS,
+    SHINGLES,
+    Checked,
+    check_shard,
+    key_leaks,
+)
 from pipelines.dedupe.candidates import DedupeConfig
 from pipelines.dedupe.clusters import similar_pairs
 from pipelines.io import files
@@ -56,6 +64,7 @@ def verify(folder: str) -> list[str]:
         *(problem for _, (problems, _) in checked for problem in problems),
         *miscounts(songs["song_id"], manifest["splits"]),
         *(leak for name in GROUPINGS for leak in leaks(name, songs[name])),
+        *key_leaks(keys_of(checked)),
         *near_leaks(checked, build(DedupeConfig, manifest["config"]["dedupe"])),
         *label_faults(checked, manifest),
         *side_faults(release, manifest),
@@ -110,6 +119,15 @@ def leaks(name: str, values: Iterable[tuple[str, str]]) -> Iterator[str]:
     ):
         if len(splits) > 1:
             yield f"{name} {value} stands in {' and '.join(sorted(splits))}: a leak"
+
+
+def keys_of(
+    checked: Iterable[tuple[Mapping[str, Any], Checked]],
+) -> Iterator[tuple[str, str, list[str]]]:
+    """song_id, split and keys of every song."""
+    for shard, (_, columns) in checked:
+        for song_id, keys in zip(columns["song_id"], columns[KEYS], strict=True):
+            yield song_id, shard["split"], keys
 
 
 def near_leaks(

@@ -56,6 +56,11 @@ FACTS: dict[str, Any] = {
     },
     "waterfall": {"lpd5": FALL, "nottingham": FALL, "all": FALL},
     "clusters": {"2": 100, "3": 4},
+    "groups": {
+        "asked": {"train": 0.8, "validation": 0.1, "test": 0.1}, "sizes": {"1": 103_000, "2": 200, "36": 2}, "cap": 1_034,
+        "cut": 1, "largest_before": 61_003, "largest": 36, "near_pairs_cut": 1_024, "keys_cut": 310, "tied": 6_012,
+        "held_out": {"validation": 3, "test": 5}, "given": 1_071, "given_conflicts": 2,
+    },
     "thresholds": {"rule": "train_median", "margin": 0.0, "valence": 0.4715, "arousal": 0.57, "n_train": 1_764},
     "labels": {
         "labelled": 2_208,
@@ -114,6 +119,19 @@ def test_two_thousand_missing_files_are_one_line() -> None:
     assert line.split() == ["no", "file", "2,000"]
 
 
+def test_groups_say_what_was_cut_tied_and_set_aside() -> None:
+    text = " ".join(describe_text(FACTS, 10_000).split())
+    for says in (
+        "groups: 202 of 472 songs, the largest of 36 (at most 1,034)",
+        "1 groups of up to 61,003 songs were cut: 1,024 near pairs and 310 keys parted",
+        "6,012 songs are tied to another group",
+        "set aside for it: 3 of validation, 5 of test",
+        "published splits of 1,071 songs are taken",
+        "train 103,285 99.8% 80.0%",
+    ):
+        assert says in text
+
+
 def test_a_release_without_labels_or_rejects_has_its_lines() -> None:
     facts = copy.deepcopy(FACTS)
     facts["labels"]["labelled"], facts["splits"] = 0, {"train": 0}
@@ -121,14 +139,16 @@ def test_a_release_without_labels_or_rejects_has_its_lines() -> None:
 
 
 def test_names_are_counted_by_trust_without_them() -> None:
-    assert name_audit(numbers(FOUND)) == {
-        "songs": 4,
-        "by_trust_without_name": {
-            "0.0": {"songs": 1, "title": 0, "artist": 0},
-            "0.5": {"songs": 2, "title": 1, "artist": 1},
-            "0.8": {"songs": 1, "title": 1, "artist": 0},
-        },
+    audit = name_audit(numbers(FOUND))
+    assert audit["songs"] == 4 and audit["by_trust_without_name"] == {
+        "0.0": {"songs": 1, "trust": 0.0832, "title": 0, "artist": 0},
+        "0.5": {"songs": 2, "trust": 0.6225, "title": 1, "artist": 1},
+        "0.8": {"songs": 1, "trust": 0.9763, "title": 1, "artist": 0},
     }
+    tenths = audit["reliability"]
+    assert len(tenths) == 10 and sum(band["songs"] for band in tenths.values()) == 4
+    assert tenths["0.6"] == audit["by_trust_without_name"]["0.5"]
+    assert tenths["0.2"] == {"songs": 0, "trust": None, "title": 0, "artist": 0}
     assert name_audit(numbers([]))["songs"] == 0
     rows = [
         line.split()

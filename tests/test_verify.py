@@ -15,7 +15,7 @@ from pipelines.cli import main
 from pipelines.formats.npz_write import write_npz
 from pipelines.verify import verify
 from schemas import mock
-from schemas.columns import RELEASE
+from schemas.columns import RELEASE, SCHEMA_VERSION
 
 pytestmark = pytest.mark.usefixtures("no_drawings")
 
@@ -242,11 +242,34 @@ def test_a_manifest_that_is_none_is_one_sentence(
         assert "publish the release again" in capsys.readouterr().err
 
 
+def test_a_doubtful_key_in_two_splits_is_a_leak(release: Path) -> None:
+    names = {}
+    for split in ("train", "test"):
+
+        def share(rows: list[dict[str, Any]], split: str = split) -> None:
+            rows[0]["group_keys"] = ["name:somebody|something"]
+            names[split] = rows[0]["song_id"]
+
+        rewrite(release, shard(release, split), share)
+    assert verify(str(release)) == [
+        f"name:somebody|something ties {names['test']} in test and {names['train']} in train: a leak"
+    ]
+
+
+def test_a_song_must_be_known_by_the_match_it_takes(release: Path) -> None:
+    def matched(rows: list[dict[str, Any]]) -> None:
+        rows[0]["msd_track_id"] = "TRAAAAA0000000000F"
+
+    rewrite(release, shard(release, "train"), matched)
+    (problem,) = verify(str(release))
+    assert problem.endswith("group_keys lacks its track TRAAAAA0000000000F")
+
+
 def test_another_version_is_said_and_no_more(release: Path) -> None:
     manifest = json.loads((release / "manifest.json").read_text())
     (release / "manifest.json").write_text(json.dumps({**manifest, "schema_version": 0}))
     assert verify(str(release)) == [
-        "the release has schema_version 0, this moodroll reads 1"
+        f"the release has schema_version 0, this moodroll reads {SCHEMA_VERSION}"
     ]
 
 

@@ -182,35 +182,27 @@ def _splits(
     """The split of every group: its published one, else as groups fill the shares; one
     without a kept song trains."""
     split = np.where(fixed < 0, TRAIN, fixed)
-    sizes = np.bincount(group, songs.kept, len(group)).astype(np.int64)
+    sizes = np.bincount(group, songs.kept, len(group))
     free = np.flatnonzero((sizes > 0) & (fixed < 0))
     untrusted = songs.kept & songs.labelled & ~songs.trusted
     any_untrusted = np.bincount(group, untrusted, len(group)) > 0
     any_trusted = np.bincount(group, songs.kept & songs.trusted, len(group)) > 0
+    kinds, number = np.unique(songs.stratum, return_inverse=True)
+    rows = np.flatnonzero(songs.kept & (fixed[group] < 0))
+    pairs, count = np.unique(
+        np.stack([group[rows], number[rows]]), axis=1, return_counts=True
+    )
     groups = Groups(
         [songs.ids[first] for first in free.tolist()],
-        sizes[free],
-        _strata(songs, group)[free],
         tied[free],
         (any_trusted & ~any_untrusted)[free],
+        np.searchsorted(pairs[0], np.append(free, len(group))),
+        pairs[1],
+        count,
+        len(kinds),
     )
     split[free] = split_groups(groups, seed, shares)
     return split
-
-
-def _strata(songs: Songs, group: np.ndarray) -> np.ndarray:
-    """The number of the stratum that most of each group's kept songs are of, the first of
-    equally many."""
-    _, number = np.unique(songs.stratum, return_inverse=True)
-    rows = np.flatnonzero(songs.kept)
-    pairs, counts = np.unique(
-        np.stack([group[rows], number[rows]]), axis=1, return_counts=True
-    )
-    # From the last and fewest to the first and most, which is written last.
-    order = np.lexsort((-pairs[1], counts))
-    strata = np.zeros(len(group), np.int64)
-    strata[pairs[0][order]] = pairs[1][order]
-    return strata
 
 
 def _largest(group: np.ndarray, kept: np.ndarray) -> int:

@@ -65,7 +65,7 @@ def _refused(columns: dict[str, Any], config: AffectConfig) -> pa.Table:
     why = pc.if_else(pc.and_(pc.is_null(why), doubted), NO_TRUST, why)
     found = pc.is_null(why)
     source = columns["label_source"]
-    named = pc.binary_join_element_wise(source, RESCUED, ":")
+    named = pc.binary_join_element_wise(source, RESCUED, " ")
     columns = {
         **columns,
         "unlabelled": why,

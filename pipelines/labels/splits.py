@@ -1,5 +1,5 @@
-"""Where a group of songs falls: its split, by quotas that hold in every stratum; whether it
-is set aside for judges, and the label ranks, by hash alone.
+"""Where a group of songs falls: its split, by quotas that hold for every kind of song;
+whether it is set aside for judges, and the label ranks, by hash alone.
 
 Every draw is sha256 of a purpose, a seed and an id, so it is the same on any machine and in
 any order of the songs. The purposes are hashed in, so the draws are independent of each
@@ -8,13 +8,11 @@ groups keep their place in the order of draws, and only the ends of the quotas m
 """
 
 import hashlib
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
-from schemas.runs import run_starts
 from schemas.settings import PATH
 
 SPLITS = ("train", "validation", "test")
@@ -59,68 +57,82 @@ class Shares:
 class Groups:
     """Groups with kept songs, one value a group in any order.
 
-    names: group_ids; size: kept songs; stratum: number of the kind that most of its songs
-    are of; tied: whether a key ties it to another group; trusted: whether all its labels
-    are trusted.
+    names: group_ids; tied: whether a key ties it to another group; trusted: whether all its
+    labels are trusted; offsets, kind, count: how many kept songs of which kinds each has,
+    those of group g at offsets[g] to offsets[g + 1]; n_kinds: kinds that there are.
     """
 
     names: list[str]
-    size: np.ndarray
-    stratum: np.ndarray
     tied: np.ndarray
     trusted: np.ndarray
+    offsets: np.ndarray
+    kind: np.ndarray
+    count: np.ndarray
+    n_kinds: int
 
 
 def split_groups(groups: Groups, seed: int, shares: Shares) -> np.ndarray:
     """The split of each group, an index of SPLITS (int8).
 
-    In every stratum validation and test take their share of the songs: first of groups that
-    nothing ties to another and whose labels are trusted (noise in a label hurts where it is
-    measured by it, and tied songs can stand in training alone), then of the rest by draw.
-    What is left trains.
+    Of every kind of songs validation and test take their share: first groups that nothing
+    ties to another and whose labels are trusted (noise in a label hurts where it is measured
+    by it, and tied songs can stand in training alone), then the rest by draw. What is left
+    trains.
     """
     draw, second = (
         np.array([hashed_uniform(purpose, seed, name) for name in groups.names])
         for purpose in ("split", "evaluation")
     )
-    order = np.lexsort((draw, ~groups.trusted, groups.tied, groups.stratum))
-    held = filled(order, groups.stratum, groups.size, 1 - shares.train)
+    order = np.lexsort((draw, ~groups.trusted, groups.tied))
+    held = filled(order, groups, 1 - shares.train)
     result = np.full(len(held), TRAIN, np.int8)
     if not held.any():
         return result
-    # Trust is a stratum too here, so that validation and test are alike.
-    kind = groups.stratum * 2 + groups.trusted
-    order = np.lexsort((second, kind))
-    order = order[held[order]]
+    # Trust is a kind too here, so that validation and test are alike.
+    trusted = np.repeat(groups.trusted, np.diff(groups.offsets))
+    kinds = replace(groups, kind=groups.kind * 2 + trusted, n_kinds=2 * groups.n_kinds)
+    order = np.argsort(second, kind="stable")
     share = shares.test / (shares.validation + shares.test)
-    test = filled(order, kind, groups.size, share)
     result[held] = VALIDATION
-    result[test] = TEST
+    result[filled(order[held[order]], kinds, share)] = TEST
     return result
 
 
-def filled(
-    order: np.ndarray, stratum: np.ndarray, size: np.ndarray, share: float
-) -> np.ndarray:
-    """Which groups fill a share of the songs of each stratum, bool, one value a group.
+def filled(order: np.ndarray, groups: Groups, share: float) -> np.ndarray:
+    """Which of the groups in `order` (rows, preferred ones first) make up a share of their
+    songs, bool, one value a group.
 
-    order: rows of the groups that may, strata together, preferred ones first. A group larger
-    than the rest of its quota is passed over; what a stratum leaves open, the next one fills.
+    A group is taken where none of its kinds is over its quota by it. What groups that
+    do not fit leave open is then filled whatever their kinds.
     """
+    size = np.add.reduceat(np.append(groups.count, 0), groups.offsets[:-1])
+    songs = np.zeros(groups.n_kinds)
+    of_group = np.repeat(np.arange(len(size)), np.diff(groups.offsets))
+    listed = np.zeros(len(size), bool)
+    listed[order] = True
+    np.add.at(songs, groups.kind[listed[of_group]], groups.count[listed[of_group]])
+    # Rounded so that the quotas add up to that of all songs.
+    quota = (
+        np.diff(np.floor(np.cumsum(songs) * share + 0.5), prepend=0).astype(int).tolist()
+    )
+    offsets, kind, count = (
+        column.tolist() for column in (groups.offsets, groups.kind, groups.count)
+    )
     taken = np.zeros(len(size), bool)
-    starts = run_starts(stratum[order]).tolist()
-    songs = filled_songs = 0
-    for begin, end in pairwise([*starts, len(order)]):
-        rows = order[begin:end].tolist()
-        songs += int(size[rows].sum())
-        left = int(np.floor(share * songs + 0.5)) - filled_songs
-        for row in rows:
-            if left <= 0:
-                break
-            if size[row] <= left:
-                taken[row] = True
-                left -= int(size[row])
-                filled_songs += int(size[row])
+    left = sum(quota)
+    for row in order.tolist():
+        if not left:
+            return taken
+        mine = range(offsets[row], offsets[row + 1])
+        if all(count[at] <= quota[kind[at]] for at in mine):
+            taken[row] = True
+            for at in mine:
+                quota[kind[at]] -= count[at]
+                left -= count[at]
+    for row in order[~taken[order]].tolist():
+        if size[row] <= left:
+            taken[row] = True
+            left -= int(size[row])
     return taken
 
 

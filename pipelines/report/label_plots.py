@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 
 from pipelines.report.figures import (
     BLUE,
+    CORAL,
     INK,
+    PALE,
     QUADRANT_COLOURS,
     Plot,
     draw,
@@ -186,6 +188,38 @@ def trust(songs: pa.Table) -> Plot:
     n_trusted = int(pc.sum(songs["trusted"]).as_py() or 0)
     says = f"{n_trusted:,} of {len(values):,} labelled songs are trusted; the middle label has a trust of {np.median(values):.2f}."
     return Plot(title, says, draw("trust", 2.9, paint))
+
+
+def reliability(audit: Mapping[str, Any]) -> Plot:
+    """How often the matched title is right, by tenths of label_trust without the name."""
+    title = "Is label_trust a probability?"
+    bands = [band for band in audit["reliability"].values() if band["songs"]]
+    if not bands:
+        return Plot(title, "No labelled song of this release has a known true name.")
+    n = np.array([band["songs"] for band in bands])
+    said = np.array([band["trust"] for band in bands])
+    right, artist = (
+        np.array([band[what] for band in bands]) / n for what in ("title", "artist")
+    )
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 1], color=PALE, linewidth=1)
+        error = 1.96 * np.sqrt(right * (1 - right) / n)
+        axes.errorbar(said, right, error, fmt="o", color=BLUE, label="title right")
+        axes.plot(said, artist, "x", color=CORAL, label="artist too")
+        axes.set(xlabel="label_trust without the name", ylabel="share of songs")
+        axes.set(xlim=(0, 1), ylim=(0, 1.02))
+        axes.legend(loc="upper left", handlelength=1)
+        grid(axes)
+
+    gap = float((np.abs(said - right) * n).sum() / n.sum())
+    says = (
+        f"Of {n.sum():,} labelled songs whose true name is known, {right @ n / n.sum():.0%} bear its title and "
+        f"{artist @ n / n.sum():.0%} its artist too; title and trust are {gap:.2f} apart on average over tenths "
+        "(bars: 95% intervals). Trust is of the title."
+    )
+    return Plot(title, says, draw("reliability", 3.2, paint))
 
 
 # Where a quadrant's count stands: in a margin above or below the density, which it would

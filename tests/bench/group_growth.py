@@ -65,6 +65,12 @@ def main() -> None:
     )
     parser.add_argument("--graph", required=True)
     parser.add_argument("--simulate", type=int, nargs="*", default=[])
+    parser.add_argument(
+        "--wrong",
+        type=float,
+        default=WRONG_SHARED,
+        help="WRONG_SHARED of the larger corpora: more makes sure keys burst too",
+    )
     args = parser.parse_args()
     bonds = read_bonds(Path(args.graph))
     print(
@@ -77,7 +83,7 @@ def main() -> None:
     print("\n3. simulated")
     report_growth(simulated(bonds.n, 0))
     for n in args.simulate:
-        many = simulated(n, 1)
+        many = simulated(n, 1, args.wrong)
         print(f"   {n:,} songs, {len(many.song):,} keys, {many.near.shape[1]:,} near pairs")
         report_old(many)
         report_new(many)
@@ -102,7 +108,7 @@ def read_bonds(folder: Path) -> Bonds:
     )  # fmt: skip
 
 
-def simulated(n: int, seed: int) -> Bonds:
+def simulated(n: int, seed: int, wrong_shared: float = WRONG_SHARED) -> Bonds:
     """n songs as the third point of the head says; beyond LPD-5-full's size the number of
     files a piece stays what it is there."""
     rng = np.random.default_rng(seed)
@@ -110,7 +116,7 @@ def simulated(n: int, seed: int) -> Bonds:
     piece = restaurant(n, theta, rng)
     right = rng.random(n) < RIGHT
     fresh = n + np.arange(n)
-    wrong = np.where(rng.random(n) < WRONG_SHARED, piece[rng.integers(n, size=n)], fresh)
+    wrong = np.where(rng.random(n) < wrong_shared, piece[rng.integers(n, size=n)], fresh)
     chosen = np.where(right, piece, wrong)
     times = rng.choice(len(DOUBTFUL), n, p=DOUBTFUL / DOUBTFUL.sum())
     doubter = np.repeat(np.arange(n), times)

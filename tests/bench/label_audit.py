@@ -8,8 +8,8 @@ msd_spotify_features.csv and lmd_clean_names.tsv; --msd: MSD's HDF5 files, for t
 duration, key and chroma of the tracks that have one.
 
 1. Songs whose true name is known. Matches are chosen and trusted without the names, which
-   then judge them. The weights of agreement were fitted on the md5s whose last digit is
-   even (pipelines/labels/trust.py); the odd ones are unseen.
+   then judge them. The weights of the counts were fitted on these songs: fit_trust.py says
+   what they are worth on others, and with the counts that need notes, unknown here.
 2. Songs whose matched track has an HDF5 file: each with its own track, and with the tracks
    of the others, which are wrong for sure where they bear another title. All matches count
    alone (no further match agrees or rivals), so that the file's own evidence shows. Its
@@ -225,11 +225,9 @@ def report_names(corpus: Corpus, ways: dict[str, Inputs], heard: set[str]) -> No
     )
     songs = corpus.songs.filter(known)
     md5s = songs["md5"].to_pylist()
-    odd = np.array([int(md5[-1], 16) % 2 == 1 for md5 in md5s])
     with_audio = np.array([md5 in heard for md5 in md5s])
     for said, rows, tried in (
-        ("all", np.ones(len(odd), bool), ["matches alone"]),
-        ("odd md5s, on which no weight was fitted", odd, ["matches alone"]),
+        ("all", np.ones(len(md5s), bool), ["matches alone"]),
         ("those of them all that have an HDF5 file", with_audio, list(ways)),
     ):
         for way in tried:

@@ -299,7 +299,7 @@ def test_a_song_whose_titles_differ_is_rescued_where_its_match_is_trusted():
     row = label(inputs)
     assert (row["valence"], row["label_source"], row["unlabelled"]) == (
         0.9,
-        "t:agree:rescued",
+        "t:agree rescued",
         None,
     )
     assert row["label_trust"] >= 0.8 and row["trusted"]

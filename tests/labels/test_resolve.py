@@ -133,7 +133,8 @@ def one_by_hand(rows, config):
     agreeing = len(groups[chosen["group"]])
     return {
         "md5": chosen["md5"], "msd_track_id": chosen["track_id"], "match_score": chosen["score"],
-        "match_margin": chosen["margin"], "valence": used["valence"], "arousal": used["arousal"], "label_spread": spread, "n_agreeing": agreeing - 1,
+        "match_margin": chosen["margin"], "valence": used["valence"],
+        "arousal": used["arousal"], "label_spread": spread, "n_agreeing": agreeing - 1,
         "n_rivals": len(rows) - agreeing, "unlabelled": why,
     }  # fmt: skip
 

@@ -2,13 +2,17 @@
 written or touched."""
 
 import json
+import lzma
 from pathlib import Path
 
 import pytest
 
 from pipelines.cli import main
 from pipelines.formats.npz_write import write_npz
+from pipelines.labels.config import AffectConfig
+from pipelines.labels.side_files import read_side_files
 from schemas import mock
+from schemas.settings import SettingsError
 
 pytestmark = pytest.mark.usefixtures("no_drawings")
 TRACK = "TRAAAAA0000000000F"
@@ -85,6 +89,51 @@ def test_a_file_that_is_none_is_one_sentence_and_nothing_is_written(
     error = capsys.readouterr().err.strip()
     assert says in error and len(error.splitlines()) == 1, error
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("affect.names={}/x.csv", "is no tab-separated list"),
+        ("affect.matches=['{}/x.csv']", "give LMD's match_scores.json"),
+        ("affect.labels=['{}/x.csv']", "lacks a column"),
+        ("affect.msd={}/none", "no folder of MSD files"),
+        ("splits.given=['{}/x.csv']", "lacks a column split"),
+        ("splits.given=['{}/none.csv']", "cannot read"),
+        ("filters.lpd5.min_bars=-1", "min_bars must be 0 or more"),
+        ("affect.threshold=2.0", "threshold must lie in"),
+    ],
+)
+def test_a_build_reads_all_it_is_given_before_the_first_song(
+    corpus: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    setting: str,
+    says: str,
+) -> None:
+    (tmp_path / "x.csv").write_text("md5,title\n")
+    flags = ["--set", setting.format(tmp_path)]
+    build = ["build", str(corpus / "build.toml"), "--out", str(tmp_path / "out")]
+    assert main([*build, *flags, *IN_PROCESS]) == 2
+    error = capsys.readouterr().err.strip()
+    assert says in error and len(error.splitlines()) == 1, error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_match_list_may_be_packed_and_name_its_tracks(tmp_path: Path) -> None:
+    md5 = "a" * 32
+    text = f'md5\ttrack_id\tartist\ttitle\n{md5}\t{TRACK}\tThe X\tA "one"\n'
+    (tmp_path / "list.tsv.xz").write_bytes(lzma.compress(text.encode()))
+    (tmp_path / "ids.txt").write_text(f"{md5}    {TRACK}\n")
+    paths = tuple(str(tmp_path / name) for name in ("ids.txt", "list.tsv.xz"))
+    tables, pins = read_side_files(AffectConfig(matches=paths))
+    assert tables["matches"].to_pylist() == [{"md5": md5, "track_id": TRACK, "score": None}]
+    (track,) = tables["tracks"].to_pylist()
+    assert (track["artist"], track["title"]) == ("The X", 'A "one"')
+    assert [pin.name for pin in pins] == ["ids.txt", "list.tsv.xz"]
+    (tmp_path / "list.tsv.xz").write_bytes(b"no xz")
+    with pytest.raises(SettingsError, match="cannot be unpacked"):
+        read_side_files(AffectConfig(matches=paths))
 
 
 def test_a_finished_split_is_not_touched_by_a_bad_file(

@@ -28,13 +28,14 @@ IDS = [f"lpd5:{index:032x}" for index in range(20_000)]
 def groups(n: int, seed: int = 0, tied: float = 0.1, trusted: float = 0.3) -> Groups:
     """Groups of one to six songs in three strata."""
     rng = np.random.default_rng(seed)
-    return Groups(
-        IDS[:n],
-        rng.integers(1, 7, n),
-        rng.integers(0, 3, n),
-        rng.random(n) < tied,
-        rng.random(n) < trusted,
-    )
+    size, stratum = rng.integers(1, 7, n), rng.integers(0, 3, n)
+    return of(IDS[:n], size, stratum, rng.random(n) < tied, rng.random(n) < trusted)
+
+
+def of(names, size, stratum, tied, trusted) -> Groups:
+    """Groups all of whose songs are of one kind."""
+    offsets = np.arange(len(names) + 1)
+    return Groups(names, tied, trusted, offsets, stratum, size, int(stratum.max()) + 1)
 
 
 def test_draw_is_sha256_written_out():
@@ -46,10 +47,10 @@ def test_draw_is_sha256_written_out():
 def test_shares_are_kept_in_all_and_in_every_stratum(shares):
     some = groups(2000)
     split = split_groups(some, 0, shares)
-    for kind in [some.stratum >= 0, *(some.stratum == one for one in range(3))]:
-        songs = some.size[kind].sum()
+    for kind in [some.kind >= 0, *(some.kind == one for one in range(3))]:
+        songs = some.count[kind].sum()
         for index, name in enumerate(SPLITS):
-            there = some.size[kind & (split == index)].sum()
+            there = some.count[kind & (split == index)].sum()
             assert abs(there - getattr(shares, name) * songs) <= 8
 
 
@@ -79,17 +80,17 @@ def test_tied_groups_train_and_trusted_ones_are_measured_by():
 def test_tied_groups_are_measured_by_where_training_is_full():
     some = groups(500, tied=0.9)
     split = split_groups(some, 0, Shares(0.5, 0.25, 0.25))
-    held = some.size[split != TRAIN].sum()
-    assert abs(held - some.size.sum() / 2) <= 8
+    held = some.count[split != TRAIN].sum()
+    assert abs(held - some.count.sum() / 2) <= 8
     assert (split[~some.tied] != TRAIN).all()
 
 
 def test_the_order_of_groups_says_nothing():
     some, order = groups(500), np.random.default_rng(1).permutation(500)
-    shuffled = Groups(
+    shuffled = of(
         [some.names[row] for row in order],
-        some.size[order],
-        some.stratum[order],
+        some.count[order],
+        some.kind[order],
         some.tied[order],
         some.trusted[order],
     )
@@ -103,18 +104,29 @@ def test_a_seed_moves_groups_and_added_songs_move_few():
     first = split_groups(some, 0, Shares())
     assert 0.2 < (first != split_groups(some, 1, Shares())).mean() < 0.5
     more = groups(2100, trusted=0.0)
-    grown = Groups(
+    grown = of(
         more.names,
-        np.append(some.size, more.size[2000:]),
-        np.append(some.stratum, more.stratum[2000:]),
+        np.append(some.count, more.count[2000:]),
+        np.append(some.kind, more.kind[2000:]),
         np.append(some.tied, more.tied[2000:]),
         np.append(some.trusted, more.trusted[2000:]),
     )
     assert (first != split_groups(grown, 0, Shares())[:2000]).mean() < 0.03
 
 
+def test_quotas_are_of_songs_where_groups_are_mixed():
+    # Ninety groups of one song of each kind are tied; a hundred songs of each kind stand
+    # alone.
+    offsets = np.concatenate([np.arange(0, 181, 2), np.arange(181, 381)])
+    kind = np.array([0, 1] * 90 + [0] * 100 + [1] * 100)
+    tied = np.arange(290) < 90
+    some = Groups(IDS[:290], tied, ~tied & False, offsets, kind, np.ones(380, int), 2)
+    split = split_groups(some, 0, Shares())
+    assert [(split[90:190] != TRAIN).sum(), (split[190:] != TRAIN).sum()] == [38, 38]
+
+
 def test_a_group_larger_than_a_split_trains():
-    some = Groups(
+    some = of(
         IDS[:21], np.array([50] + [1] * 20), np.zeros(21, int), *np.zeros((2, 21), bool)
     )
     split = split_groups(some, 0, Shares())
@@ -122,20 +134,25 @@ def test_a_group_larger_than_a_split_trains():
 
 
 @given(
-    st.lists(st.integers(1, 9), min_size=1, max_size=60),
+    st.lists(
+        st.lists(st.integers(0, 4), min_size=3, max_size=3).filter(any),
+        min_size=1,
+        max_size=60,
+    ),
     st.floats(0, 1),
-    st.integers(0, 1000),
 )
-def test_filled_never_passes_its_share_and_misses_it_by_less_than_a_group(
-    sizes, share, seed
-):
-    size = np.array(sizes)
-    stratum = np.sort(np.random.default_rng(seed).integers(0, 3, len(size)))
-    taken = filled(np.arange(len(size)), stratum, size, share)
-    wanted = int(np.floor(share * size.sum() + 0.5))
-    assert size[taken].sum() <= wanted
+def test_filled_never_passes_its_share_and_misses_it_by_less_than_a_group(songs, share):
+    table = np.array(songs)
+    rows, kinds = np.nonzero(table)
+    offsets = np.searchsorted(rows, np.arange(len(table) + 1))
+    flags = np.zeros(len(table), bool)
+    names = IDS[: len(table)]
+    some = Groups(names, flags, flags, offsets, kinds, table[rows, kinds], 3)
+    taken = filled(np.arange(len(table)), some, share)
+    wanted = int(np.floor(share * table.sum() + 0.5))
+    assert table[taken].sum() <= wanted
     if not taken.all():
-        assert wanted - size[taken].sum() < size[~taken].max()
+        assert wanted - table[taken].sum() < table[~taken].sum(axis=1).max()
 
 
 @pytest.mark.parametrize("shares", [(0.8, 0.1, 0.2), (1.1, -0.1, 0.0), (0.0, 0.0, 0.0)])

@@ -3,7 +3,6 @@ notes found again, and judged on songs that they were not fitted on."""
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 
 from pipelines.labels.chroma import chroma_fit, note_chroma, segment_chroma
