@@ -95,7 +95,7 @@ def test_a_file_that_is_none_is_one_sentence_and_nothing_is_written(
     ("setting", "says"),
     [
         ("affect.names={}/x.csv", "is no tab-separated list"),
-        ("affect.matches=['{}/x.csv']", "give LMD's match_scores.json"),
+        ("affect.matches=['{}/x.csv']", "give LPD's matched_ids.txt"),
         ("affect.labels=['{}/x.csv']", "lacks a column"),
         ("affect.msd={}/none", "no folder of MSD files"),
         ("splits.given=['{}/x.csv']", "lacks a column split"),
