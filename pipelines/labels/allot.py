@@ -75,27 +75,38 @@ def allot(
     split = _splits(songs, group, tied, fixed, seed, shares)[group]
     split = np.where(songs.given >= 0, songs.given, split)
     held = held_out(_with_conflicts(ties, songs, group, conflicts, len(said)), split)
-    why = {
-        song: why_held_out(
-            said[key] if key < len(said) else SAME_GROUP,
-            songs.ids[other],
-            int(split[other]),
-        )
-        for song, (key, other) in held.items()
-    }
     counts = {
         "cap": cap,
-        "cut": len(np.unique(closed[closed != group])),
-        "largest_before": _largest(closed, songs.kept),
-        "largest": _largest(group, songs.kept),
+        **_sizes(songs, closed, group),
         "near_pairs_cut": len(said) - len(known.names),
         "keys_cut": _n_parted(known, group),
         "tied": int((tied[group] & songs.kept).sum()),
         "given": int(((songs.given >= 0) & songs.kept).sum()),
-        "given_conflicts": int(conflicts[group[list(held)]].sum()) if held else 0,
+        "given_conflicts": sum(bool(conflicts[group[song]]) for song in held),
     }
     lists = _key_lists(lifted(known.ties, songs.cluster, songs.kept), known.names, songs)
-    return Allotted(group, split, why, lists, counts)
+    return Allotted(group, split, _reasons(held, said, songs.ids, split), lists, counts)
+
+
+def _reasons(
+    held: dict[int, tuple[int, int]], said: list[str], ids: list[str], split: np.ndarray
+) -> dict[int, str]:
+    """What is said of each song that is set aside."""
+    return {
+        song: why_held_out(
+            said[key] if key < len(said) else SAME_GROUP, ids[other], int(split[other])
+        )
+        for song, (key, other) in held.items()
+    }
+
+
+def _sizes(songs: Songs, closed: np.ndarray, group: np.ndarray) -> dict[str, int]:
+    """How many groups were cut, and the largest before and after, in kept songs."""
+    return {
+        "cut": len(np.unique(closed[closed != group])),
+        "largest_before": _largest(closed, songs.kept),
+        "largest": _largest(group, songs.kept),
+    }
 
 
 def _known(songs: Songs, keys: pa.Table) -> Known:

@@ -190,12 +190,13 @@ def trust(songs: pa.Table) -> Plot:
     return Plot(title, says, draw("trust", 2.9, paint))
 
 
-def reliability(audit: Mapping[str, Any]) -> Plot:
+def reliability(labels: Mapping[str, Any]) -> Plot:
     """How often the matched title is right, by tenths of label_trust without the name."""
     title = "Is label_trust a probability?"
-    bands = [band for band in audit["reliability"].values() if band["songs"]]
+    bands = [band for band in labels["audit"]["reliability"].values() if band["songs"]]
     if not bands:
-        return Plot(title, "No labelled song of this release has a known true name.")
+        songs = labels["labelled"]
+        return Plot(title, f"Of {songs:,} labelled songs none has a known true name.")
     n = np.array([band["songs"] for band in bands])
     said = np.array([band["trust"] for band in bands])
     right, artist = (

@@ -151,7 +151,7 @@ def _label_plots(songs: pa.Table, manifest: Mapping[str, Any]) -> list[Plot]:
         label_plots.balance(classed),
         label_plots.spread(songs),
         label_plots.trust(songs),
-        label_plots.reliability(manifest["labels"]["audit"]),
+        label_plots.reliability(manifest["labels"]),
     ]
 
 
