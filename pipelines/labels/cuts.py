@@ -74,6 +74,10 @@ class Graph:
             strict=True,
         )
         graph.add_weighted_edges_from(edge for edge in sorted(ends) if edge[0] != edge[1])
+        # A key of one cluster binds nothing, and most keys are of one.
+        n_songs = len(self._cluster)
+        alone = [node for node in graph if node >= n_songs and graph.degree[node] < 2]
+        graph.remove_nodes_from(alone)
         return graph
 
 
