@@ -2,7 +2,11 @@
 
 import pytest
 
+from pipelines.config import CurateConfig
+from pipelines.curate import refuse_leaking_splits
 from pipelines.labels.given import given_splits, merge_given, read_given
+from pipelines.labels.splits import Shares
+from schemas.reject import BuildFailed
 
 
 def splits(data: str, ids: list[str], keys: list[str], name: str = "x.csv") -> list[int]:
@@ -41,3 +45,12 @@ def test_two_lists_must_agree():
     assert len(merge_given([one, one])) == 1
     with pytest.raises(ValueError, match=r"splits.given gives a song two splits"):
         merge_given([one, other])
+
+
+def test_published_splits_that_leak_end_the_build_unless_songs_may_be_set_aside():
+    leaking = {"given_conflicts": 3}
+    with pytest.raises(BuildFailed, match="the published splits leak: 3 songs"):
+        refuse_leaking_splits(CurateConfig("t", {}), leaking)
+    aside = CurateConfig("t", {}, splits=Shares(given_leaks="set_aside"))
+    refuse_leaking_splits(aside, leaking)
+    refuse_leaking_splits(CurateConfig("t", {}), {"given_conflicts": 0})

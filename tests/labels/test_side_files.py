@@ -5,6 +5,7 @@ import json
 import lzma
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.cli import main
@@ -139,7 +140,12 @@ def test_a_match_list_may_be_packed_and_name_its_tracks(tmp_path: Path) -> None:
 def test_a_finished_split_is_not_touched_by_a_bad_file(
     corpus: Path, tmp_path: Path
 ) -> None:
-    assert split(corpus, tmp_path / "out") == 0
+    keys = sorted(path.stem for path in (corpus / "lpd").iterdir())
+    published = dict(zip(keys, ["train", "test"] * 4, strict=True))
+    rows = [f"{key}.npz,{one}" for key, one in published.items()]
+    (tmp_path / "splits.csv").write_text("\n".join(["file,split", *rows]) + "\n")
+    given = f"splits.given=['{tmp_path}/splits.csv']"
+    assert split(corpus, tmp_path / "out", given) == 0
     before = {
         path: path.read_bytes()
         for path in sorted((tmp_path / "out").rglob("*"))
@@ -151,6 +157,14 @@ def test_a_finished_split_is_not_touched_by_a_bad_file(
         for path in sorted((tmp_path / "out").rglob("*"))
         if path.is_file()
     } == before
+    # The published splits are those of the release, and their file is pinned.
+    manifest = json.loads((tmp_path / "out" / "release" / "manifest.json").read_text())
+    assert manifest["splits"] == {"train": 4, "validation": 0, "test": 4}
+    assert manifest["groups"]["given"] == 8
+    assert [pin["name"] for pin in manifest["metadata"]["pins"]] == ["splits.csv"]
+    for path in (tmp_path / "out" / "release" / "data").glob("*.parquet"):
+        for row in pq.read_table(path, columns=["source_key", "split"]).to_pylist():
+            assert row["split"] == published[row["source_key"]]
 
 
 @pytest.mark.parametrize(
