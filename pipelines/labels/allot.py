@@ -65,6 +65,8 @@ def allot(
     songs: Songs, near: NumberedPairs, keys: pa.Table, seed: int, shares: Shares
 ) -> Allotted:
     """Groups and splits of all songs. near: near-duplicates; keys: groups.KEYS."""
+    # Numbers of keys must not be those of a runner's order: a cut goes by them.
+    keys = keys.sort_by([(name, "ascending") for name in ("key", "song_id")])
     known = _known(songs, keys)
     closed = _closed(songs, near, keys)
     cap = cap_of(int(songs.kept.sum()), shares.max_group_share)

@@ -62,7 +62,7 @@ def page(release: str, manifest: Mapping[str, Any], build_folder: str | None) ->
         (
             "keys",
             "Keys, meters, duplicates",
-            _duplicate_note(manifest),
+            f"{_duplicate_note(manifest)} {_group_note(manifest['groups'])}".strip(),
             _plots(_other_plots(songs, bars, manifest)),
         ),
         ("rolls", "Six songs", _roll_note(), _plots(piano_rolls(release, songs, manifest))),
@@ -209,6 +209,16 @@ def _duplicate_note(manifest: Mapping[str, Any]) -> str:
     return (
         f"Two labels of one piece agree in {valence:.0%} (valence) and {arousal:.0%} (arousal) of {agree['pairs']:,} pairs: "
         "about as often as a model can be right that has the notes alone."
+    )
+
+
+def _group_note(groups: Mapping[str, Any]) -> str:
+    """How large groups are, what was cut, what is tied, what evaluation lost."""
+    held = sum(groups["held_out"].values())
+    return (
+        f"Songs of one group stand in one split: the largest group has {groups['largest']:,} songs, {groups['cut']:,} too large "
+        f"ones were cut, {groups['tied']:,} songs are tied to another group by a match that was not taken or a cut and train, "
+        f"{held:,} were left out of validation and test for it."
     )
 
 
