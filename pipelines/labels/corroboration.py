@@ -30,7 +30,7 @@ COUNTS = pa.schema(
 )  # fmt: skip
 # A title of more files is compared by each with so many of the next: a hit that a whole
 # corpus has is found in some of them.
-MOST_OF_A_TITLE = 16
+MOST_OF_A_TITLE = 8
 
 
 def works_of(joined: pa.Table) -> pa.Table:
