@@ -28,6 +28,7 @@ from pipelines.report.card import CARD
 from pipelines.report.croissant import CROISSANT
 from pipelines.report.lineage import dated, lineage
 from pipelines.report.sidecars import write_side_files
+from pipelines.report.vocabulary import VOCABULARY
 from schemas.code import installed_version
 from schemas.columns import RELEASE, SCHEMA_VERSION
 from schemas.manifest import Lock, Shard, canonical_sha256, to_json
@@ -73,7 +74,7 @@ def clear(release: str, n_shards: int) -> None:
     """
     data = files.join(release, DATA)
     files.make_folder(data)
-    for name in (MANIFEST, CARD, CROISSANT, REPORT):
+    for name in (MANIFEST, CARD, CROISSANT, VOCABULARY, REPORT):
         files.remove(files.join(release, name))
     names = {shard_name(split, i, n_shards) for split in SPLITS for i in range(n_shards)}
     files.remove_where(data, lambda path: path not in names)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipelines.labels.config import AGREE
-from pipelines.report import citations
+from pipelines.report import citations, snippets
 from pipelines.works import SEMG_GMVAE
 from schemas.keys import KEY_NAMES
 from schemas.labels import QUADRANT_CLASSES
@@ -95,18 +95,30 @@ def _what(manifest: Mapping[str, Any]) -> str:
         f"rhythm and key bar by bar, one row a song.{warning}\n\n"
         "It is made for generating music of a wanted emotion with few labels: songs without a label stay, near-duplicates "
         "never stand in two splits, and every song that was left out says why. `report.html` shows the data in plots, "
-        "`manifest.json` holds every number on this page, `croissant.json` describes the files to programs."
+        "`manifest.json` holds every number on this page, `vocabulary.json` the names of the tokens, `croissant.json` describes "
+        "the files to programs."
     )
 
 
 def _use(manifest: Mapping[str, Any]) -> str:
-    return (
-        "## Use\n\n```python\nfrom datasets import load_dataset\n\n"
-        'songs = load_dataset("path/of/this/folder", split="train")  # or streaming=True\n```\n\n'
-        "Any Parquet reader will do, for example "
-        "`duckdb.sql(\"select split, quadrant, count(*) from 'data/*.parquet' group by all\")`. "
-        "A tick is 1/24 of a quarter note. Tracks are 0 Drums, 1 Piano, 2 Guitar, 3 Bass, 4 Strings."
+    return "\n\n".join(
+        [
+            "## Use",
+            _python(snippets.LOAD),
+            "Any Parquet reader will do, for example "
+            "`duckdb.sql(\"select split, quadrant, count(*) from 'data/*.parquet' group by all\")`. "
+            "A tick is 1/24 of a quarter note. Tracks are 0 Drums, 1 Piano, 2 Guitar, 3 Bass, 4 Strings.",
+            "A row to a MIDI file:",
+            _python(snippets.TO_MIDI),
+            "`remi` holds the same music on a grid of sixteenths, as token ids. `vocabulary.json` names "
+            "them, and this reads them:",
+            _python(snippets.DECODE),
+        ]
     )
+
+
+def _python(code: str) -> str:
+    return f"```python\n{code}```"
 
 
 def _built(manifest: Mapping[str, Any]) -> str:
