@@ -14,6 +14,7 @@ from pipelines.report.aggregates import Bars, read_bars, read_songs
 from pipelines.report.figures import Plot
 from pipelines.report.piano_rolls import piano_rolls
 from pipelines.report.theme import CSS
+from schemas import player
 from schemas.columns import REJECTS
 from schemas.reject import BuildFailed
 
@@ -83,9 +84,9 @@ def page(release: str, manifest: Mapping[str, Any], build_folder: str | None) ->
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}: report</title>\n<style>\n{CSS}</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n"
+        f"<title>{title}: report</title>\n<style>\n{CSS}{player.CSS}</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n"
         f"{_summary(manifest)}\n<nav>{links}</nav>\n</header>\n<main>\n{body}\n</main>\n"
-        f"<footer><p>{made}</p></footer>\n</body>\n</html>\n"
+        f"<footer><p>{made}</p></footer>\n<script>\n{player.SCRIPT}</script>\n</body>\n</html>\n"
     )
 
 
@@ -105,7 +106,7 @@ def _figure(plot: Plot) -> str:
     drawn = plot.svg.replace(
         "<svg ", f'<svg role="img" aria-label="{html.escape(plot.says, quote=True)}" ', 1
     )
-    return f"<figure>\n<h3>{html.escape(plot.title)}</h3>\n{drawn}\n<figcaption>{says}</figcaption>\n</figure>\n"
+    return f"<figure>\n<h3>{html.escape(plot.title)}</h3>\n{plot.controls}{drawn}\n<figcaption>{says}</figcaption>\n</figure>\n"
 
 
 def _summary(manifest: Mapping[str, Any]) -> str:
@@ -215,7 +216,7 @@ def _roll_note() -> str:
     return (
         "One of each quadrant, then one of each source without a label, trusted labels and many tracks first. A strip for each "
         "track that plays, then the key of each bar among the 24 (major below, minor above; the darker, the surer), then the "
-        "notes that start in each sixteenth."
+        "notes that start in each sixteenth. The button plays what is drawn, on a small synthesiser in the page."
     )
 
 
