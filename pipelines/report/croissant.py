@@ -56,7 +56,7 @@ def croissant(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "name": manifest["name"],
         "description": f"{rows:,} songs of symbolic music, {manifest['labels']['labelled']:,} of them with valence and "
         "arousal: notes, bars, tempo, REMI tokens, rhythm and key. A tick is 1/24 of a quarter note.",
-        "version": f"{manifest['schema_version']}.0.0+{canonical_sha256(shards)[:12]}",
+        "version": version(manifest),
         "datePublished": manifest["dated"].partition("T")[0],
         "license": [
             work.licence_url or work.licence_name for work in citations.licences(manifest)
@@ -92,6 +92,11 @@ def croissant(manifest: Mapping[str, Any]) -> dict[str, Any]:
             for split, n in manifest["splits"].items()
         ],
     }
+
+
+def version(manifest: Mapping[str, Any]) -> str:
+    """A release's version: its schema's, and the first digits of a hash of its shards."""
+    return f"{manifest['schema_version']}.0.0+{canonical_sha256(manifest['shards'])[:12]}"
 
 
 def _file(shard: Mapping[str, Any]) -> dict[str, Any]:
