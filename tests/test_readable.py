@@ -76,7 +76,8 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
             write_npz(song.notes, song.tempi, 96 * len(song.bars), song.source_key)
         )
     (folder / "build.toml").write_text(
-        f'name = "t"\nshards = 3\n[sources.lpd5]\nroot = "{folder}"\n[splits]\ntrain = 0.5\nvalidation = 0.25\ntest = 0.25\n'
+        f'name = "t"\nshards = 3\nfile_megabytes = 1e-6\n[sources.lpd5]\nroot = "{folder}"\n'
+        "[splits]\ntrain = 0.5\nvalidation = 0.25\ntest = 0.25\n"
     )
     assert (
         main(

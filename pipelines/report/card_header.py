@@ -2,6 +2,7 @@
 and datasets loads it."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -87,7 +88,11 @@ def configs(manifest: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
 
 
 def _infos(manifest: Mapping[str, Any]) -> Iterator[str]:
-    """The features of every configuration, written once, and the sizes of all rows."""
+    """The features of every configuration, written once, and the sizes of all rows: bytes as
+    published, packed."""
+    packed = Counter[str]()
+    for shard in manifest["shards"]:
+        packed[shard["split"]] += shard["bytes"]
     yield "dataset_info:"
     for name in configs(manifest):
         yield f"- config_name: {json.dumps(name)}"
@@ -100,5 +105,6 @@ def _infos(manifest: Mapping[str, Any]) -> Iterator[str]:
         yield "  splits:"
         for split, rows in manifest["splits"].items():
             yield f"  - name: {split}"
+            yield f"    num_bytes: {packed[split]}"
             yield f"    num_examples: {rows}"
-        yield f"  download_size: {sum(shard['bytes'] for shard in manifest['shards'])}"
+        yield f"  download_size: {packed.total()}"
