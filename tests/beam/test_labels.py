@@ -60,7 +60,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     broken = root / "msd" / track_path(TRACKS[2])
     broken.write_bytes(b"no HDF5")
     (root / "build.toml").write_text(
-        f'name = "t"\nshards = 3\nfile_megabytes = 1e-6\n[sources.lpd5]\nroot = "{root}/lpd"\n'
+        f'name = "t"\nshards = 3\n[sources.lpd5]\nroot = "{root}/lpd"\n'
         f'[affect]\nlabels = ["{root}/labels.csv"]\nmsd = "{root}/msd"\n'
     )
     return root
