@@ -5,6 +5,7 @@ import argparse
 from typing import Any
 
 from schemas.code import installed_version
+from schemas.labels import QUADRANT_CLASSES
 
 EPILOG = (
     "Everything after -- goes to Apache Beam. "
@@ -22,6 +23,7 @@ EXAMPLES = {
     "freeze-spotify": "moodroll-data freeze-spotify unique_tracks.txt --matches lpd_matched_ids.txt --out spotify.parquet",
     "duplicates": "moodroll-data duplicates out/real nottingham:hpps24",
     "report": "moodroll-data report out/real",
+    "export": "moodroll-data export out/sample --to midi --split test --quadrant happy --limit 10",
     "fetch": "moodroll-data fetch nottingham --to data",
 }
 
@@ -38,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         "--version", action="version", version=f"moodroll {installed_version()}"
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_builds, _split, _releases, _freeze, _duplicates, _fetch):
+    for add in (_builds, _split, _releases, _freeze, _duplicates, _export, _fetch):
         add(commands)
     return top
 
@@ -130,6 +132,24 @@ def _duplicates(commands: Any) -> None:
     command = _command(commands, "duplicates", says)
     command.add_argument("build", metavar="DIR", help="the folder of a build")
     command.add_argument("song_id", metavar="SONG_ID", help="source:key, as in the catalog")
+
+
+def _export(commands: Any) -> None:
+    command = _command(commands, "export", "songs of a release as MIDI files")
+    command.add_argument(
+        "release", metavar="DIR", help="a release, or the folder of a build"
+    )
+    command.add_argument("--to", required=True, metavar="DIR", help="where they are put")
+    says = "these songs alone, by song_id"
+    command.add_argument("--songs", nargs="+", default=[], metavar="SONG_ID", help=says)
+    command.add_argument("--split", default="", metavar="NAME", help="of this split alone")
+    says = "of this quadrant alone"
+    command.add_argument(
+        "--quadrant", default="", choices=list(QUADRANT_CLASSES), help=says
+    )
+    command.add_argument(
+        "--limit", type=int, default=0, metavar="N", help="at most so many (0: all)"
+    )
 
 
 def _fetch(commands: Any) -> None:

@@ -185,6 +185,17 @@ def run_freeze(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
     return DONE
 
 
+def run_export(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
+    from pipelines.export import Choice, export
+
+    choice = Choice(
+        frozenset(arguments.songs), arguments.split, arguments.quadrant, arguments.limit
+    )
+    paths = export(arguments.release, arguments.to, choice)
+    print(f"{len(paths):,} songs in {arguments.to}")
+    return DONE
+
+
 def run_fetch(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
     from pipelines.fetch.download import Manners
     from pipelines.fetch.fetch import fetch, fetched_text
@@ -207,6 +218,7 @@ RUN = {
     "report": run_report,
     "duplicates": run_duplicates,
     "freeze-spotify": run_freeze,
+    "export": run_export,
     "fetch": run_fetch,
 }
 

@@ -30,7 +30,7 @@ class CurateConfig:
     """What is asked of songs once they are read: all that `split` can change.
 
     name: of the dataset; filters: one entry a source; seed: of splits, label ranks and
-    judges.
+    judges; file_megabytes: the size that published files come near to.
     """
 
     name: str
@@ -39,6 +39,11 @@ class CurateConfig:
     dedupe: DedupeConfig = field(default_factory=DedupeConfig)
     affect: AffectConfig = field(default_factory=AffectConfig)
     splits: Shares = field(default_factory=Shares)
+    file_megabytes: float = 256.0
+
+    def __post_init__(self) -> None:
+        if not self.file_megabytes > 0:
+            raise ValueError(f"file_megabytes must be over 0, not {self.file_megabytes}")
 
     def curate_spec(self) -> dict[str, Any]:
         """These settings as JSON values, without paths."""
@@ -51,8 +56,8 @@ class CurateConfig:
 class BuildConfig(CurateConfig):
     """All that a build is asked.
 
-    sources: one entry a source; shards: files a split is written in, and tasks that workers
-    share; max_reject_share: of a source's files that may be unreadable before the build
+    sources: one entry a source; shards: files that songs are read into, and tasks that
+    workers share; max_reject_share: of a source's files that may be unreadable before the build
     fails.
     """
 
@@ -65,6 +70,7 @@ class BuildConfig(CurateConfig):
     shingles: ShingleConfig = field(default_factory=ShingleConfig)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 1 <= self.shards <= 99_999:
             raise ValueError(f"shards must be 1-99999, not {self.shards}")
 

@@ -10,11 +10,10 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.transforms.combiners import ToList
 
-from pipelines.beam.release import write_release
+from pipelines.beam.release import parts_of, write_part
 from pipelines.beam.runner import pipeline
 from pipelines.config import CurateConfig
 from pipelines.io import files
-from pipelines.labels.splits import SPLITS
 from pipelines.layout import (
     DATA,
     MANIFEST,
@@ -28,6 +27,7 @@ from pipelines.report.card import CARD
 from pipelines.report.croissant import CROISSANT
 from pipelines.report.lineage import dated, lineage
 from pipelines.report.sidecars import write_side_files
+from pipelines.report.vocabulary import VOCABULARY
 from schemas.code import installed_version
 from schemas.columns import RELEASE, SCHEMA_VERSION
 from schemas.manifest import Lock, Shard, canonical_sha256, to_json
@@ -44,15 +44,15 @@ def publish(corpus: str, out: str, beam_args: Sequence[str]) -> dict[str, Any]:
     curated = read_curated(out)
     release = release_path(out)
     n_shards: int = lock.spec["shards"]
-    clear(release, n_shards)
+    n_files = files_of(corpus, lock, curated)
+    clear(release, n_files)
     with pipeline(beam_args) as p:
         (
             p
-            | "Shards" >> beam.Create(range(n_shards))
+            | "Parts" >> beam.Create(parts_of(n_files, n_shards))
             | "Spread" >> beam.Reshuffle()
-            | "Write release"
-            >> beam.FlatMap(write_release, corpus, out, release, n_shards, SPLITS)
-            | "All shards" >> ToList()
+            | "Write release" >> beam.FlatMap(write_part, corpus, out, release, n_shards)
+            | "All files" >> ToList()
             | "Write manifest"
             >> beam.Map(write_manifest, release, manifest_head(lock, curated))
         )
@@ -64,8 +64,23 @@ def publish(corpus: str, out: str, beam_args: Sequence[str]) -> dict[str, Any]:
     return published
 
 
-def clear(release: str, n_shards: int) -> None:
-    """Make the folder ready: no manifest, and no shard of an earlier release with other
+def files_of(corpus: str, lock: Lock, curated: Mapping[str, Any]) -> dict[str, int]:
+    """How many files each split is written in: as many as come nearest to file_megabytes, by
+    the size of the song shards and the split's share of their songs; at least one."""
+    n_shards: int = lock.spec["shards"]
+    names = {shard_name("songs", index, n_shards) for index in range(n_shards)}
+    listed = files.BeamFiles().walk(files.join(corpus, "songs"))
+    n_bytes = sum(info.n_bytes or 0 for info in listed if info.path in names)
+    bytes_a_song = n_bytes / max(sum(lock.kept.values()), 1)
+    target = curated["config"]["file_megabytes"] * 1e6
+    return {
+        split: min(max(round(bytes_a_song * n_songs / target), 1), n_shards)
+        for split, n_songs in curated["splits"].items()
+    }
+
+
+def clear(release: str, n_files: Mapping[str, int]) -> None:
+    """Make the folder ready: no manifest, and no file of an earlier release with other
     names.
 
     Until the new manifest stands, the folder is no release: whoever reads it meanwhile is
@@ -73,9 +88,9 @@ def clear(release: str, n_shards: int) -> None:
     """
     data = files.join(release, DATA)
     files.make_folder(data)
-    for name in (MANIFEST, CARD, CROISSANT, REPORT):
+    for name in (MANIFEST, CARD, CROISSANT, VOCABULARY, REPORT):
         files.remove(files.join(release, name))
-    names = {shard_name(split, i, n_shards) for split in SPLITS for i in range(n_shards)}
+    names = {shard_name(split, i, n) for split, n in n_files.items() for i in range(n)}
     files.remove_where(data, lambda path: path not in names)
 
 

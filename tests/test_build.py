@@ -60,7 +60,7 @@ def settings(folder: Path, corpus: Path, extra: str = "") -> str:
     """A build file over the corpus."""
     path = folder / "build.toml"
     path.write_text(
-        f'name = "test"\nshards = 12\n{extra}\n[sources.lpd5]\nroot = "{corpus}/lpd"\n'
+        f'name = "test"\nshards = 12\nfile_megabytes = 0.05\n{extra}\n[sources.lpd5]\nroot = "{corpus}/lpd"\n'
         f'[sources.nottingham]\nroot = "{corpus}/abc"\n'
         "[filters.lpd5]\nmin_seconds = 10.0\nmin_notes = 100\n"
     )

@@ -25,6 +25,10 @@ READERS = {
             ids = [row["song_id"] for row in streamed[split]]
             assert ids == rows["song_id"][:], "streaming gives other songs"
             assert rows.features["remi"].feature.dtype == "uint16" and not rows.num_rows or rows[0]["remi"][0] == 2
+            assert rows.features["quadrant"].names == ["happy", "tense", "sad", "calm"]
+            assert rows.features["note_track"].feature.names[1] == "Piano"
+            meters = rows.features["meter_source"]
+            assert {meters.int2str(number) for number in rows["meter_source"][:]} <= {"assumed_4_4"}
             result[split] = ids
     """,
     "pandas": """
@@ -72,7 +76,8 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
             write_npz(song.notes, song.tempi, 96 * len(song.bars), song.source_key)
         )
     (folder / "build.toml").write_text(
-        f'name = "t"\nshards = 3\n[sources.lpd5]\nroot = "{folder}"\n[splits]\ntrain = 0.5\nvalidation = 0.25\ntest = 0.25\n'
+        f'name = "t"\nshards = 3\nfile_megabytes = 1e-6\n[sources.lpd5]\nroot = "{folder}"\n'
+        "[splits]\ntrain = 0.5\nvalidation = 0.25\ntest = 0.25\n"
     )
     assert (
         main(

@@ -30,7 +30,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     build = folder / "build.toml"
     build.write_text(
-        f'name = "t"\nshards = 2\n[sources.lpd5]\nroot = "{folder}"\n[splits]\ntrain = 0.6\nvalidation = 0.2\ntest = 0.2\n'
+        f'name = "t"\nshards = 2\nfile_megabytes = 1e-6\n[sources.lpd5]\nroot = "{folder}"\n'
+        "[splits]\ntrain = 0.6\nvalidation = 0.2\ntest = 0.2\n"
     )
     assert (
         main(

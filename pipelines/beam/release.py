@@ -1,9 +1,10 @@
-"""WriteRelease: the coat around publishing, which turns a songs shard and its catalog
-into one shard a split."""
+"""WriteRelease: the coat around publishing, which turns song shards and their catalog into
+the files of each split."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import IO
 
 import pyarrow as pa
@@ -73,36 +74,66 @@ class SplitWriter:
         )
 
 
-def write_release(
-    index: int,
-    corpus: str,
-    catalog_at: str,
-    release: str,
-    n_shards: int,
-    splits: tuple[str, ...],
+@dataclass(frozen=True)
+class Part:
+    """Files to write in one pass: for each split the `index`th of its `n_files`, with the
+    kept songs of these song shards."""
+
+    splits: tuple[str, ...]
+    index: int
+    n_files: int
+    song_shards: tuple[int, ...]
+
+
+def parts_of(n_files: Mapping[str, int], n_shards: int) -> list[Part]:
+    """The song shards dealt out to each split's files, in order and evenly; splits of as many
+    files are written in one pass."""
+    splits: dict[int, list[str]] = {}
+    for split, n in n_files.items():
+        splits.setdefault(n, []).append(split)
+    return [
+        Part(
+            tuple(of),
+            index,
+            n,
+            tuple(range(index * n_shards // n, (index + 1) * n_shards // n)),
+        )
+        for n, of in splits.items()
+        for index in range(n)
+    ]
+
+
+def write_part(
+    part: Part, corpus: str, catalog_at: str, release: str, n_shards: int
 ) -> list[Shard]:
-    """The kept songs of one shard, with their verdicts, as one file a split; gives what was
-    written."""
-    catalog = read_columns(shard_path(catalog_at, "catalog", index, n_shards))
+    """The kept songs of some song shards, with their verdicts, as one file a split; gives
+    what was written."""
     with ExitStack() as stack:
         writers = {}
-        for split in splits:
-            name = f"{DATA}/{shard_name(split, index, n_shards)}"
+        for split in part.splits:
+            name = f"{DATA}/{shard_name(split, part.index, part.n_files)}"
             stream = stack.enter_context(
                 files.atomic(files.join(release, *name.split("/")))
             )
             writers[split] = SplitWriter(name, split, stream)
-        for songs, verdicts in in_step(
-            shard_path(corpus, "songs", index, n_shards), catalog
-        ):
-            for split, writer in writers.items():
-                chosen = pc.and_(verdicts["kept"], pc.equal(verdicts["split"], split))
-                rows = [
-                    *songs.filter(chosen).columns,
-                    *verdicts.select([f.name for f in VERDICTS]).filter(chosen).columns,
-                ]
-                writer.add(pa.Table.from_arrays(rows, schema=RELEASE))
+        for index in part.song_shards:
+            catalog = read_columns(shard_path(catalog_at, "catalog", index, n_shards))
+            for songs, verdicts in in_step(
+                shard_path(corpus, "songs", index, n_shards), catalog
+            ):
+                for split, writer in writers.items():
+                    writer.add(_kept(songs, verdicts, split))
         return [writer.close() for writer in writers.values()]
+
+
+def _kept(songs: pa.Table, verdicts: pa.Table, split: str) -> pa.Table:
+    """The rows of a split, songs and verdicts side by side."""
+    chosen = pc.and_(verdicts["kept"], pc.equal(verdicts["split"], split))
+    columns = [
+        *songs.filter(chosen).columns,
+        *verdicts.select([field.name for field in VERDICTS]).filter(chosen).columns,
+    ]
+    return pa.Table.from_arrays(columns, schema=RELEASE)
 
 
 def in_step(songs_path: str, catalog: pa.Table) -> Iterator[tuple[pa.Table, pa.Table]]:

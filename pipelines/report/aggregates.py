@@ -4,6 +4,7 @@ batch by batch, never whole songs."""
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -82,10 +83,10 @@ def sampled_shards(
     for shard in shards:
         by_split.setdefault(shard["split"], []).append(shard)
     chosen: list[Mapping[str, Any]] = []
-    for level in zip(*by_split.values(), strict=True):
+    for level in zip_longest(*by_split.values()):
         if sum(shard["rows"] for shard in chosen) >= most:
             break
-        chosen += level
+        chosen += [shard for shard in level if shard]
     return chosen
 
 

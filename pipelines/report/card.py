@@ -1,22 +1,18 @@
 """card: a release's README.md, a Hugging Face dataset card, written from the manifest
 and from nothing else."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipelines.labels.config import AGREE
-from pipelines.report import citations
+from pipelines.report import citations, snippets
+from pipelines.report.card_header import configs, header
 from pipelines.works import SEMG_GMVAE
 from schemas.keys import KEY_NAMES
 from schemas.labels import QUADRANT_CLASSES
 from schemas.markdown import table
 
 CARD = "README.md"
-# Hugging Face's size categories: the first bound that is over the number of rows.
-SIZES = (
-    (10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"),
-)  # fmt: skip
 
 
 def card(manifest: Mapping[str, Any]) -> str:
@@ -35,40 +31,7 @@ def card(manifest: Mapping[str, Any]) -> str:
         _licences(manifest),
         _cite(manifest),
     ]
-    return f"---\n{_header(manifest)}\n---\n\n" + "\n\n".join(sections) + "\n"
-
-
-def _header(manifest: Mapping[str, Any]) -> str:
-    """The YAML header. JSON strings are YAML strings, so that no name can break it."""
-    rows = sum(manifest["splits"].values())
-    size = next((name for bound, name in SIZES if rows < bound), "10M<n<100M")
-    licences = citations.licences(manifest)
-    lines = [f"pretty_name: {json.dumps(manifest['name'], ensure_ascii=False)}", "license:"]
-    lines += [
-        f"- {licence}" for licence in dict.fromkeys(work.licence for work in licences)
-    ]
-    other = [work.licence_name for work in licences if work.licence == "other"]
-    lines += (
-        [f"license_name: {json.dumps('; '.join(other))}", "license_link: README.md"]
-        if other
-        else []
-    )
-    lines += ["task_categories:", "- other", "size_categories:", f"- {size}", "tags:"]
-    tags = [
-        "music",
-        "symbolic-music",
-        "midi",
-        "remi",
-        "pianoroll",
-        "music-generation",
-        "parquet",
-    ]
-    tags += ["emotion", "valence", "arousal"] if manifest["labels"]["labelled"] else []
-    lines += [f"- {tag}" for tag in tags]
-    lines += ["configs:", "- config_name: default", "  data_files:"]
-    for split in manifest["splits"]:
-        lines += [f"  - split: {split}", f"    path: data/{split}-*.parquet"]
-    return "\n".join(lines)
+    return f"---\n{header(manifest)}\n---\n\n" + "\n\n".join(sections) + "\n"
 
 
 def _what(manifest: Mapping[str, Any]) -> str:
@@ -95,18 +58,33 @@ def _what(manifest: Mapping[str, Any]) -> str:
         f"rhythm and key bar by bar, one row a song.{warning}\n\n"
         "It is made for generating music of a wanted emotion with few labels: songs without a label stay, near-duplicates "
         "never stand in two splits, and every song that was left out says why. `report.html` shows the data in plots, "
-        "`manifest.json` holds every number on this page, `croissant.json` describes the files to programs."
+        "`manifest.json` holds every number on this page, `vocabulary.json` the names of the tokens, `croissant.json` describes "
+        "the files to programs."
     )
 
 
 def _use(manifest: Mapping[str, Any]) -> str:
-    return (
-        "## Use\n\n```python\nfrom datasets import load_dataset\n\n"
-        'songs = load_dataset("path/of/this/folder", split="train")  # or streaming=True\n```\n\n'
-        "Any Parquet reader will do, for example "
-        "`duckdb.sql(\"select split, quadrant, count(*) from 'data/*.parquet' group by all\")`. "
-        "A tick is 1/24 of a quarter note. Tracks are 0 Drums, 1 Piano, 2 Guitar, 3 Bass, 4 Strings."
+    return "\n\n".join(
+        [
+            "## Use",
+            _python(snippets.LOAD),
+            f"A second word chooses rows: {', '.join(f'`{name}`' for name in configs(manifest))}. `quadrant`, the classes, "
+            "`meter_source` and `note_track` are ClassLabels there. To put this folder on the Hub: "
+            '`huggingface_hub.upload_folder(folder_path=".", repo_id="you/name", repo_type="dataset")`.',
+            "Any Parquet reader will do, for example "
+            "`duckdb.sql(\"select split, quadrant, count(*) from 'data/*.parquet' group by all\")`. "
+            "A tick is 1/24 of a quarter note. Tracks are 0 Drums, 1 Piano, 2 Guitar, 3 Bass, 4 Strings.",
+            "A row to a MIDI file:",
+            _python(snippets.TO_MIDI),
+            "`remi` holds the same music on a grid of sixteenths, as token ids. `vocabulary.json` names "
+            "them, and this reads them:",
+            _python(snippets.DECODE),
+        ]
     )
+
+
+def _python(code: str) -> str:
+    return f"```python\n{code}```"
 
 
 def _built(manifest: Mapping[str, Any]) -> str:

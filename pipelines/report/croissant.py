@@ -6,11 +6,13 @@ by their names and a RecordSet of typed fields. Addresses are relative to the fi
 a release may be moved.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.report import citations
-from schemas.manifest import canonical_sha256
+from pipelines.report.vocabulary import VOCABULARY, vocabulary
+from schemas.manifest import canonical_sha256, to_json
 
 CROISSANT = "croissant.json"
 # The name that the Croissant examples use and its reader knows.
@@ -54,7 +56,7 @@ def croissant(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "name": manifest["name"],
         "description": f"{rows:,} songs of symbolic music, {manifest['labels']['labelled']:,} of them with valence and "
         "arousal: notes, bars, tempo, REMI tokens, rhythm and key. A tick is 1/24 of a quarter note.",
-        "version": f"{manifest['schema_version']}.0.0+{canonical_sha256(shards)[:12]}",
+        "version": version(manifest),
         "datePublished": manifest["dated"].partition("T")[0],
         "license": [
             work.licence_url or work.licence_name for work in citations.licences(manifest)
@@ -75,6 +77,7 @@ def croissant(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "rai:dataLimitations": citations.flaws(manifest),
         "distribution": [
             *map(_file, shards),
+            _vocabulary(),
             *(_file_set(split) for split in manifest["splits"]),
         ],
         "recordSet": [
@@ -91,6 +94,11 @@ def croissant(manifest: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def version(manifest: Mapping[str, Any]) -> str:
+    """A release's version: its schema's, and the first digits of a hash of its shards."""
+    return f"{manifest['schema_version']}.0.0+{canonical_sha256(manifest['shards'])[:12]}"
+
+
 def _file(shard: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "@type": "cr:FileObject",
@@ -101,6 +109,20 @@ def _file(shard: Mapping[str, Any]) -> dict[str, Any]:
         "contentSize": f"{shard['bytes']} B",
         "encodingFormat": PARQUET,
         "sha256": shard["sha256"],
+    }
+
+
+def _vocabulary() -> dict[str, Any]:
+    data = to_json(vocabulary()).encode()
+    return {
+        "@type": "cr:FileObject",
+        "@id": VOCABULARY,
+        "name": VOCABULARY,
+        "description": "the names of the token ids in the column remi, and the rule of a bar",
+        "contentUrl": VOCABULARY,
+        "contentSize": f"{len(data)} B",
+        "encodingFormat": "application/json",
+        "sha256": hashlib.sha256(data).hexdigest(),
     }
 
 

@@ -48,12 +48,13 @@ STYLE: Any = {
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure of the report: its heading, one sentence on what it shows, and its SVG
-    ("" where there is nothing to draw)."""
+    """A figure of the report: its heading, one sentence on what it shows, its SVG ("" where
+    there is nothing to draw), and the controls that play it ("" where it is no music)."""
 
     title: str
     says: str
     svg: str = ""
+    controls: str = ""
 
 
 def draw(name: str, height: float, paint: Callable[[Figure], None]) -> str:

@@ -62,7 +62,10 @@ def density(onsets: np.ndarray, arousal_class: np.ndarray, per: str) -> Plot:
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         bins = np.linspace(0, float(np.percentile(np.append(low, high), 99)), 41).tolist()
-        for values, colour, name in ((low, BLUE, "A0, low"), (high, CORAL, "A1, high")):
+        for values, colour, name in (
+            (low, BLUE, "low arousal"),
+            (high, CORAL, "high arousal"),
+        ):
             weights = np.full(len(values), 1 / len(values))
             axes.hist(
                 values,
@@ -83,7 +86,7 @@ def density(onsets: np.ndarray, arousal_class: np.ndarray, per: str) -> Plot:
 
     dense = separation(low, high)
     says = (
-        f"The middle song of high arousal has {np.median(high):.1f} notes a {per}, of low {np.median(low):.1f}; of two songs, "
+        f"The median song of high arousal has {np.median(high):.1f} notes a {per}, of low {np.median(low):.1f}; of two songs, "
         f"one of each, that of high arousal is the denser in {dense:.0%} of cases: {_verdict(dense)}."
     )
     return Plot(title, says, draw(f"density-{per}", 3.0, paint))
@@ -107,7 +110,7 @@ def modes(bars: Bars, songs: pa.Table) -> Plot:
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        for level, colour, name in ((0, VIOLET, "V0, low"), (1, SAND, "V1, high")):
+        for level, colour, name in ((0, VIOLET, "low valence"), (1, SAND, "high valence")):
             at = np.arange(len(groups)) + (level - 0.5) * 0.38
             shares = [values[level].mean() for values in groups.values()]
             errors = [_error(values[level]) for values in groups.values()]
@@ -184,7 +187,7 @@ def keys_by_valence(songs: pa.Table) -> Plot:
         says,
         _circle(
             "keys-valence",
-            [(low, VIOLET, "V0, low"), (high, SAND, "V1, high")],
+            [(low, VIOLET, "low valence"), (high, SAND, "high valence")],
             "share of songs",
         ),
     )

@@ -11,13 +11,20 @@ from pipelines.io import files
 from pipelines.layout import REPORT
 from pipelines.report import citations, label_checks, label_plots, plots
 from pipelines.report.aggregates import Bars, read_bars, read_songs
+from pipelines.report.croissant import version as croissant_version
 from pipelines.report.figures import Plot
 from pipelines.report.piano_rolls import piano_rolls
 from pipelines.report.theme import CSS
+from schemas import player
 from schemas.columns import REJECTS
 from schemas.reject import BuildFailed
 
 EXAMPLES_OF_A_REASON = 3
+BACK = '<a class="up" href="#top" aria-label="Back to the top">↑</a>'
+EMOTION = (
+    "Valence is how pleasant the music is, arousal how excited, both from 0 to 1; high and low of each make four quadrants: "
+    "happy, tense, sad and calm. Trust is how likely a label is of the song that it is given to."
+)
 
 
 def write_report(
@@ -83,9 +90,29 @@ def page(release: str, manifest: Mapping[str, Any], build_folder: str | None) ->
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}: report</title>\n<style>\n{CSS}</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n"
-        f"{_summary(manifest)}\n<nav>{links}</nav>\n</header>\n<main>\n{body}\n</main>\n"
-        f"<footer><p>{made}</p></footer>\n</body>\n</html>\n"
+        f"<title>{title}: report</title>\n<style>\n{CSS}{player.CSS}</style>\n</head>\n<body>\n<header>\n"
+        f'<h1 id="top">{title}</h1>\n<p>{_what(manifest)}</p>\n{_summary(manifest)}\n<p>{_origin(manifest)}</p>\n'
+        f"<nav>{links}</nav>\n</header>\n<main>\n{body}\n</main>\n"
+        f"<footer><p>{made}</p></footer>\n{BACK}\n<script>\n{player.SCRIPT}</script>\n</body>\n</html>\n"
+    )
+
+
+def _what(manifest: Mapping[str, Any]) -> str:
+    """One sentence on what the release is."""
+    rows = sum(manifest["splits"].values())
+    labelled = manifest["labels"]["labelled"]
+    says = f"{rows:,} songs of symbolic music, {labelled:,} of them labelled with an emotion, as tables to train models from."
+    return f"{says} {EMOTION}" if labelled else says
+
+
+def _origin(manifest: Mapping[str, Any]) -> str:
+    """Date, version, licences, and where the card is."""
+    terms = "; ".join(
+        html.escape(work.licence_name) for work in citations.licences(manifest)
+    )
+    return (
+        f"Version {croissant_version(manifest)} of {manifest['dated'].partition('T')[0]}. Terms: {terms}. "
+        '<a href="README.md">README.md</a> is its card.'
     )
 
 
@@ -105,7 +132,7 @@ def _figure(plot: Plot) -> str:
     drawn = plot.svg.replace(
         "<svg ", f'<svg role="img" aria-label="{html.escape(plot.says, quote=True)}" ', 1
     )
-    return f"<figure>\n<h3>{html.escape(plot.title)}</h3>\n{drawn}\n<figcaption>{says}</figcaption>\n</figure>\n"
+    return f"<figure>\n<h3>{html.escape(plot.title)}</h3>\n{plot.controls}{drawn}\n<figcaption>{says}</figcaption>\n</figure>\n"
 
 
 def _summary(manifest: Mapping[str, Any]) -> str:
@@ -226,7 +253,7 @@ def _roll_note() -> str:
     return (
         "One of each quadrant, then one of each source without a label, trusted labels and many tracks first. A strip for each "
         "track that plays, then the key of each bar among the 24 (major below, minor above; the darker, the surer), then the "
-        "notes that start in each sixteenth."
+        "notes that start in each sixteenth. The button plays what is drawn, on a small synthesiser in the page."
     )
 
 

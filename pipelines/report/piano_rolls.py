@@ -19,6 +19,7 @@ from pipelines.report.figures import GREY, INK, MUTED, TRACK_COLOURS, Plot, draw
 from schemas.grid import quantise
 from schemas.keys import KEY_NAMES, N_KEYS
 from schemas.labels import QUADRANT_CLASSES
+from schemas.player import controls
 from schemas.rhythm import POSITIONS
 from schemas.row import from_row
 from schemas.settings import SettingsError, build
@@ -100,13 +101,17 @@ def roll(
                 track,
             )
         _keys(strips[-2], sure)
+        strips[0].patch.set_gid("frame-first")
+        strips[-1].patch.set_gid("frame-last")
         _density(strips[-1], np.asarray(row["rhythm_onsets"])[: n_bars * POSITIONS], n_bars)
         strips[-1].set_xlim(0, n_bars)
         figure.set_layout_engine("constrained", h_pad=0.02, hspace=0.0)
 
     height = 0.5 * len(used) + 2.1
     says = _says(row, song, used, n_bars)
-    return Plot(_title(row), says, draw(f"song{number}", height, paint))
+    title = _title(row)
+    svg = draw(f"song{number}", height, paint)
+    return Plot(title, says, svg, controls(title, song, n_bars))
 
 
 def _strip(

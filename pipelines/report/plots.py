@@ -102,7 +102,7 @@ def lengths(songs: pa.Table, column: str, what: str) -> Plot:
         axes.set_xlim(0, most)
         grid(axes)
 
-    says = f"The middle song has {middle:,.0f} {what} (line), nine in ten have {low:,.0f} to {high:,.0f}, all together "
+    says = f"The median song has {middle:,.0f} {what} (line), nine in ten have {low:,.0f} to {high:,.0f}, all together "
     return Plot(title, says + f"{int(values.sum()):,}.", draw(column, 2.9, paint))
 
 
@@ -145,7 +145,7 @@ def tokens(measured: Bars) -> Plot:
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         grid(axes)
 
-    says = f"{over:.1%} of {total:,} bars have more than {TOKENS_OF_A_BAR} tokens (red); the middle bar has {middle}."
+    says = f"{over:.1%} of {total:,} bars have more than {TOKENS_OF_A_BAR} tokens (red); the median bar has {middle}."
     return Plot(title, says, draw("tokens", 2.9, paint))
 
 

@@ -7,13 +7,18 @@ from typing import Any
 from pipelines.io import files
 from pipelines.report.card import CARD, card
 from pipelines.report.croissant import CROISSANT, croissant
+from pipelines.report.vocabulary import VOCABULARY, vocabulary
 from schemas.manifest import to_json
 
 
 def side_files(manifest: Mapping[str, Any]) -> dict[str, str]:
     """The files that a manifest alone decides, by name: what publish writes and verify
     makes again to compare."""
-    return {CARD: card(manifest), CROISSANT: to_json(croissant(manifest))}
+    return {
+        CARD: card(manifest),
+        CROISSANT: to_json(croissant(manifest)),
+        VOCABULARY: to_json(vocabulary()),
+    }
 
 
 def write_side_files(release: str, manifest: Mapping[str, Any]) -> None:

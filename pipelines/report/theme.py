@@ -20,7 +20,9 @@ p { margin: 0 0 12px; max-width: 74ch; }
 nav { display: flex; flex-wrap: wrap; gap: 4px 16px; }
 nav a { color: var(--accent); text-decoration: none; padding: 4px 0; }
 nav a:hover, nav a:focus { text-decoration: underline; }
-.grid { columns: 3 330px; column-gap: 16px; }
+.grid { display: grid; gap: 0 16px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 330px), 1fr)); align-items: start; }
+@media (min-width: 720px) { .grid:has(> :nth-child(4):last-child) { grid-template-columns: 1fr 1fr; } }
+header a { color: var(--accent); }
 figure, .reason { margin: 0 0 16px; padding: 14px; break-inside: avoid; background: var(--paper); border: 1px solid var(--line);
   border-radius: 10px; min-width: 0; }
 figure svg { display: block; width: 100%; height: auto; max-width: 460px; margin: 0 auto; }
@@ -32,5 +34,7 @@ figcaption { margin-top: 8px; color: var(--muted); font-size: 14.5px; overflow-w
 .reason ul { margin: 0; padding-left: 18px; font-size: 14.5px; overflow-wrap: anywhere; }
 code { font: 13px/1.4 ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; }
 footer { padding-top: 24px; padding-bottom: 32px; color: var(--muted); font-size: 14.5px; }
-@media print { body { background: #fff; } figure, .reason { break-inside: avoid; } nav { display: none; } }
+.up { position: fixed; right: 14px; bottom: 14px; width: 40px; height: 40px; border-radius: 20px; background: var(--paper);
+  border: 1px solid var(--line); color: var(--accent); text-align: center; line-height: 38px; text-decoration: none; }
+@media print { body { background: #fff; } figure, .reason { break-inside: avoid; } nav, .up, button.play { display: none; } }
 """

@@ -30,7 +30,7 @@ def build(folder: Path, labels: bool) -> Path:
     (folder / "features.csv").write_text("\n".join(["md5,valence,energy", *rows]) + "\n")
     affect = f'[affect]\nlabels = ["{folder}/features.csv"]\n' if labels else ""
     (folder / "build.toml").write_text(
-        f'name = "tiny"\nshards = 3\nmax_reject_share = 0.5\n[sources.lpd5]\nroot = "{folder}/lpd"\n'
+        f'name = "tiny"\nshards = 3\nfile_megabytes = 1e-6\nmax_reject_share = 0.5\n[sources.lpd5]\nroot = "{folder}/lpd"\n'
         f"[filters.lpd5]\nmin_bars = 3\n{affect}[splits]\ntrain = 0.6\nvalidation = 0.2\ntest = 0.2\n"
     )
     assert (

@@ -24,6 +24,8 @@ from schemas import mock
 from schemas.grid import quantise
 from schemas.settings import public
 
+from ..browser import assert_plays
+
 SECTIONS = ["waterfall", "labels", "songs", "premise", "keys", "rolls", "rejects"]
 # Of one source: a waterfall, four of labels, four of sizes, four of the premise, three more
 # and six songs.
@@ -63,10 +65,12 @@ def test_it_loads_nothing(report: str) -> None:
     )
     addresses = [one or other for one, other in asked]
     assert addresses and all(
-        address.startswith(("#", "data:image/png;base64,")) for address in addresses
+        address.startswith(("#", "README.md", "data:image/png;base64,"))
+        for address in addresses
     )
     assert not re.search(
-        r"<(script|link|iframe|object|embed|img)\b|@import|@font-face", report
+        r"<(link|iframe|object|embed|img)\b|@import|@font-face|\bfetch\(|XMLHttp|WebSocket|import\(",
+        report,
     )
     assert 'name="viewport"' in report
 
@@ -261,3 +265,7 @@ def test_the_key_track_is_the_posterior_of_the_row_s_keys() -> None:
     plain = key.compute(song, quantise(song), KeyConfig(method="ks_bar"))
     stored = key_track(plain, song, public(KeyConfig(method="ks_bar")))
     assert (np.count_nonzero(stored, axis=1) == 1).all()
+
+
+def test_it_plays_in_a_browser(labelled: Path, tmp_path: Path) -> None:
+    assert_plays((labelled / "release" / "report.html").read_text(), tmp_path)

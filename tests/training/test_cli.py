@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from schemas import mock
+from schemas.midi import write_midi
 from training.cli import main
 from training.config import from_tables, load
-from training.data.midi import write_midi
 from training.engine.trainer import Trainer
 
 

@@ -1,7 +1,5 @@
-"""MIDI: what models write, through pretty_midi, and the door for any file a user brings,
-in the five tracks of LPD-5."""
+"""MIDI: the door for any file that a user brings, into the five tracks of LPD-5."""
 
-import io
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,6 @@ from schemas.song import (  # fmt: skip
     PIANO,
     STRINGS,
     TICKS_PER_QUARTER,
-    TRACKS,
     Song,
     covered_ticks,
     make_notes,
@@ -24,73 +21,8 @@ from schemas.song import (  # fmt: skip
 )
 from training.errors import RunFailed
 
-# General MIDI programs that LPD-5 gives to each track, every other being Strings; and the
-# one that is written.
+# General MIDI programs that LPD-5 gives to each track, every other being Strings.
 PROGRAMS = {PIANO: range(8), GUITAR: range(24, 32), BASS: range(32, 40)}
-WRITTEN_PROGRAM = {DRUMS: 0, PIANO: 0, GUITAR: 24, BASS: 32, STRINGS: 48}
-MIDI_RESOLUTION = 480
-
-
-def write_midi(song: Song, path: str) -> None:
-    """A song as a MIDI file through pretty_midi: five tracks with LPD-5's programs,
-    tempo and meter changes."""
-    import pretty_midi
-
-    midi = pretty_midi.PrettyMIDI(_time_map(song))
-    scale = MIDI_RESOLUTION // TICKS_PER_QUARTER
-    for track, name in enumerate(TRACKS):
-        instrument = pretty_midi.Instrument(
-            WRITTEN_PROGRAM[track], is_drum=track == DRUMS, name=name
-        )
-        for start, duration, pitch, velocity, _ in song.notes[
-            song.notes["track"] == track
-        ].tolist():
-            times = (
-                midi.tick_to_time(start * scale),
-                midi.tick_to_time((start + duration) * scale),
-            )
-            instrument.notes.append(pretty_midi.Note(velocity, pitch, *times))
-        midi.instruments.append(instrument)
-    midi.write(path)
-
-
-def _time_map(song: Song) -> io.BytesIO:
-    """A MIDI file of tempo and meter alone: PrettyMIDI takes changes of tempo from a
-    file and in no other way."""
-    import mido
-
-    meters = song.bars[["numerator", "denominator"]]
-    changed = np.append(True, meters[1:] != meters[:-1])
-    events = [
-        (start, mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(bpm)))
-        for start, bpm in song.tempi.tolist()
-    ]
-    for start, _, numerator, denominator in song.bars[changed].tolist():
-        events.append(
-            (
-                start,
-                mido.MetaMessage(
-                    "time_signature", numerator=numerator, denominator=denominator
-                ),
-            )
-        )
-    # A last event far enough that PrettyMIDI's table of ticks reaches every note.
-    events.append(
-        (
-            int(song.bars["start"][-1] + song.bars["length"][-1]),
-            mido.MetaMessage("end_of_track"),
-        )
-    )
-    track, now = mido.MidiTrack(), 0
-    for tick, message in sorted(events, key=lambda event: event[0]):
-        track.append(
-            message.copy(time=(tick - now) * (MIDI_RESOLUTION // TICKS_PER_QUARTER))
-        )
-        now = tick
-    stream = io.BytesIO()
-    mido.MidiFile(ticks_per_beat=MIDI_RESOLUTION, tracks=[track]).save(file=stream)
-    stream.seek(0)
-    return stream
 
 
 def read_midi(path: str) -> Song:

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from schemas.labels import QUADRANTS
+from schemas.midi import write_midi
 from schemas.remi import PAD, RemiConfig
 from schemas.song import Song
 from training.config import DataConfig
 from training.data.cache import Split
 from training.data.loader import crops
-from training.data.midi import read_midi, write_midi
+from training.data.midi import read_midi
 from training.data.views import view_song
 from training.errors import RunFailed
 from training.protocols import Autoencoder, Classifier, Clustered, require

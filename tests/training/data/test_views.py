@@ -5,11 +5,12 @@ import pytest
 
 from schemas import mock
 from schemas.grid import quantise
+from schemas.midi import write_midi
 from schemas.remi import BAR_TOKEN, RemiConfig, encode
 from schemas.rhythm import count_rhythm
 from schemas.song import DRUMS, GUITAR, STRINGS, TRACKS, Song, make_notes
 from training.config import ViewConfig
-from training.data.midi import read_midi, write_midi
+from training.data.midi import read_midi
 from training.data.views import separate, song_of, view_song
 from training.errors import RunFailed
 

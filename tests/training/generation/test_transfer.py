@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from schemas.grid import quantise
+from schemas.midi import write_midi
 from schemas.remi import (
     BAR_TOKEN,
     BEAT,
@@ -18,7 +19,7 @@ from schemas.remi import (
     decode,
     encode,
 )
-from training.data.midi import read_midi, write_midi
+from training.data.midi import read_midi
 from training.data.views import song_of
 from training.generation.transfer import (
     emotion_name,
