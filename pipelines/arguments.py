@@ -73,6 +73,9 @@ def _builds(commands: Any) -> None:
         command.add_argument(
             "--out", required=True, metavar="DIR", help="folder of the build"
         )
+        if name in ("build", "ingest"):
+            says = "look for edited source files by their hashes, not by their times alone"
+            command.add_argument("--check", action="store_true", help=says)
         _settable(command)
 
 

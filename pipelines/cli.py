@@ -59,7 +59,7 @@ def run_build(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
     from pipelines.publish import publish
 
     config = _load(arguments)
-    ingest(config, arguments.out, beam_args)
+    ingest(config, arguments.out, beam_args, arguments.check)
     curate(config, arguments.out, arguments.out, beam_args)
     publish(arguments.out, arguments.out, beam_args)
     print(describe_text(describe(arguments.out), terminal_width()))
@@ -69,7 +69,7 @@ def run_build(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
 def run_ingest(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
     from pipelines.ingest import ingest
 
-    lock = ingest(_load(arguments), arguments.out, beam_args)
+    lock = ingest(_load(arguments), arguments.out, beam_args, arguments.check)
     for name in lock.read:
         print(
             f"{name}: {lock.read[name]} read, {lock.kept[name]} kept, {lock.rejected[name]} rejected {lock.reasons[name] or ''}"

@@ -56,6 +56,16 @@ def plan_path(out: str, index: int, n_shards: int) -> str:
     return files.join(out, "plan", f"items-{index:05d}-of-{n_shards:05d}.json")
 
 
+def begun_path(out: str, index: int, n_shards: int) -> str:
+    """Where it is marked when the reading of a shard began."""
+    return files.join(out, "plan", f"begun-{index:05d}-of-{n_shards:05d}")
+
+
+def inputs_path(out: str, index: int, n_shards: int) -> str:
+    """Where the hashes of the files stand from which the songs of a shard were read."""
+    return files.join(out, "plan", f"inputs-{index:05d}-of-{n_shards:05d}.json")
+
+
 def read_plan(out: str, index: int, n_shards: int) -> list[Item]:
     """The songs of one shard, in the order in which they are read and written."""
     plain = json.loads(files.read_bytes(plan_path(out, index, n_shards)))

@@ -20,9 +20,14 @@ class Reason(StrEnum):
     BAD_TEMPO = "bad_tempo"
     TIMEOUT = "timeout"
     READER_DIED = "reader_died"
+    READER_FAILED = "reader_failed"
     # curate: it is a copy of a song that is kept; else the name of the first filter that
     # says no
     DUPLICATE = "duplicate"
+
+
+# Of the machine or the moment and not of the file: the same song may be read another time.
+PASSING = frozenset({Reason.UNREADABLE, Reason.TIMEOUT, Reason.READER_DIED})
 
 
 @dataclass(frozen=True)
