@@ -19,7 +19,14 @@ from pipelines.beam.shards import SPEC_KEY, Task, WriteSongs, edited_songs
 from pipelines.config import BuildConfig
 from pipelines.io import files
 from pipelines.io.tables import read_columns
-from pipelines.layout import INGEST_LOCK, lock_at, plan_path, read_plan, shard_path
+from pipelines.layout import (
+    INGEST_LOCK,
+    is_of_a_build,
+    lock_at,
+    plan_path,
+    read_plan,
+    shard_path,
+)
 from pipelines.registry import FEATURES, SOURCES
 from schemas.code import code_sha256, installed_version
 from schemas.columns import SCHEMA_VERSION
@@ -28,6 +35,7 @@ from schemas.manifest import Lock, Pin, canonical_sha256, to_json
 from schemas.reject import PASSING, BuildFailed, Reason
 from schemas.remi import vocabulary_sha256
 from schemas.settings import SettingsError
+from schemas.working import stage
 
 # The code that decides the bytes of songs, by the name under which it is said to have
 # changed.
@@ -134,13 +142,15 @@ def list_items(config: BuildConfig) -> dict[str, list[Item]]:
     for name, settings in sorted(config.sources.items()):
         source = SOURCES[name]
         if source.prepare:
-            source.prepare(settings)
+            with stage(f"{name}: its files are made"):
+                source.prepare(settings)
         if not settings.root or not files.exists(settings.root):
             raise SettingsError(
                 f"no folder at {settings.root!r}: point sources.{name}.root at the corpus"
             )
         try:
-            found[name] = list(source.items(files.BeamFiles(), settings))
+            with stage(f"{name}: its songs are listed"):
+                found[name] = list(source.items(files.BeamFiles(), settings))
         except (OSError, ValueError) as error:
             raise SettingsError(f"sources.{name}: {error}") from error
         if not found[name]:
@@ -199,7 +209,8 @@ def claim(out: str, spec: Mapping[str, Any]) -> list[str]:
 
 
 def _begin(out: str, lock_path: str, spec: Mapping[str, Any]) -> None:
-    if files.exists(out) and files.BeamFiles().walk(out):
+    infos = files.BeamFiles().walk(out) if files.exists(out) else []
+    if not all(is_of_a_build(info.path) for info in infos):
         raise SettingsError(f"{out} is not empty and holds no build: choose another --out")
     try:
         files.make_folder(out)
@@ -235,7 +246,7 @@ def write_plan(
     launcher's memory."""
     for folder in ("plan", "progress", "songs", "signatures", "rejects"):
         files.make_folder(files.join(out, folder))
-    for folder in ("songs", "signatures", "rejects"):
+    for folder in ("plan", "songs", "signatures", "rejects"):
         files.remove_where(files.join(out, folder), lambda path: files.PART in path)
     common = {key: value for key, value in spec.items() if key != "items"}
     tasks = []

@@ -6,6 +6,7 @@ locks.
 """
 
 import json
+import re
 from typing import Any
 
 from pipelines.io import files
@@ -23,6 +24,21 @@ DESCRIBED = (
     "name", "dated", "schema_version", "splits", "ingest", "waterfall", "clusters", "thresholds",
     "labels", "metadata", "versions",
 )  # fmt: skip
+
+
+# What a build that was taken away while it worked may leave: workers that put their folders up
+# again.
+_LEFT = re.compile(
+    r"(?:plan/(?:items|inputs|begun)-\d{5}-of-\d{5}(?:\.json)?"
+    r"|(?:songs|signatures|catalog)/(?:songs|signatures|catalog)-\d{5}-of-\d{5}\.parquet"
+    r"|rejects/(?:ingest|curate)-\d{5}-of-\d{5}\.parquet"
+    r"|progress/\d{5}|curate\.lock\.json)(?:\.part-[-0-9a-f]+)?"
+)
+
+
+def is_of_a_build(path: str) -> bool:
+    """Whether a path below a build's folder is one that a build without a lock may have left."""
+    return _LEFT.fullmatch(path) is not None
 
 
 def release_path(out: str) -> str:

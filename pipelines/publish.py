@@ -10,6 +10,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.transforms.combiners import ToList
 
+from pipelines.beam.progress import by_shard, counted
 from pipelines.beam.release import write_release
 from pipelines.beam.runner import pipeline
 from pipelines.config import CurateConfig
@@ -33,6 +34,7 @@ from schemas.columns import RELEASE, SCHEMA_VERSION
 from schemas.manifest import Lock, Shard, canonical_sha256, to_json
 from schemas.remi import vocabulary_sha256
 from schemas.settings import SettingsError, public
+from schemas.working import stage
 
 # The libraries whose versions stand in the manifest, beside our own.
 LIBRARIES = ("apache-beam", "numpy", "pyarrow", "music21", "symusic")
@@ -45,13 +47,15 @@ def publish(corpus: str, out: str, beam_args: Sequence[str]) -> dict[str, Any]:
     release = release_path(out)
     n_shards: int = lock.spec["shards"]
     clear(release, n_shards)
-    with pipeline(beam_args) as p:
+    with by_shard(out, "publish", n_shards), pipeline(beam_args) as p:
         (
             p
             | "Shards" >> beam.Create(range(n_shards))
             | "Spread" >> beam.Reshuffle()
             | "Write release"
-            >> beam.FlatMap(write_release, corpus, out, release, n_shards, SPLITS)
+            >> beam.FlatMap(
+                counted, write_release, out, corpus, out, release, n_shards, SPLITS
+            )
             | "All shards" >> ToList()
             | "Write manifest"
             >> beam.Map(write_manifest, release, manifest_head(lock, curated))
@@ -60,7 +64,8 @@ def publish(corpus: str, out: str, beam_args: Sequence[str]) -> dict[str, Any]:
     from pipelines.report.page import write_report
 
     published: dict[str, Any] = json.loads(files.read_bytes(files.join(release, MANIFEST)))
-    write_report(release, published, out)
+    with stage("report"):
+        write_report(release, published, out)
     return published
 
 
@@ -73,6 +78,7 @@ def clear(release: str, n_shards: int) -> None:
     """
     data = files.join(release, DATA)
     files.make_folder(data)
+    files.remove_where(release, lambda path: files.PART in path)
     for name in (MANIFEST, CARD, CROISSANT, REPORT):
         files.remove(files.join(release, name))
     names = {shard_name(split, i, n_shards) for split in SPLITS for i in range(n_shards)}

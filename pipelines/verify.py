@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from pipelines.beam.parent import end_with
 from pipelines.checks import GROUPINGS, LABELS, SHINGLES, Checked, check_shard
 from pipelines.dedupe.candidates import DedupeConfig
 from pipelines.dedupe.clusters import similar_pairs
@@ -24,6 +26,7 @@ from pipelines.report.sidecars import side_faults
 from schemas.columns import SCHEMA_VERSION
 from schemas.remi import vocabulary_sha256
 from schemas.settings import build
+from schemas.working import stage
 
 # Below this many songs a check is over before a second process has started.
 SONGS_WORTH_PROCESSES = 500
@@ -71,11 +74,24 @@ def check_shards(
     check = partial(check_shard, release, manifest["config"])
     if sum(shard["rows"] for shard in shards) < SONGS_WORTH_PROCESSES:
         return [(shard, check(shard)) for shard in shards]
+    checked: list[Checked] = []
+    with (
+        stage("verify", lambda: f"{len(checked)} of {len(shards)} shards"),
+        ProcessPoolExecutor(
+            os.cpu_count(), get_context("spawn"), _be_quiet_and_follow, (os.getpid(),)
+        ) as pool,
+    ):
+        checked.extend(pool.map(check, shards))
+    return list(zip(shards, checked, strict=True))
+
+
+def _be_quiet_and_follow(parent: int) -> None:
+    """What a process that checks shards does first: it ends with the one that asks, which alone
+    answers Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # A remote release is read through Beam, which need not say what else it looked for.
-    with ProcessPoolExecutor(
-        os.cpu_count(), get_context("spawn"), logging.disable, (logging.WARNING,)
-    ) as pool:
-        return list(zip(shards, pool.map(check, shards), strict=True))
+    logging.disable(logging.ERROR)
+    end_with(parent)
 
 
 def foreign_files(release: str, manifest: Mapping[str, Any]) -> Iterator[str]:
