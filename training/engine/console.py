@@ -1,17 +1,24 @@
 """A training as a terminal shows it: what is trained on, then a bar or plain lines."""
 
+import os
 import sys
 
 import torch
 
 from schemas.working import stage
 from training.config import RunConfig
+from training.engine.folder import locked
 from training.engine.trainer import Trainer
 
 
 def train(config: RunConfig, release: str, out: str, cache: str | None = None) -> Trainer:
     """Run a training to its end, with a progress bar on a terminal and plain lines
     otherwise."""
+    with locked(out, leads=int(os.environ.get("RANK", 0)) == 0):
+        return _train(config, release, out, cache)
+
+
+def _train(config: RunConfig, release: str, out: str, cache: str | None) -> Trainer:
     trainer = Trainer(config, release, out, cache)
     if trainer.ranks.leads:
         print(opening(trainer), flush=True)
