@@ -105,6 +105,13 @@ def _releases(commands: Any) -> None:
         )
         if name == "describe":
             command.add_argument("--json", action="store_true", help="as JSON")
+        if name == "verify":
+            says = (
+                "the hash that the manifest must have, which no folder can prove of itself"
+            )
+            command.add_argument(
+                "--manifest-sha256", default="", metavar="SHA256", help=says
+            )
 
 
 def _freeze(commands: Any) -> None:

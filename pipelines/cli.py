@@ -154,15 +154,20 @@ def run_split(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
 
 
 def run_verify(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
+    from pipelines.layout import find_release
+    from pipelines.manifest_checks import manifest_sha256
     from pipelines.verify import verify
 
-    problems = verify(arguments.release)
+    problems = verify(arguments.release, arguments.manifest_sha256)
     for problem in problems[:MOST_PROBLEMS]:
         print(problem)
     if problems:
         print(f"{len(problems)} problems: this is not the release that was published")
         return FAILED
-    print("ok")
+    own = manifest_sha256(find_release(arguments.release))
+    # What a folder says of itself anyone can write anew who writes all of it.
+    known = "as given" if arguments.manifest_sha256 else "compare it with the one published"
+    print(f"manifest sha256 {own} ({known})\nok")
     return DONE
 
 
@@ -180,10 +185,13 @@ def run_describe(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int
 
 def run_report(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
     from pipelines.layout import find_release, read_manifest
+    from pipelines.publish import seal_report
     from pipelines.report.page import build_around, write_report
 
     release = find_release(arguments.release)
-    write_report(release, read_manifest(release), build_around(release))
+    manifest = read_manifest(release)
+    write_report(release, manifest, build_around(release))
+    seal_report(release, manifest)
     print(f"{release}/report.html")
     return DONE
 

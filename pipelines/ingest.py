@@ -1,6 +1,5 @@
 """ingest: raw corpora to Parquet shards of songs. The heavy stage, map only, run once."""
 
-import hashlib
 import json
 import sys
 from collections import Counter
@@ -25,6 +24,7 @@ from pipelines.layout import (
     lock_at,
     plan_path,
     read_plan,
+    shard_of,
     shard_path,
 )
 from pipelines.registry import FEATURES, SOURCES
@@ -267,11 +267,6 @@ def by_shard(items: Mapping[str, list[Item]], n_shards: int) -> list[list[Item]]
     for item in sorted(listed, key=lambda item: item.song_id):
         planned[shard_of(item.song_id, n_shards)].append(item)
     return planned
-
-
-def shard_of(song_id: str, n_shards: int) -> int:
-    """The shard of a song, by hash alone: other songs coming or going never move it."""
-    return int.from_bytes(hashlib.sha256(song_id.encode()).digest()[:8], "big") % n_shards
 
 
 def reading(config: BuildConfig) -> Reading:

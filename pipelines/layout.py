@@ -5,13 +5,13 @@ A build's folder holds plan/ songs/ signatures/ rejects/ metadata/ catalog/ rele
 locks.
 """
 
-import json
+import hashlib
 import re
 from typing import Any
 
 from pipelines.io import files
 from schemas.contracts import Item
-from schemas.manifest import Lock, lock_from_json
+from schemas.manifest import Lock, from_json, lock_from_json
 from schemas.settings import SettingsError
 
 INGEST_LOCK = "ingest.lock.json"
@@ -51,6 +51,11 @@ def shard_name(stem: str, index: int, n_shards: int) -> str:
     return f"{stem}-{index:05d}-of-{n_shards:05d}.parquet"
 
 
+def shard_of(song_id: str, n_shards: int) -> int:
+    """The shard of a song, by hash alone: other songs coming or going never move it."""
+    return int.from_bytes(hashlib.sha256(song_id.encode()).digest()[:8], "big") % n_shards
+
+
 def shard_path(out: str, kind: str, index: int, n_shards: int) -> str:
     """Where a shard of songs, signatures, rejects or catalog stands."""
     stem = "ingest" if kind == "rejects" else kind
@@ -84,7 +89,7 @@ def inputs_path(out: str, index: int, n_shards: int) -> str:
 
 def read_plan(out: str, index: int, n_shards: int) -> list[Item]:
     """The songs of one shard, in the order in which they are read and written."""
-    plain = json.loads(files.read_bytes(plan_path(out, index, n_shards)))
+    plain = from_json(files.read_bytes(plan_path(out, index, n_shards)))
     return [Item(**{**item, "paths": tuple(item["paths"])}) for item in plain]
 
 
@@ -116,7 +121,10 @@ def read_curated(out: str) -> dict[str, Any]:
     path = files.join(out, CURATE_LOCK)
     if not files.exists(path):
         raise SettingsError(f"no catalog at {out}: run moodroll-data curate first")
-    curated: dict[str, Any] = json.loads(files.read_bytes(path))
+    try:
+        curated: dict[str, Any] = dict(from_json(files.read_bytes(path)))
+    except (ValueError, TypeError) as error:
+        raise SettingsError(f"{path} is spoilt ({error}): curate again") from error
     if not curated:
         raise SettingsError(
             f"the catalog at {out} is not finished: run the same command again"
@@ -139,7 +147,7 @@ def read_manifest(release: str) -> dict[str, Any]:
     """The manifest of a release; raises SettingsError where it is not one."""
     path = f"{release}/{MANIFEST}"
     try:
-        manifest = json.loads(files.read_bytes(files.join(release, MANIFEST)))
+        manifest = from_json(files.read_bytes(files.join(release, MANIFEST)))
     except ValueError as error:
         raise SettingsError(
             f"{path} is not JSON ({error}): publish the release again"

@@ -25,12 +25,13 @@ from pipelines.layout import (
     release_path,
     shard_name,
 )
+from pipelines.manifest_checks import report_facts
 from pipelines.report.card import CARD
 from pipelines.report.croissant import CROISSANT
 from pipelines.report.lineage import dated, lineage
 from pipelines.report.sidecars import write_side_files
 from schemas.code import installed_version
-from schemas.columns import RELEASE, SCHEMA_VERSION
+from schemas.columns import RELEASE, SCHEMA_VERSION, described
 from schemas.manifest import Lock, Shard, canonical_sha256, to_json
 from schemas.remi import vocabulary_sha256
 from schemas.settings import SettingsError, public
@@ -66,7 +67,14 @@ def publish(corpus: str, out: str, beam_args: Sequence[str]) -> dict[str, Any]:
     published: dict[str, Any] = json.loads(files.read_bytes(files.join(release, MANIFEST)))
     with stage("report"):
         write_report(release, published, out)
-    return published
+    return seal_report(release, published)
+
+
+def seal_report(release: str, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Put the hash of report.html, which is drawn from the rest, into the manifest; gives it."""
+    sealed = {**manifest, "report": report_facts(release)}
+    files.write_text(files.join(release, MANIFEST), to_json(sealed))
+    return sealed
 
 
 def clear(release: str, n_shards: int) -> None:
@@ -87,7 +95,7 @@ def clear(release: str, n_shards: int) -> None:
 
 def manifest_head(lock: Lock, curated: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest but for what the shards say of themselves."""
-    columns = {field.name: described(field) for field in RELEASE}
+    columns = described(RELEASE)
     versions = {name: installed_version(name) for name in ("moodroll", *LIBRARIES)}
     counts = ("read", "kept", "rejected", "reasons", "pins")
     return {
@@ -102,11 +110,6 @@ def manifest_head(lock: Lock, curated: Mapping[str, Any]) -> dict[str, Any]:
         **{name: value for name, value in curated.items() if name != "config"},
         "columns": columns,
     }
-
-
-def described(field: Any) -> dict[str, str]:
-    """A column's type and description, as the manifest has them."""
-    return {"type": str(field.type), "description": field.metadata[b"description"].decode()}
 
 
 def refuse_other_settings(config: CurateConfig, out: str) -> None:

@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import partial
@@ -18,10 +18,17 @@ from pipelines.beam.parent import end_with
 from pipelines.checks import GROUPINGS, LABELS, SHINGLES, Checked, check_shard
 from pipelines.dedupe.candidates import DedupeConfig
 from pipelines.dedupe.clusters import similar_pairs
-from pipelines.io import files
 from pipelines.labels.config import AffectConfig
 from pipelines.labels.thresholds import Thresholds, apply_rule, fit_thresholds
-from pipelines.layout import DATA, find_release, read_manifest
+from pipelines.layout import find_release, read_manifest
+from pipelines.manifest_checks import (
+    foreign_files,
+    manifest_sha256,
+    odd_shards,
+    own_faults,
+    report_faults,
+    row_faults,
+)
 from pipelines.report.sidecars import side_faults
 from schemas.columns import SCHEMA_VERSION
 from schemas.remi import vocabulary_sha256
@@ -32,11 +39,13 @@ from schemas.working import stage
 SONGS_WORTH_PROCESSES = 500
 
 
-def verify(folder: str) -> list[str]:
+def verify(folder: str, sha256: str = "") -> list[str]:
     """What differs from what the manifest says, a sentence each; nothing where the
-    release is sound."""
+    release is sound. sha256: what the manifest's own hash must be, "" for any."""
     release = find_release(folder)
     manifest = read_manifest(release)
+    if sha256 and (own := manifest_sha256(release)) != sha256.lower():
+        return [f"the manifest has sha256 {own}, not {sha256}"]
     for name, ours in (
         ("schema_version", SCHEMA_VERSION),
         ("vocabulary_sha256", vocabulary_sha256()),
@@ -45,7 +54,46 @@ def verify(folder: str) -> list[str]:
             return [
                 f"the release has {name} {manifest.get(name)}, this moodroll reads {ours}"
             ]
-    checked = check_shards(release, manifest)
+    # Of an odd manifest no more is asked: the rest would speak of nothing else.
+    return _told(odd_shards, manifest) or _faults(release, manifest)
+
+
+def _faults(release: str, manifest: Mapping[str, Any]) -> list[str]:
+    checked: list[tuple[Mapping[str, Any], Checked]] = []
+    problems = _told(foreign_files, release, manifest)
+    problems += _told(own_faults, manifest)
+    problems += _told(lambda: checked.extend(check_shards(release, manifest)) or ())
+    problems += [problem for _, (found, _) in checked for problem in found]
+    problems += _told(grouping_faults, checked, manifest)
+    problems += _told(row_faults, checked, manifest)
+    problems += _told(label_faults, checked, manifest)
+    problems += _told(side_faults, release, manifest)
+    return problems + _told(report_faults, release, manifest)
+
+
+def _told(check: Callable[..., Iterable[str]], *arguments: Any) -> list[str]:
+    """The problems that a check finds; where what it is given is not of the kinds that it must be,
+    that is the problem."""
+    problems = []
+    try:
+        # One by one: those that were found before it failed stand.
+        for problem in check(*arguments):
+            problems.append(problem)  # noqa: PERF402
+    except (
+        ArithmeticError, AttributeError, IndexError, KeyError, RecursionError, TypeError,
+        ValueError, pa.ArrowException,
+    ) as error:  # fmt: skip
+        name = getattr(check, "__name__", "").strip("<>_")
+        problems.append(
+            f"the manifest is not in order ({name}): {type(error).__name__}: {error}"
+        )
+    return problems
+
+
+def grouping_faults(
+    checked: Sequence[tuple[Mapping[str, Any], Checked]], manifest: Mapping[str, Any]
+) -> Iterator[str]:
+    """Songs that stand twice, wrong counts of splits, and whatever stands in two splits."""
     songs = {
         name: [
             (value, shard["split"])
@@ -54,15 +102,10 @@ def verify(folder: str) -> list[str]:
         ]
         for name in GROUPINGS
     }
-    return [
-        *foreign_files(release, manifest),
-        *(problem for _, (problems, _) in checked for problem in problems),
-        *miscounts(songs["song_id"], manifest["splits"]),
-        *(leak for name in GROUPINGS for leak in leaks(name, songs[name])),
-        *near_leaks(checked, build(DedupeConfig, manifest["config"]["dedupe"])),
-        *label_faults(checked, manifest),
-        *side_faults(release, manifest),
-    ]
+    yield from miscounts(songs["song_id"], manifest["splits"])
+    for name in GROUPINGS:
+        yield from leaks(name, songs[name])
+    yield from near_leaks(checked, build(DedupeConfig, manifest["config"]["dedupe"]))
 
 
 def check_shards(
@@ -92,15 +135,6 @@ def _be_quiet_and_follow(parent: int) -> None:
     # A remote release is read through Beam, which need not say what else it looked for.
     logging.disable(logging.ERROR)
     end_with(parent)
-
-
-def foreign_files(release: str, manifest: Mapping[str, Any]) -> Iterator[str]:
-    """Files among the shards that the manifest does not name, which a glob would read
-    along."""
-    claimed = {shard["path"] for shard in manifest["shards"]}
-    for info in files.BeamFiles().walk(files.join(release, DATA)):
-        if f"{DATA}/{info.path}" not in claimed:
-            yield f"{DATA}/{info.path} is not in the manifest"
 
 
 def miscounts(songs: Iterable[tuple[str, str]], splits: Mapping[str, int]) -> Iterator[str]:
