@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipelines.checks import Checked
+from pipelines.checks import COPIES, Checked
 from pipelines.io import files
 from pipelines.labels.splits import SPLITS
 from pipelines.layout import DATA, MANIFEST, REPORT, shard_name, shard_of
@@ -91,8 +91,10 @@ def own_faults(manifest: Mapping[str, Any]) -> Iterator[str]:
     for name, value in given.items():
         if manifest.get(name) != value:
             yield f"{name} is not what the rest of the manifest gives"
-    if manifest["config"].get("name") != manifest["name"]:
-        yield "name is not the one of config"
+    config = manifest["config"]
+    for name in ("name", "schema_version", "vocabulary_sha256"):
+        if config.get(name) != manifest[name]:
+            yield f"{name} is not the one of config"
     yield from _ingest_faults(manifest["ingest"])
     yield from _fall_faults(manifest)
 
@@ -145,10 +147,11 @@ def row_faults(checked: Shards, manifest: Mapping[str, Any]) -> Iterator[str]:
     for shard, (_, columns) in checked:
         songs = columns["song_id"]
         kept.update(song_id.partition(":")[0] for song_id in songs)
-        sizes += [1 + len(copies) for copies in columns["duplicates"]]
+        sizes += [1 + len(copies) for copies in columns[COPIES]]
         n_labelled += sum(value is not None for value in columns["valence"])
         n_judges += sum(columns["judge"])
         yield from _misplaced(shard["path"], songs, n_shards)
+        yield from _misnamed(columns)
     for name, one in manifest["waterfall"].items():
         there = kept.total() if name == "all" else kept[name]
         if one["kept"] != there:
@@ -167,6 +170,14 @@ def _misplaced(path: str, songs: Sequence[str], n_shards: int) -> Iterator[str]:
         yield f"{path} holds {odd[0]} and {len(odd) - 1} more songs of other shards"
     if list(songs) != sorted(songs):
         yield f"{path} has its songs in another order than they are published in"
+
+
+def _misnamed(columns: Mapping[str, Sequence[Any]]) -> Iterator[str]:
+    """Songs whose cluster or group is named after a song that is not its first."""
+    names = ("song_id", "cluster_id", "group_id", COPIES)
+    for song_id, cluster, group, copies in zip(*(columns[n] for n in names), strict=True):
+        if not group <= cluster <= min([song_id, *copies]):
+            yield f"{song_id} is of a cluster or group whose name is not its first song's"
 
 
 def _cluster_faults(sizes: Sequence[int], manifest: Mapping[str, Any]) -> Iterator[str]:

@@ -62,13 +62,18 @@ def _faults(release: str, manifest: Mapping[str, Any]) -> list[str]:
     checked: list[tuple[Mapping[str, Any], Checked]] = []
     problems = _told(foreign_files, release, manifest)
     problems += _told(own_faults, manifest)
-    problems += _told(lambda: checked.extend(check_shards(release, manifest)) or ())
+    problems += _told(lambda: _gather(checked, check_shards(release, manifest)))
     problems += [problem for _, (found, _) in checked for problem in found]
     problems += _told(grouping_faults, checked, manifest)
     problems += _told(row_faults, checked, manifest)
     problems += _told(label_faults, checked, manifest)
     problems += _told(side_faults, release, manifest)
     return problems + _told(report_faults, release, manifest)
+
+
+def _gather(checked: list[Any], found: Iterable[Any]) -> Iterable[str]:
+    checked.extend(found)
+    return ()
 
 
 def _told(check: Callable[..., Iterable[str]], *arguments: Any) -> list[str]:

@@ -10,7 +10,6 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
-
 SECONDS_TO_LET_GO = 1.0
 
 

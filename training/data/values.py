@@ -10,13 +10,14 @@ from schemas.remi import N_BEATS, VOCABULARY_SIZE
 from schemas.song import MAX_TICKS, TRACKS
 from training.errors import RunFailed
 
+LEAST_BPM, MOST_BPM = 1e-3, 1e6
 # The least and the most of each column of numbers, or of the numbers in its lists
-BOUNDS = {
+BOUNDS: dict[str, tuple[float, float]] = {
     "note_start": (0, MAX_TICKS), "note_duration": (1, MAX_TICKS), "note_pitch": (0, 127),
     "note_velocity": (1, 127), "note_track": (0, len(TRACKS) - 1), "bar_start": (0, MAX_TICKS),
     "bar_length": (1, MAX_TICKS), "bar_numerator": (1, 255), "bar_denominator": (1, 255),
-    "tempo_start": (0, MAX_TICKS), "tempo_bpm": (np.nextafter(0, 1), np.finfo(np.float32).max),
-    "remi": (0, VOCABULARY_SIZE - 1), "remi_bar_offset": (0, np.iinfo(np.int32).max), "key": (0, NO_KEY),
+    "tempo_start": (0, MAX_TICKS), "tempo_bpm": (LEAST_BPM, MOST_BPM),
+    "remi": (0, VOCABULARY_SIZE - 1), "remi_bar_offset": (0, MAX_TICKS), "key": (0, NO_KEY),
     "label_rank": (0, 1), "valence_class": (0, 1), "arousal_class": (0, 1),
 }  # fmt: skip
 # Columns of as many values as another, times so many, plus so many

@@ -199,10 +199,10 @@ def _restore(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) ->
             _, index, field = name.split(".")
             state.setdefault(int(index), {})[field] = value
     weights = [weight for group in optimiser.param_groups for weight in group["params"]]
-    for index, fields in state.items():
+    for place, fields in state.items():
         for field, value in fields.items():
-            if value.shape not in (weights[index].shape, torch.Size([])):
-                raise ValueError(f"{field} of weight {index} has shape {list(value.shape)}")
+            if value.shape not in (weights[place].shape, torch.Size([])):
+                raise ValueError(f"{field} of weight {place} has shape {list(value.shape)}")
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
     torch.set_rng_state(tensors["random.cpu"])
     if torch.cuda.is_available() and "random.cuda" in tensors:
