@@ -4,6 +4,7 @@ where it is told to stop (Ctrl-C, SIGTERM).
 Commands name their stages with `stage`; `working` stands around the whole of a command.
 """
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 SECONDS_BETWEEN_LINES = 4.0
 # For a training that answers a signal itself, by a checkpoint; then it is ended all the same.
 GRACE_SECONDS = 2.5
+SILENT = "ignore:resource_tracker"
 STOPS = (signal.SIGINT, signal.SIGTERM)
 GOES_ON = "the same command goes on from there"
 AGAIN = "run the same command again"
@@ -78,6 +80,10 @@ def working(command: str, mend: str) -> Iterator[Stopped]:
     block answers them itself it has GRACE_SECONDS to end. Child processes are expected to end with
     this one.
     """
+    if SILENT not in sys.warnoptions:
+        # The interpreter's own helper process, which cleans up behind one that was stopped, is
+        # started with these options, and would say so at length.
+        sys.warnoptions.append(SILENT)
     stopped, over = Stopped(), threading.Event()
     with stage(command.split()[-1]), _signals(command, mend, stopped, over):
         threading.Thread(target=_speak, args=(over,), daemon=True).start()
@@ -142,5 +148,8 @@ def _end(command: str, mend: str, code: int) -> None:
         line = "\n" if sys.stderr.isatty() else ""
         says = _STAGES[-1].stopped() if _STAGES else "stopped"
         os.write(2, f"{line}{command}: {says}; {mend}\n".encode())
+        # They end with this process by themselves, but for those that have not come so far yet.
+        for child in multiprocessing.active_children():
+            child.kill()
     finally:
         os._exit(code)
