@@ -15,7 +15,7 @@ help:
 $(BIN)/python:
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'moodroll needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)')"
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --upgrade pip
 
 .venv/pipelines: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP_INSTALL) ".[pipelines]"

@@ -75,6 +75,9 @@ def _builds(commands: Any) -> None:
         command.add_argument(
             "--out", required=True, metavar="DIR", help="folder of the build"
         )
+        if name in ("build", "ingest"):
+            says = "look for edited source files by their hashes, not by their times alone"
+            command.add_argument("--check", action="store_true", help=says)
         _settable(command)
 
 
@@ -104,6 +107,13 @@ def _releases(commands: Any) -> None:
         )
         if name == "describe":
             command.add_argument("--json", action="store_true", help="as JSON")
+        if name == "verify":
+            says = (
+                "the hash that the manifest must have, which no folder can prove of itself"
+            )
+            command.add_argument(
+                "--manifest-sha256", default="", metavar="SHA256", help=says
+            )
 
 
 def _freeze(commands: Any) -> None:

@@ -30,6 +30,10 @@ NAMES = {
 }
 
 
+# What each song says of the copies that it stands for
+COPIES = "duplicates"
+
+
 LABELS = ("valence", "arousal", "valence_class", "arousal_class", "quadrant", "judge")
 
 
@@ -63,7 +67,7 @@ def check_shard(
         signatures.append(signature)
     columns = {
         name: table[name].to_pylist()
-        for name in (*GROUPINGS, *LABELS, KEYS)
+        for name in (*GROUPINGS, *LABELS, KEYS, COPIES)
         if name not in NAMES
     }
     return problems, {
@@ -79,15 +83,16 @@ def read_shard(release: str, shard: Mapping[str, Any]) -> tuple[pa.Table, list[s
     path, nothing = shard["path"], RELEASE.empty_table()
     try:
         data = files.read_bytes(files.join(release, *path.split("/")))
-    except OSError as error:
-        return nothing, [f"{path} cannot be read: {error.strerror}"]
+    except (OSError, ValueError) as error:
+        says = getattr(error, "strerror", None) or error
+        return nothing, [f"{path} cannot be read: {says}"]
     if (len(data), hashlib.sha256(data).hexdigest()) != (shard["bytes"], shard["sha256"]):
         return nothing, [
             f"{path} has {len(data)} bytes that are not those the manifest hashes"
         ]
     try:
         table = pq.read_table(BytesIO(data))
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:
         return nothing, [f"{path} is not Parquet: {error}"]
     if not table.schema.equals(RELEASE):
         return nothing, [f"{path} has another schema than this moodroll's release"]

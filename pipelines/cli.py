@@ -5,6 +5,7 @@ import argparse
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,23 +13,40 @@ from typing import TYPE_CHECKING
 from pipelines.arguments import parser
 from schemas.reject import BuildFailed
 from schemas.settings import SettingsError
+from schemas.working import AGAIN, GOES_ON, working
 
 if TYPE_CHECKING:
     from pipelines.config import BuildConfig
 
 DONE, FAILED, USAGE = 0, 1, 2
+# Commands that use what they had done when they were stopped
+GO_ON = ("build", "ingest", "curate", "publish", "split", "fetch", "freeze-spotify")
+# The last line of the traceback of an OSError, of whatever kind
+_FAULT = re.compile(
+    r"^\w+Error: \[Errno \d+\] ([^:\n\[]+?)(?:: '([^'\n]*)'.*?)?(?: \[while .*)?$", re.M
+)
 MOST_PROBLEMS = 40
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 0 done, 1 the data or a check failed, 2 wrong usage."""
+    """Run one command; 0 done, 1 the data or a check failed, 2 wrong usage, 130 or 143
+    stopped."""
     argv = list(sys.argv[1:] if argv is None else argv)
     end = argv.index("--") if "--" in argv else len(argv)
     ours, beam_args = argv[:end], argv[end + 1 :]
     arguments = parser().parse_args(ours)
     # Pages are imported by the commands that need them: help is quick, and Beam is told to
     # be quiet before it starts.
-    logging.disable(logging.WARNING)
+    logging.disable(logging.ERROR)
+    command = f"moodroll-data {arguments.command}"
+    mend = GOES_ON if arguments.command in GO_ON else AGAIN
+    with working(command, mend) as stopped:
+        code = _run(command, arguments, beam_args)
+    return stopped.code or code
+
+
+def _run(command: str, arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
+    """Run one command; its exit code, and one sentence for what a person can mend."""
     try:
         code = RUN[arguments.command](arguments, beam_args)
         # A reader that has gone, as head does, is noticed here at the latest
@@ -38,11 +56,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except SettingsError as error:
-        print(f"moodroll-data {arguments.command}: {error}", file=sys.stderr)
+        print(f"{command}: {error}", file=sys.stderr)
         return USAGE
     except BuildFailed as error:
-        print(f"moodroll-data {arguments.command}: {error}", file=sys.stderr)
+        print(f"{command}: {error}", file=sys.stderr)
         return FAILED
+    except OSError as error:
+        place = f" ({error.filename})" if error.filename else ""
+        says = f"{error.strerror or error}{place}"
+    except RuntimeError as error:
+        # Beam gives what was raised in a worker as text.
+        says = _fault_of_a_worker(str(error))
+        if not says:
+            raise
+    print(f"{command}: {says}: mend that, and {AGAIN}", file=sys.stderr)
+    return FAILED
+
+
+def _fault_of_a_worker(text: str) -> str:
+    """What the machine said to a worker, "" where it is a mistake of ours that ended it."""
+    faults = _FAULT.findall(text)
+    if not faults:
+        return ""
+    says, place = faults[-1]
+    return f"{says} ({place})" if place else str(says)
 
 
 def _load(arguments: argparse.Namespace) -> "BuildConfig":
@@ -66,6 +103,7 @@ def run_build(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
         config,
         out,
         beam_args,
+        arguments.check,
         lambda: read.append(read_metadata(config.affect, config.splits, out, out)),
     )
     curate(config, out, out, beam_args, *read)
@@ -77,7 +115,7 @@ def run_build(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
 def run_ingest(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
     from pipelines.ingest import ingest
 
-    lock = ingest(_load(arguments), arguments.out, beam_args)
+    lock = ingest(_load(arguments), arguments.out, beam_args, arguments.check)
     for name in lock.read:
         print(
             f"{name}: {lock.read[name]} read, {lock.kept[name]} kept, {lock.rejected[name]} rejected {lock.reasons[name] or ''}"
@@ -125,15 +163,20 @@ def run_split(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
 
 
 def run_verify(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
+    from pipelines.layout import find_release
+    from pipelines.manifest_checks import manifest_sha256
     from pipelines.verify import verify
 
-    problems = verify(arguments.release)
+    problems = verify(arguments.release, arguments.manifest_sha256)
     for problem in problems[:MOST_PROBLEMS]:
         print(problem)
     if problems:
         print(f"{len(problems)} problems: this is not the release that was published")
         return FAILED
-    print("ok")
+    own = manifest_sha256(find_release(arguments.release))
+    # What a folder says of itself anyone can write anew who writes all of it.
+    known = "as given" if arguments.manifest_sha256 else "compare it with the one published"
+    print(f"manifest sha256 {own} ({known})\nok")
     return DONE
 
 
@@ -151,10 +194,13 @@ def run_describe(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int
 
 def run_report(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
     from pipelines.layout import find_release, read_manifest
+    from pipelines.publish import seal_report
     from pipelines.report.page import build_around, write_report
 
     release = find_release(arguments.release)
-    write_report(release, read_manifest(release), build_around(release))
+    manifest = read_manifest(release)
+    write_report(release, manifest, build_around(release))
+    seal_report(release, manifest)
     print(f"{release}/report.html")
     return DONE
 

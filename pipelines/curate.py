@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from pipelines.beam.catalog import read_facts, together, write_catalog
 from pipelines.beam.labels import MSD_GAVE, LabelSongs, by_bucket
 from pipelines.beam.pairs import NearPairs, SameTitles, corpus_of
+from pipelines.beam.progress import by_shard, counted
 from pipelines.beam.runner import pipeline
 from pipelines.catalog import FACTS, Rules, apply_filters, decide, thresholds_of, waterfall
 from pipelines.config import CurateConfig
@@ -67,10 +68,15 @@ def curate(
     labelling = Labelling(
         metadata, metadata != out, corpus, n_shards, config.affect, config.splits.by_artist
     )
-    with pipeline(beam_args) as p:
+    with by_shard(out, "curate", n_shards), pipeline(beam_args) as p:
         shards = p | "Shards" >> beam.Create(range(n_shards)) | "Spread" >> beam.Reshuffle()
         facts = shards | "Judge" >> beam.Map(
-            read_facts, corpus, n_shards, partial(apply_filters, rules=rules)
+            counted,
+            read_facts,
+            out,
+            corpus,
+            n_shards,
+            partial(apply_filters, rules=rules),
         )
         signed = corpus_of(corpus, n_shards)
         near = shards | "Near" >> NearPairs(signed, config.dedupe)
@@ -140,6 +146,7 @@ def claim(out: str) -> None:
     try:
         for folder in ("catalog", "rejects", "metadata"):
             files.make_folder(files.join(out, folder))
+            files.remove_where(files.join(out, folder), lambda path: files.PART in path)
         files.write_text(files.join(out, CURATE_LOCK), to_json({}))
     except OSError as error:
         raise SettingsError(

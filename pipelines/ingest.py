@@ -1,11 +1,10 @@
 """ingest: raw corpora to Parquet shards of songs. The heavy stage, map only, run once."""
 
-import hashlib
 import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import apache_beam as beam
@@ -15,19 +14,28 @@ import pyarrow.parquet as pq
 from pipelines.beam.progress import Progress
 from pipelines.beam.reading import Reading
 from pipelines.beam.runner import pipeline
-from pipelines.beam.shards import SPEC_KEY, Task, WriteSongs
+from pipelines.beam.shards import SPEC_KEY, Task, WriteSongs, edited_songs
 from pipelines.config import BuildConfig
 from pipelines.io import files
 from pipelines.io.tables import read_columns
-from pipelines.layout import INGEST_LOCK, lock_at, plan_path, read_plan, shard_path
+from pipelines.layout import (
+    INGEST_LOCK,
+    is_of_a_build,
+    lock_at,
+    plan_path,
+    read_plan,
+    shard_of,
+    shard_path,
+)
 from pipelines.registry import FEATURES, SOURCES
 from schemas.code import code_sha256, installed_version
 from schemas.columns import SCHEMA_VERSION
 from schemas.contracts import Item
 from schemas.manifest import Lock, Pin, canonical_sha256, to_json
-from schemas.reject import BuildFailed
+from schemas.reject import PASSING, BuildFailed, Reason
 from schemas.remi import vocabulary_sha256
 from schemas.settings import SettingsError
+from schemas.working import stage
 
 # The code that decides the bytes of songs, by the name under which it is said to have
 # changed.
@@ -47,25 +55,30 @@ CODE = {
 # Parts of the spec that say which program wrote the shards: where they differ, songs are
 # read again in place. Where any other part does, the folder holds another build.
 PROGRAM = ("code", "moodroll", "schema_version", "vocabulary_sha256")
+# Shards or songs that a sentence names
+MOST_NAMED = 5
 
 
 def ingest(
     config: BuildConfig,
     out: str,
     beam_args: Sequence[str],
+    check: bool = False,
     before: Callable[[], object] = lambda: None,
 ) -> Lock:
     """Read every song of the build's sources; shards that stand already are left as they
-    are. before: what is to be done once the sources stand, before the first song is read."""
+    are, but for songs that may be read by now, and files that were edited since.
+
+    check: compare every file by its hash, and not only those with a later time; before: what
+    is to be done once the sources stand, before the first song is read.
+    """
     items = list_items(config)
     before()
     spec = ingest_spec(config, items)
     changed = claim(out, spec)
     tasks = write_plan(out, config, spec, items)
-    todo = [task for task in tasks if not _is_done(out, task)]
+    todo = what_to_do(config, out, tasks, changed, check)
     if todo:
-        if changed:
-            _say_why(changed, len(todo), len(tasks))
         total = sum(map(len, items.values()))
         left = sum(len(read_plan(out, task.index, task.n_shards)) for task in todo)
         with Progress(out, "ingest", total, skipped=total - left), pipeline(beam_args) as p:
@@ -78,6 +91,56 @@ def ingest(
     return close(out, config, spec)
 
 
+def what_to_do(
+    config: BuildConfig,
+    out: str,
+    tasks: Sequence[Task],
+    changed: Sequence[str],
+    check: bool,
+) -> list[Task]:
+    """The shards that do not stand as they should, and why they are read again, said."""
+    undone = [task for task in tasks if not _is_done(out, task)]
+    if undone and changed:
+        _say_why(changed, len(undone), len(tasks))
+    done = [task for task in tasks if task not in undone]
+    roots = {name: settings.root for name, settings in config.sources.items()}
+    edited = [task for task in done if edited_songs(out, task, roots, check, config.limits)]
+    if edited:
+        # The lock stands for songs as they were
+        lock_path = files.join(out, INGEST_LOCK)
+        files.write_text(lock_path, to_json(Lock(lock_at(lock_path).spec)))
+        _say(f"{_shards(edited)} read again, since files of theirs were edited after that")
+    tried = [
+        replace(task, tries=tries)
+        for task in done
+        if task not in edited and (tries := _may_pass(out, task))
+    ]
+    if tried:
+        n_songs = sum(len(task.tries) for task in tried)
+        _say(
+            f"{n_songs} songs of {_shards(tried)} tried again, since what kept them from being "
+            "read may have passed (unreadable, timeout, reader_died)"
+        )
+    return sorted([*undone, *edited, *tried], key=lambda task: task.index)
+
+
+def _may_pass(out: str, task: Task) -> tuple[str, ...]:
+    """The songs of a shard that could not be read for a fault that may pass."""
+    path = shard_path(out, "rejects", task.index, task.n_shards)
+    rows = read_columns(path, ["song_id", "reason"]).to_pylist()
+    return tuple(row["song_id"] for row in rows if row["reason"] in PASSING)
+
+
+def _shards(tasks: Sequence[Task]) -> str:
+    numbers = ", ".join(str(task.index) for task in tasks[:MOST_NAMED])
+    more = f" and {len(tasks) - MOST_NAMED} more" if len(tasks) > MOST_NAMED else ""
+    return f"shard {numbers} is" if len(tasks) == 1 else f"shards {numbers}{more} are"
+
+
+def _say(sentence: str) -> None:
+    print(f"ingest: {sentence}", file=sys.stderr, flush=True)
+
+
 def list_items(config: BuildConfig) -> dict[str, list[Item]]:
     """The songs of each source, by name of source; raises SettingsError where a source
     has none."""
@@ -85,13 +148,15 @@ def list_items(config: BuildConfig) -> dict[str, list[Item]]:
     for name, settings in sorted(config.sources.items()):
         source = SOURCES[name]
         if source.prepare:
-            source.prepare(settings)
+            with stage(f"{name}: its files are made"):
+                source.prepare(settings)
         if not settings.root or not files.exists(settings.root):
             raise SettingsError(
                 f"no folder at {settings.root!r}: point sources.{name}.root at the corpus"
             )
         try:
-            found[name] = list(source.items(files.BeamFiles(), settings))
+            with stage(f"{name}: its songs are listed"):
+                found[name] = list(source.items(files.BeamFiles(), settings))
         except (OSError, ValueError) as error:
             raise SettingsError(f"sources.{name}: {error}") from error
         if not found[name]:
@@ -150,7 +215,8 @@ def claim(out: str, spec: Mapping[str, Any]) -> list[str]:
 
 
 def _begin(out: str, lock_path: str, spec: Mapping[str, Any]) -> None:
-    if files.exists(out) and files.BeamFiles().walk(out):
+    infos = files.BeamFiles().walk(out) if files.exists(out) else []
+    if not all(is_of_a_build(info.path) for info in infos):
         raise SettingsError(f"{out} is not empty and holds no build: choose another --out")
     try:
         files.make_folder(out)
@@ -173,10 +239,9 @@ def _change(key: str, held: Any, wanted: Any) -> str:
 
 
 def _say_why(changed: Sequence[str], n_todo: int, n_shards: int) -> None:
-    print(
-        f"ingest: {n_todo} of {n_shards} shards are read again, since {' and '.join(changed)} "
-        "changed after they were written",
-        file=sys.stderr,
+    _say(
+        f"{n_todo} of {n_shards} shards are read again, since {' and '.join(changed)} "
+        "changed after they were written"
     )
 
 
@@ -187,7 +252,7 @@ def write_plan(
     launcher's memory."""
     for folder in ("plan", "progress", "songs", "signatures", "rejects"):
         files.make_folder(files.join(out, folder))
-    for folder in ("songs", "signatures", "rejects"):
+    for folder in ("plan", "songs", "signatures", "rejects"):
         files.remove_where(files.join(out, folder), lambda path: files.PART in path)
     common = {key: value for key, value in spec.items() if key != "items"}
     tasks = []
@@ -210,11 +275,6 @@ def by_shard(items: Mapping[str, list[Item]], n_shards: int) -> list[list[Item]]
     return planned
 
 
-def shard_of(song_id: str, n_shards: int) -> int:
-    """The shard of a song, by hash alone: other songs coming or going never move it."""
-    return int.from_bytes(hashlib.sha256(song_id.encode()).digest()[:8], "big") % n_shards
-
-
 def reading(config: BuildConfig) -> Reading:
     """What workers are handed: functions and settings, both found by name on any
     machine."""
@@ -231,10 +291,18 @@ def reading(config: BuildConfig) -> Reading:
 
 def _is_done(out: str, task: Task) -> bool:
     path = shard_path(out, "songs", task.index, task.n_shards)
-    if not files.exists(path):
+    beside = [
+        shard_path(out, kind, task.index, task.n_shards)
+        for kind in ("signatures", "rejects")
+    ]
+    if not all(map(files.exists, (path, *beside))):
         return False
-    with files.open_input(path) as stream:
-        return pq.read_metadata(stream).metadata.get(SPEC_KEY) == task.spec_sha256.encode()
+    try:
+        with files.open_input(path) as stream:
+            metadata = pq.read_metadata(stream).metadata or {}
+    except (pa.ArrowException, OSError):  # cut, or no Parquet: it is written again
+        return False
+    return bool(metadata.get(SPEC_KEY) == task.spec_sha256.encode())
 
 
 def close(out: str, config: BuildConfig, spec: Mapping[str, Any]) -> Lock:
@@ -244,6 +312,7 @@ def close(out: str, config: BuildConfig, spec: Mapping[str, Any]) -> Lock:
     kept, rejected = Counter[str](), Counter[str]()
     reasons: dict[str, Counter[str]] = {name: Counter() for name in names}
     inputs: dict[str, list[tuple[str, str]]] = {name: [] for name in names}
+    failures: list[tuple[str, str]] = []
     for index in range(config.shards):
         songs, rejects = _shard(out, index, config.shards)
         for row in songs.to_pylist():
@@ -253,6 +322,8 @@ def close(out: str, config: BuildConfig, spec: Mapping[str, Any]) -> Lock:
             rejected[row["source"]] += 1
             reasons[row["source"]][row["reason"]] += 1
             inputs[row["source"]].append((row["song_id"], row["reason"]))
+            if row["reason"] == Reason.READER_FAILED:
+                failures.append((row["song_id"], row["detail"]))
     lock = Lock(
         dict(spec),
         complete=True,
@@ -267,6 +338,7 @@ def close(out: str, config: BuildConfig, spec: Mapping[str, Any]) -> Lock:
     )
     files.write_text(files.join(out, INGEST_LOCK), to_json(lock))
     files.remove_where(files.join(out, "progress"), lambda path: True)
+    _say_failures(failures)
     _refuse_bad_corpus(lock, config.max_reject_share)
     return lock
 
@@ -278,7 +350,8 @@ def _shard(out: str, index: int, n_shards: int) -> tuple[pa.Table, pa.Table]:
         shard_path(out, "songs", index, n_shards), ["song_id", "source", "source_sha256"]
     )
     rejects = read_columns(
-        shard_path(out, "rejects", index, n_shards), ["song_id", "source", "reason"]
+        shard_path(out, "rejects", index, n_shards),
+        ["song_id", "source", "reason", "detail"],
     )
     came = sorted(songs["song_id"].to_pylist() + rejects["song_id"].to_pylist())
     planned = sorted(item.song_id for item in read_plan(out, index, n_shards))
@@ -288,6 +361,18 @@ def _shard(out: str, index: int, n_shards: int) -> tuple[pa.Table, pa.Table]:
             "or not the same ones"
         )
     return songs, rejects
+
+
+def _say_failures(failures: Sequence[tuple[str, str]]) -> None:
+    """Songs at which their reader failed: their files are odd, or we are wrong."""
+    if not failures:
+        return
+    _say(
+        f"the reader failed at {len(failures)} songs (reader_failed), which may be a mistake of "
+        "moodroll's; the first are"
+    )
+    for song_id, detail in sorted(failures)[:MOST_NAMED]:
+        print(f"  {song_id}: {detail[:200]}", file=sys.stderr)
 
 
 def _refuse_bad_corpus(lock: Lock, max_reject_share: float) -> None:

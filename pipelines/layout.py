@@ -5,12 +5,13 @@ A build's folder holds plan/ songs/ signatures/ rejects/ metadata/ catalog/ rele
 locks.
 """
 
-import json
+import hashlib
+import re
 from typing import Any
 
 from pipelines.io import files
 from schemas.contracts import Item
-from schemas.manifest import Lock, lock_from_json
+from schemas.manifest import Lock, from_json, lock_from_json
 from schemas.settings import SettingsError
 
 INGEST_LOCK = "ingest.lock.json"
@@ -25,6 +26,21 @@ DESCRIBED = (
 )  # fmt: skip
 
 
+# What a build that was taken away while it worked may leave: workers that put their folders up
+# again.
+_LEFT = re.compile(
+    r"(?:plan/(?:items|inputs|begun)-\d{5}-of-\d{5}(?:\.json)?"
+    r"|(?:songs|signatures|catalog)/(?:songs|signatures|catalog)-\d{5}-of-\d{5}\.parquet"
+    r"|rejects/(?:ingest|curate)-\d{5}-of-\d{5}\.parquet"
+    r"|progress/\d{5}|curate\.lock\.json)(?:\.part-[-0-9a-f]+)?"
+)
+
+
+def is_of_a_build(path: str) -> bool:
+    """Whether a path below a build's folder is one that a build without a lock may have left."""
+    return _LEFT.fullmatch(path) is not None
+
+
 def release_path(out: str) -> str:
     """Where the release of a build or split stands."""
     return files.join(out, "release")
@@ -33,6 +49,17 @@ def release_path(out: str) -> str:
 def shard_name(stem: str, index: int, n_shards: int) -> str:
     """`stem-00007-of-00064.parquet`."""
     return f"{stem}-{index:05d}-of-{n_shards:05d}.parquet"
+
+
+def shard_of(song_id: str, n_shards: int) -> int:
+    """The shard of a song, by hash alone: other songs coming or going never move it."""
+    return int.from_bytes(hashlib.sha256(song_id.encode()).digest()[:8], "big") % n_shards
+
+
+def song_shards(index: int, n_files: int, n_shards: int) -> tuple[int, int]:
+    """The song shards, from the first to before the second, whose songs of a split stand in
+    the index-th of its files: dealt out in order and evenly."""
+    return index * n_shards // n_files, (index + 1) * n_shards // n_files
 
 
 def shard_path(out: str, kind: str, index: int, n_shards: int) -> str:
@@ -56,9 +83,19 @@ def plan_path(out: str, index: int, n_shards: int) -> str:
     return files.join(out, "plan", f"items-{index:05d}-of-{n_shards:05d}.json")
 
 
+def begun_path(out: str, index: int, n_shards: int) -> str:
+    """Where it is marked when the reading of a shard began."""
+    return files.join(out, "plan", f"begun-{index:05d}-of-{n_shards:05d}")
+
+
+def inputs_path(out: str, index: int, n_shards: int) -> str:
+    """Where the hashes of the files stand from which the songs of a shard were read."""
+    return files.join(out, "plan", f"inputs-{index:05d}-of-{n_shards:05d}.json")
+
+
 def read_plan(out: str, index: int, n_shards: int) -> list[Item]:
     """The songs of one shard, in the order in which they are read and written."""
-    plain = json.loads(files.read_bytes(plan_path(out, index, n_shards)))
+    plain = from_json(files.read_bytes(plan_path(out, index, n_shards)))
     return [Item(**{**item, "paths": tuple(item["paths"])}) for item in plain]
 
 
@@ -90,7 +127,10 @@ def read_curated(out: str) -> dict[str, Any]:
     path = files.join(out, CURATE_LOCK)
     if not files.exists(path):
         raise SettingsError(f"no catalog at {out}: run moodroll-data curate first")
-    curated: dict[str, Any] = json.loads(files.read_bytes(path))
+    try:
+        curated: dict[str, Any] = dict(from_json(files.read_bytes(path)))
+    except (ValueError, TypeError) as error:
+        raise SettingsError(f"{path} is spoilt ({error}): curate again") from error
     if not curated:
         raise SettingsError(
             f"the catalog at {out} is not finished: run the same command again"
@@ -113,7 +153,7 @@ def read_manifest(release: str) -> dict[str, Any]:
     """The manifest of a release; raises SettingsError where it is not one."""
     path = f"{release}/{MANIFEST}"
     try:
-        manifest = json.loads(files.read_bytes(files.join(release, MANIFEST)))
+        manifest = from_json(files.read_bytes(files.join(release, MANIFEST)))
     except ValueError as error:
         raise SettingsError(
             f"{path} is not JSON ({error}): publish the release again"

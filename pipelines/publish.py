@@ -10,6 +10,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.transforms.combiners import ToList
 
+from pipelines.beam.progress import by_shard, counted
 from pipelines.beam.release import parts_of, write_part
 from pipelines.beam.runner import pipeline
 from pipelines.config import CurateConfig
@@ -23,16 +24,18 @@ from pipelines.layout import (
     release_path,
     shard_name,
 )
+from pipelines.manifest_checks import report_facts
 from pipelines.report.card import CARD
 from pipelines.report.croissant import CROISSANT
 from pipelines.report.lineage import dated, lineage
 from pipelines.report.sidecars import write_side_files
 from pipelines.report.vocabulary import VOCABULARY
 from schemas.code import installed_version
-from schemas.columns import RELEASE, SCHEMA_VERSION
+from schemas.columns import RELEASE, SCHEMA_VERSION, described
 from schemas.manifest import Lock, Shard, canonical_sha256, to_json
 from schemas.remi import vocabulary_sha256
 from schemas.settings import SettingsError, public
+from schemas.working import stage
 
 # The libraries whose versions stand in the manifest, beside our own.
 LIBRARIES = ("apache-beam", "numpy", "pyarrow", "music21", "symusic")
@@ -45,13 +48,15 @@ def publish(corpus: str, out: str, beam_args: Sequence[str]) -> dict[str, Any]:
     release = release_path(out)
     n_shards: int = lock.spec["shards"]
     n_files = files_of(corpus, lock, curated)
+    parts = parts_of(n_files, n_shards)
     clear(release, n_files)
-    with pipeline(beam_args) as p:
+    with by_shard(out, "publish", len(parts)), pipeline(beam_args) as p:
         (
             p
-            | "Parts" >> beam.Create(parts_of(n_files, n_shards))
+            | "Parts" >> beam.Create(range(len(parts)))
             | "Spread" >> beam.Reshuffle()
-            | "Write release" >> beam.FlatMap(write_part, corpus, out, release, n_shards)
+            | "Write release"
+            >> beam.FlatMap(counted, write_part, out, parts, corpus, out, release, n_shards)
             | "All files" >> ToList()
             | "Write manifest"
             >> beam.Map(write_manifest, release, manifest_head(lock, curated))
@@ -60,8 +65,16 @@ def publish(corpus: str, out: str, beam_args: Sequence[str]) -> dict[str, Any]:
     from pipelines.report.page import write_report
 
     published: dict[str, Any] = json.loads(files.read_bytes(files.join(release, MANIFEST)))
-    write_report(release, published, out)
-    return published
+    with stage("report"):
+        write_report(release, published, out)
+    return seal_report(release, published)
+
+
+def seal_report(release: str, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Put the hash of report.html, which is drawn from the rest, into the manifest; gives it."""
+    sealed = {**manifest, "report": report_facts(release)}
+    files.write_text(files.join(release, MANIFEST), to_json(sealed))
+    return sealed
 
 
 def files_of(corpus: str, lock: Lock, curated: Mapping[str, Any]) -> dict[str, int]:
@@ -88,6 +101,7 @@ def clear(release: str, n_files: Mapping[str, int]) -> None:
     """
     data = files.join(release, DATA)
     files.make_folder(data)
+    files.remove_where(release, lambda path: files.PART in path)
     for name in (MANIFEST, CARD, CROISSANT, VOCABULARY, REPORT):
         files.remove(files.join(release, name))
     names = {shard_name(split, i, n) for split, n in n_files.items() for i in range(n)}
@@ -96,7 +110,7 @@ def clear(release: str, n_files: Mapping[str, int]) -> None:
 
 def manifest_head(lock: Lock, curated: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest but for what the shards say of themselves."""
-    columns = {field.name: described(field) for field in RELEASE}
+    columns = described(RELEASE)
     versions = {name: installed_version(name) for name in ("moodroll", *LIBRARIES)}
     counts = ("read", "kept", "rejected", "reasons", "pins")
     return {
@@ -111,11 +125,6 @@ def manifest_head(lock: Lock, curated: Mapping[str, Any]) -> dict[str, Any]:
         **{name: value for name, value in curated.items() if name != "config"},
         "columns": columns,
     }
-
-
-def described(field: Any) -> dict[str, str]:
-    """A column's type and description, as the manifest has them."""
-    return {"type": str(field.type), "description": field.metadata[b"description"].decode()}
 
 
 def refuse_other_settings(config: CurateConfig, out: str) -> None:

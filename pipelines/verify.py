@@ -2,8 +2,9 @@
 
 import logging
 import os
+import signal
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import partial
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from pipelines.beam.parent import end_with
 from pipelines.checks import (
     GROUPINGS,
     KEYS,
@@ -24,24 +26,34 @@ from pipelines.checks import (
 )
 from pipelines.dedupe.candidates import DedupeConfig
 from pipelines.dedupe.clusters import similar_pairs
-from pipelines.io import files
 from pipelines.labels.config import AffectConfig
 from pipelines.labels.thresholds import Thresholds, apply_rule, fit_thresholds
-from pipelines.layout import DATA, find_release, read_manifest
+from pipelines.layout import find_release, read_manifest
+from pipelines.manifest_checks import (
+    foreign_files,
+    manifest_sha256,
+    odd_shards,
+    own_faults,
+    report_faults,
+    row_faults,
+)
 from pipelines.report.sidecars import side_faults
 from schemas.columns import SCHEMA_VERSION
 from schemas.remi import vocabulary_sha256
 from schemas.settings import build
+from schemas.working import stage
 
 # Below this many songs a check is over before a second process has started.
 SONGS_WORTH_PROCESSES = 500
 
 
-def verify(folder: str) -> list[str]:
+def verify(folder: str, sha256: str = "") -> list[str]:
     """What differs from what the manifest says, a sentence each; nothing where the
-    release is sound."""
+    release is sound. sha256: what the manifest's own hash must be, "" for any."""
     release = find_release(folder)
     manifest = read_manifest(release)
+    if sha256 and (own := manifest_sha256(release)) != sha256.lower():
+        return [f"the manifest has sha256 {own}, not {sha256}"]
     for name, ours in (
         ("schema_version", SCHEMA_VERSION),
         ("vocabulary_sha256", vocabulary_sha256()),
@@ -50,7 +62,51 @@ def verify(folder: str) -> list[str]:
             return [
                 f"the release has {name} {manifest.get(name)}, this moodroll reads {ours}"
             ]
-    checked = check_shards(release, manifest)
+    # Of an odd manifest no more is asked: the rest would speak of nothing else.
+    return _told(odd_shards, manifest) or _faults(release, manifest)
+
+
+def _faults(release: str, manifest: Mapping[str, Any]) -> list[str]:
+    checked: list[tuple[Mapping[str, Any], Checked]] = []
+    problems = _told(foreign_files, release, manifest)
+    problems += _told(own_faults, manifest)
+    problems += _told(lambda: _gather(checked, check_shards(release, manifest)))
+    problems += [problem for _, (found, _) in checked for problem in found]
+    problems += _told(grouping_faults, checked, manifest)
+    problems += _told(row_faults, checked, manifest)
+    problems += _told(label_faults, checked, manifest)
+    problems += _told(side_faults, release, manifest)
+    return problems + _told(report_faults, release, manifest)
+
+
+def _gather(checked: list[Any], found: Iterable[Any]) -> Iterable[str]:
+    checked.extend(found)
+    return ()
+
+
+def _told(check: Callable[..., Iterable[str]], *arguments: Any) -> list[str]:
+    """The problems that a check finds; where what it is given is not of the kinds that it must be,
+    that is the problem."""
+    problems = []
+    try:
+        # One by one: those that were found before it failed stand.
+        for problem in check(*arguments):
+            problems.append(problem)  # noqa: PERF402
+    except (
+        ArithmeticError, AttributeError, IndexError, KeyError, RecursionError, TypeError,
+        ValueError, pa.ArrowException,
+    ) as error:  # fmt: skip
+        name = getattr(check, "__name__", "").strip("<>_")
+        problems.append(
+            f"the manifest is not in order ({name}): {type(error).__name__}: {error}"
+        )
+    return problems
+
+
+def grouping_faults(
+    checked: Sequence[tuple[Mapping[str, Any], Checked]], manifest: Mapping[str, Any]
+) -> Iterator[str]:
+    """Songs that stand twice, wrong counts of splits, and whatever stands in two splits."""
     songs = {
         name: [
             (value, shard["split"])
@@ -59,16 +115,11 @@ def verify(folder: str) -> list[str]:
         ]
         for name in GROUPINGS
     }
-    return [
-        *foreign_files(release, manifest),
-        *(problem for _, (problems, _) in checked for problem in problems),
-        *miscounts(songs["song_id"], manifest["splits"]),
-        *(leak for name in GROUPINGS for leak in leaks(name, songs[name])),
-        *key_leaks(keys_of(checked)),
-        *near_leaks(checked, build(DedupeConfig, manifest["config"]["dedupe"])),
-        *label_faults(checked, manifest),
-        *side_faults(release, manifest),
-    ]
+    yield from miscounts(songs["song_id"], manifest["splits"])
+    for name in GROUPINGS:
+        yield from leaks(name, songs[name])
+    yield from key_leaks(keys_of(checked))
+    yield from near_leaks(checked, build(DedupeConfig, manifest["config"]["dedupe"]))
 
 
 def check_shards(
@@ -80,20 +131,24 @@ def check_shards(
     check = partial(check_shard, release, manifest["config"])
     if sum(shard["rows"] for shard in shards) < SONGS_WORTH_PROCESSES:
         return [(shard, check(shard)) for shard in shards]
+    checked: list[Checked] = []
+    with (
+        stage("verify", lambda: f"{len(checked)} of {len(shards)} shards"),
+        ProcessPoolExecutor(
+            os.cpu_count(), get_context("spawn"), _be_quiet_and_follow, (os.getpid(),)
+        ) as pool,
+    ):
+        checked.extend(pool.map(check, shards))
+    return list(zip(shards, checked, strict=True))
+
+
+def _be_quiet_and_follow(parent: int) -> None:
+    """What a process that checks shards does first: it ends with the one that asks, which alone
+    answers Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # A remote release is read through Beam, which need not say what else it looked for.
-    with ProcessPoolExecutor(
-        os.cpu_count(), get_context("spawn"), logging.disable, (logging.WARNING,)
-    ) as pool:
-        return list(zip(shards, pool.map(check, shards), strict=True))
-
-
-def foreign_files(release: str, manifest: Mapping[str, Any]) -> Iterator[str]:
-    """Files among the shards that the manifest does not name, which a glob would read
-    along."""
-    claimed = {shard["path"] for shard in manifest["shards"]}
-    for info in files.BeamFiles().walk(files.join(release, DATA)):
-        if f"{DATA}/{info.path}" not in claimed:
-            yield f"{DATA}/{info.path} is not in the manifest"
+    logging.disable(logging.ERROR)
+    end_with(parent)
 
 
 def miscounts(songs: Iterable[tuple[str, str]], splits: Mapping[str, int]) -> Iterator[str]:

@@ -292,3 +292,14 @@ STATISTICS = [
     for field in SONGS
     if not pa.types.is_list(field.type) or field.name.startswith(("track_", "folder_"))
 ]
+
+
+def described(schema: pa.Schema) -> dict[str, dict[str, str]]:
+    """Type and description of each column, as a manifest has them."""
+    return {
+        field.name: {
+            "type": str(field.type),
+            "description": field.metadata[b"description"].decode(),
+        }
+        for field in schema
+    }

@@ -64,10 +64,19 @@ def to_json(value: Any) -> str:
     return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
 
 
+def from_json(text: str | bytes) -> Any:
+    """The value that a JSON text holds; raises ValueError for every text that holds none, also
+    for one that is nested too deep."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+
+
 def lock_from_json(text: str) -> Lock:
     """The Lock that to_json wrote; raises ValueError for anything else."""
     try:
-        plain = json.loads(text)
+        plain = from_json(text)
         return Lock(
             **{
                 **plain,

@@ -20,11 +20,16 @@ class Reason(StrEnum):
     BAD_TEMPO = "bad_tempo"
     TIMEOUT = "timeout"
     READER_DIED = "reader_died"
+    READER_FAILED = "reader_failed"
     # curate: it is a copy of a song that is kept; else the name of the first filter that
     # says no
     DUPLICATE = "duplicate"
     # curate: it stands in validation or test, and a song of another split may be the same piece
     HELD_OUT_OF_EVAL = "held_out_of_eval"
+
+
+# Of the machine or the moment and not of the file: the same song may be read another time.
+PASSING = frozenset({Reason.UNREADABLE, Reason.TIMEOUT, Reason.READER_DIED})
 
 
 @dataclass(frozen=True)

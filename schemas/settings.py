@@ -27,8 +27,13 @@ def read_toml(path: str) -> dict[str, Any]:
         raise SettingsError(
             f"cannot read {path}: {getattr(error, 'strerror', None) or error}"
         ) from error
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path} is not TOML: {error}") from error
+    # A number of too many digits is a ValueError and no TOMLDecodeError
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{path} is not TOML: {_why(error)}") from error
+
+
+def _why(error: Exception) -> str:
+    return "it is nested too deep" if isinstance(error, RecursionError) else str(error)
 
 
 def override(tables: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
@@ -59,7 +64,9 @@ def override(tables: Mapping[str, Any], assignments: Sequence[str]) -> dict[str,
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except RecursionError as error:
+        raise SettingsError(f"--set ...={text[:20]}...: it is nested too deep") from error
+    except ValueError:
         return text
 
 
@@ -123,7 +130,7 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
         )
     if origin is typing.Literal and value in arguments:
         return value
-    if hint is float and type(value) is int:
+    if hint is float and type(value) is int and abs(value) < 1 << 1000:
         return float(value)
     if (
         hint is Any

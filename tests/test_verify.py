@@ -203,7 +203,9 @@ def test_a_shard_that_globs_take_for_another_split(release: Path) -> None:
             one.update(path=new) for one in manifest["shards"] if one["path"] == old
         ],
     )
-    assert f"{new} is named as of another split than test" in verify(str(release))
+    problems = verify(str(release))
+    assert f"{new} is no shard of the 2 a split, or stands twice" in problems
+    assert f"{old} is missing from the manifest, which has 2 shards a split" in problems
 
 
 def test_what_is_no_parquet_though_the_hash_fits(release: Path) -> None:
@@ -289,3 +291,113 @@ def test_a_card_written_by_hand(release: Path, name: str) -> None:
     assert verify(str(release)) == [f"{name} is not what the manifest gives"]
     (release / name).unlink()
     assert verify(str(release)) == [f"{name} is missing"]
+
+
+def test_the_report_and_what_stands_beside_it(release: Path) -> None:
+    (release / "note.txt").write_text("hello")
+    (release / "report.html").write_text("<p>all is well</p>")
+    assert verify(str(release)) == [
+        "note.txt is not in the manifest",
+        "report.html is not the one that the manifest hashes",
+    ]
+    (release / "note.txt").unlink()
+    (release / "report.html").unlink()
+    assert verify(str(release)) == ["report.html is missing"]
+    assert main(["report", str(release)]) == 0
+    assert verify(str(release)) == []
+
+
+def test_the_manifest_s_own_hash(release: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = hashlib.sha256((release / "manifest.json").read_bytes()).hexdigest()
+    assert main(["verify", str(release)]) == 0
+    assert (
+        f"manifest sha256 {own} (compare it with the one published)"
+        in capsys.readouterr().out
+    )
+    assert main(["verify", str(release), "--manifest-sha256", own.upper()]) == 0
+    assert "(as given)" in capsys.readouterr().out
+    assert main(["verify", str(release), "--manifest-sha256", "0" * 64]) == 1
+    assert f"the manifest has sha256 {own}, not 000" in capsys.readouterr().out
+
+
+def first_two(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    return [one for one in manifest["shards"] if one["split"] == "train"][:2]
+
+
+def swapped(release: Path) -> None:
+    """Two shards of one split under each other's names, with the hashes that they have there."""
+    manifest = json.loads((release / "manifest.json").read_text())
+    one, other = first_two(manifest)
+    paths = [release / one["path"], release / other["path"]]
+    texts = [path.read_bytes() for path in paths]
+    for path, text in zip(paths, reversed(texts), strict=True):
+        path.write_bytes(text)
+    one["path"], other["path"] = other["path"], one["path"]
+    (release / "manifest.json").write_text(json.dumps(manifest))
+
+
+def reversed_rows(release: Path) -> None:
+    path = max(
+        (release / "data").glob("train-*"), key=lambda p: pq.read_metadata(p).num_rows
+    )
+    rewrite(release, path, lambda rows: rows.reverse())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [(swapped, "more songs of other shards"), (reversed_rows, "in another order")],
+)
+def test_songs_that_stand_elsewhere(
+    release: Path, change: Callable[[Path], None], says: str
+) -> None:
+    change(release)
+    assert any(says in problem for problem in verify(str(release)))
+
+
+def test_what_of_the_manifest_can_be_worked_out_is(release: Path) -> None:
+    sound = json.loads((release / "manifest.json").read_text())
+
+    def spoilt(change: Callable[[dict[str, Any]], object]) -> list[str]:
+        manifest = json.loads(json.dumps(sound))
+        change(manifest)
+        (release / "manifest.json").write_text(json.dumps(manifest))
+        return verify(str(release))
+
+    changes: list[Callable[[dict[str, Any]], object]] = [
+        lambda m: m.update(schema_sha256="0" * 64),
+        lambda m: m["columns"].pop("key"),
+        lambda m: m["lineage"]["run"].update(runId="x"),
+        lambda m: m["lineage"].pop("outputs"),
+        lambda m: m["config"].update(seed=7),
+        lambda m: m.update(name="another"),
+        lambda m: m["versions"].update(numpy="1.0"),
+        lambda m: m.update(dated="2020-01-01T00:00:00Z"),
+        lambda m: m["ingest"]["read"].update(lpd5=31),
+        lambda m: m["ingest"]["pins"][0].update(items=3),
+        lambda m: m["waterfall"]["lpd5"].update(kept=29),
+        lambda m: m["waterfall"]["all"]["failed"].update(duplicate=1),
+        lambda m: m["clusters"].update({"40": 1}),
+        lambda m: m["labels"].update(labelled=1),
+        lambda m: m["labels"].update(judge=2),
+        lambda m: m["splits"].update(train=1),
+        lambda m: m.update(shards=m["shards"][1:]),
+        lambda m: m["shards"].append(m["shards"][0]),
+        lambda m: m.pop("report"),
+    ]
+    for number, change in enumerate(changes):
+        assert spoilt(change), number
+    # Nothing that is of another kind than it must be is a traceback.
+    odd = (None, 3, "x", [3], {"a": {}})
+    for place, name in enumerate(sound):
+        value = odd[place % len(odd)]
+        assert _verified(release, {**sound, name: value}), (name, value)
+
+
+def _verified(release: Path, manifest: dict[str, Any]) -> list[str]:
+    from schemas.settings import SettingsError
+
+    (release / "manifest.json").write_text(json.dumps(manifest))
+    try:
+        return verify(str(release))
+    except SettingsError as error:
+        return [str(error)]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from schemas.labels import QUADRANT_CLASSES
 from schemas.settings import SettingsError, build, override
+from schemas.working import AGAIN, GOES_ON, working
 from training.arguments import parser
 from training.config import AXES, load
 from training.errors import RunFailed
@@ -29,8 +30,17 @@ DONE, FAILED, USAGE = 0, 1, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 0 done, 1 the data or a check failed, 2 wrong usage."""
+    """Run one command; 0 done, 1 the data or a check failed, 2 wrong usage, 130 or 143
+    stopped."""
     arguments = parser().parse_args(argv)
+    command = f"moodroll-model {arguments.command}"
+    mend = GOES_ON if arguments.command in ("train", "evaluate") else AGAIN
+    with working(command, mend) as stopped:
+        code = _run(command, arguments)
+    return stopped.code or code
+
+
+def _run(command: str, arguments: Namespace) -> int:
     try:
         RUN[arguments.command](arguments)
         sys.stdout.flush()  # a reader that has gone, as head does, is noticed here at the latest
@@ -38,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except (SettingsError, RunFailed, OSError) as error:
-        print(f"moodroll-model {arguments.command}: {error}", file=sys.stderr)
+        print(f"{command}: {error}", file=sys.stderr)
         return USAGE if isinstance(error, SettingsError) else FAILED
     return DONE
 

@@ -12,6 +12,9 @@ from schemas.remi import RemiConfig, encode
 from schemas.row import to_row
 from schemas.song import Song
 
+# Letters of an exception's text that a Reject keeps
+MOST_SAID = 400
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -31,10 +34,27 @@ def make_row(
     config: Any,
     reading: Reading,
 ) -> dict[str, Any]:
-    """Parse one song and compute all that it alone decides."""
-    song = parse(item, blobs, config, reading.limits)
+    """Parse one song and compute all that it alone decides.
+
+    Raises BadInput alone for what a file makes of its reader: what no reader foresaw is
+    READER_FAILED, with the name of the exception, so that one odd file ends no build.
+    """
+    try:
+        song = parse(item, blobs, config, reading.limits)
+        row = _columns(song, reading)
+    except BadInput:
+        raise
+    except MemoryError as error:
+        raise BadInput(Reason.READER_DIED, "the reader had no memory left") from error
+    except Exception as error:
+        says = f"{type(error).__name__}: {error}"
+        raise BadInput(Reason.READER_FAILED, says[:MOST_SAID]) from error
     if song.song_id != item.song_id:
         raise ValueError(f"{item.song_id} was read as {song.song_id}")
+    return row
+
+
+def _columns(song: Song, reading: Reading) -> dict[str, Any]:
     if len(song.bars) > reading.limits.max_bars:
         raise BadInput(
             Reason.TOO_LARGE, f"{len(song.bars)} bars, max_bars {reading.limits.max_bars}"

@@ -2,7 +2,7 @@
 the files of each split."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import IO
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pipelines.io import files
 from pipelines.io.tables import PARQUET, ROWS_PER_GROUP, read_columns
-from pipelines.layout import DATA, shard_name, shard_path
+from pipelines.layout import DATA, shard_name, shard_path, song_shards
 from schemas.columns import RELEASE, VERDICTS
 from schemas.manifest import Shard
 
@@ -96,7 +96,7 @@ def parts_of(n_files: Mapping[str, int], n_shards: int) -> list[Part]:
             tuple(of),
             index,
             n,
-            tuple(range(index * n_shards // n, (index + 1) * n_shards // n)),
+            tuple(range(*song_shards(index, n, n_shards))),
         )
         for n, of in splits.items()
         for index in range(n)
@@ -104,10 +104,16 @@ def parts_of(n_files: Mapping[str, int], n_shards: int) -> list[Part]:
 
 
 def write_part(
-    part: Part, corpus: str, catalog_at: str, release: str, n_shards: int
+    number: int,
+    parts: Sequence[Part],
+    corpus: str,
+    catalog_at: str,
+    release: str,
+    n_shards: int,
 ) -> list[Shard]:
-    """The kept songs of some song shards, with their verdicts, as one file a split; gives
-    what was written."""
+    """The kept songs of the song shards of one of the parts, with their verdicts, as one file
+    a split; gives what was written."""
+    part = parts[number]
     with ExitStack() as stack:
         writers = {}
         for split in part.splits:

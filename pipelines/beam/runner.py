@@ -30,7 +30,7 @@ def pipeline(beam_args: Sequence[str]) -> beam.Pipeline:
     # What direct_running_mode=multi_processing would start, but for the logs of its
     # workers.
     processes = SubprocessSDKEnvironment.from_command_string(
-        f"exec {sys.executable} -m {worker.__name__}"
+        f"exec {sys.executable} -m {worker.__name__} {os.getpid()}"
     )
     return beam.Pipeline(
         FnApiRunner(default_environment=processes), PipelineOptions([*workers, *beam_args])

@@ -1,33 +1,26 @@
-"""A Beam worker process without Beam's news of itself: it says what goes wrong and
-nothing else."""
+"""A Beam worker process without Beam's news of itself: what goes wrong in it reaches the
+launcher, which says it."""
 
 import logging
-import os
-import threading
-import time
+import signal
+import sys
 
-SECONDS_BETWEEN_LOOKS = 0.1
+from pipelines.beam.parent import end_with
 
 
 def main() -> None:
-    """Serve the runner that started this process, until it says no more."""
+    """Serve the runner whose process id is the only argument, until it says no more."""
+    # Ctrl-C on a terminal reaches every process of it; the launcher alone answers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Disabled, not set to a level: the harness sets the root logger's level itself, to
     # INFO.
-    logging.disable(logging.WARNING)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    logging.disable(logging.ERROR)
+    end_with(int(sys.argv[1]))
     # Not at the top: a sandbox's child imports this file as its main module, and has no use
     # for Beam.
     from apache_beam.runners.worker import sdk_worker_main
 
     sdk_worker_main.main([])
-
-
-def _end_with(parent: int) -> None:
-    """End this process once its parent has: a killed build leaves nobody behind who goes on
-    writing."""
-    while os.getppid() == parent:
-        time.sleep(SECONDS_BETWEEN_LOOKS)
-    os._exit(1)
 
 
 if __name__ == "__main__":

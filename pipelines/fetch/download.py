@@ -4,15 +4,19 @@ versions of it."""
 import json
 import re
 import sys
+import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import requests
 import urllib3
 
+from pipelines.fetch.asking import InnerAddress, OutOfTime, Session, within
 from pipelines.fetch.progress import bar
+from schemas.manifest import from_json
 
 # What has come of a chunk is lost where the line breaks in it.
 CHUNK_BYTES = 1 << 14
@@ -20,6 +24,8 @@ CHUNK_BYTES = 1 << 14
 # line.
 PROGRESS_BYTES = 1 << 20
 ASK_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+# Digits of a number of bytes; more is more than there is room for anywhere
+_MOST_DIGITS = 18
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
@@ -35,13 +41,14 @@ class _Dropped(Exception):
 class Manners:
     """How a URL is asked: timeout_seconds without a byte; tries in a row that bring next to
     nothing; between tries backoff_seconds, twice as long each time, at most
-    max_backoff_seconds.
+    max_backoff_seconds; deadline_seconds for all of it, however slowly it comes.
     """
 
     timeout_seconds: float = 30.0
     tries: int = 6
     backoff_seconds: float = 1.0
     max_backoff_seconds: float = 60.0
+    deadline_seconds: float = 12 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,7 @@ class Part:
         """url, validator ("" if the server gave none) and total (bytes, None if
         unknown); empty where nothing is known."""
         try:
-            return dict(json.loads(self._note.read_text("utf-8")))
+            return dict(from_json(self._note.read_text("utf-8")))
         except (OSError, ValueError, TypeError):
             return {}
 
@@ -86,9 +93,15 @@ def download(url: str, part: Part, wanted: Wanted, manners: Manners) -> None:
     """Bring the whole of a URL into `part`, from where it stands; raises Unreachable, and
     OSError where it cannot write."""
     failures, best = 0, part.size()
+    end = time.monotonic() + manners.deadline_seconds
     while True:
         try:
-            return _go_on(url, part, wanted, manners)
+            ask = partial(_go_on, url, part, wanted, manners)
+            within(end - time.monotonic(), ask)
+            return
+        except OutOfTime as error:
+            hours = manners.deadline_seconds / 3600
+            raise Unreachable(f"has not given the file within {hours:.3g} hours") from error
         except _Dropped as dropped:
             failures = 1 if part.size() - best >= PROGRESS_BYTES else failures + 1
             best = max(best, part.size())
@@ -103,7 +116,9 @@ def download(url: str, part: Part, wanted: Wanted, manners: Manners) -> None:
             time.sleep(pause)
 
 
-def _go_on(url: str, part: Part, wanted: Wanted, manners: Manners) -> None:
+def _go_on(
+    url: str, part: Part, wanted: Wanted, manners: Manners, over: threading.Event
+) -> None:
     note = part.note()
     start = part.size() if _may_go_on(note, url, wanted) else 0
     if start and start == note["total"]:
@@ -114,10 +129,17 @@ def _go_on(url: str, part: Part, wanted: Wanted, manners: Manners) -> None:
             {"If-Range": note["validator"]} if note["validator"] else {}
         )
     try:
-        with requests.get(
-            url, headers=headers, stream=True, timeout=manners.timeout_seconds
-        ) as response:
-            _take(response, url, part, start, wanted)
+        with (
+            Session(url) as session,
+            session.get(
+                url, headers=headers, stream=True, timeout=manners.timeout_seconds
+            ) as response,
+        ):
+            _take(response, url, part, start, wanted, over)
+    except InnerAddress as error:
+        raise Unreachable(
+            "leads to an address of this machine or its network, which is not followed"
+        ) from error
     except requests.TooManyRedirects as error:
         raise Unreachable("redirects without end") from error
     except (
@@ -143,7 +165,12 @@ def _may_go_on(note: dict[str, Any], url: str, wanted: Wanted) -> bool:
 
 
 def _take(
-    response: requests.Response, url: str, part: Part, start: int, wanted: Wanted
+    response: requests.Response,
+    url: str,
+    part: Part,
+    start: int,
+    wanted: Wanted,
+    over: threading.Event,
 ) -> None:
     """Write what an answer brings, from `start` if it goes on there and from 0 if it begins
     again."""
@@ -161,7 +188,8 @@ def _take(
         )
     if not start:
         part.write_note(url, _validator(response), total)
-    come = _write(response, part, start, total, total or wanted.size or wanted.max_bytes)
+    most = total or wanted.size or wanted.max_bytes
+    come = _write(response, part, start, total, most, over)
     expected = total or wanted.size
     if come < expected:
         raise _Dropped(f"breaks off after {come:,} of {expected:,} bytes")
@@ -196,12 +224,17 @@ def _span(response: requests.Response, part: Part, start: int) -> tuple[int, int
         response.status_code == 200
     ):  # Range ignored, or the file has changed: all of it comes again
         length = response.headers.get("Content-Length", "")
-        return 0, int(length) if length.isdecimal() else None
+        return 0, _bytes(length) if length.isdecimal() else None
     found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-    if not found or int(found[1]) != start:
+    if not found or _bytes(found[1]) != start:
         part.remove()
         raise _Dropped("goes on at another place than it was asked to")
-    return start, None if found[2] == "*" else int(found[2])
+    return start, None if found[2] == "*" else _bytes(found[2])
+
+
+def _bytes(digits: str) -> int:
+    """A number of bytes as a server says it, but for one that nobody could have."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else 10**_MOST_DIGITS
 
 
 def _validator(response: requests.Response) -> str:
@@ -212,7 +245,12 @@ def _validator(response: requests.Response) -> str:
 
 
 def _write(
-    response: requests.Response, part: Part, start: int, total: int | None, most: int
+    response: requests.Response,
+    part: Part,
+    start: int,
+    total: int | None,
+    most: int,
+    over: threading.Event,
 ) -> int:
     """The size of the part once the answer has ended; raises Unreachable past `most`
     bytes."""
@@ -226,6 +264,8 @@ def _write(
         # The bytes as they were sent: a server that calls .tar.gz a gzip encoding would see
         # it unpacked.
         for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
+            if over.is_set():
+                raise OutOfTime
             start += len(chunk)
             if start > most:
                 part.remove()

@@ -2,7 +2,6 @@
 at all."""
 
 import hashlib
-import json
 import os
 import shutil
 from dataclasses import asdict, dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 from pipelines.fetch.download import Manners, Part, Unreachable, Wanted, download
 from pipelines.fetch.pins import Source, load_source
 from pipelines.fetch.unpack import BadArchive, Bounds, unpack
-from schemas.manifest import to_json
+from schemas.manifest import from_json, to_json
 from schemas.reject import BuildFailed
 from schemas.settings import SettingsError, build
 
@@ -226,7 +225,7 @@ def read_lock(folder: Path, source: Source) -> Fetched | None:
     raises SettingsError if unreadable."""
     path = _lock_path(folder, source.name)
     try:
-        return build(Fetched, json.loads(path.read_text("utf-8")))
+        return build(Fetched, from_json(path.read_text("utf-8")))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:

@@ -5,8 +5,9 @@ import sys
 
 from tqdm import tqdm
 
+from schemas.working import SECONDS_BETWEEN_LINES
+
 SECONDS_BETWEEN_LOOKS = 0.2
-SECONDS_BETWEEN_LINES = 10.0
 
 
 def bar(doing: str, total: int | None, start: int = 0) -> tqdm:

@@ -74,7 +74,7 @@ def read_tune(tune: str, limits: Limits, carry_accidentals: bool = True) -> AbcT
     has no notes, TOO_LARGE beyond the limits.
     """
     header, lines = split_header(tune)
-    reader = _Reader(header, carry_accidentals)
+    reader = _Reader(header, carry_accidentals, limits)
     for line in lines:
         reader.read_line(line)
     reader.close()
@@ -100,10 +100,12 @@ def read_tune(tune: str, limits: Limits, carry_accidentals: bool = True) -> AbcT
 class _Reader:
     """Gathers the signs of a tune into measures; one call of `read_line` a line, then `close`."""
 
-    def __init__(self, header: AbcHeader, carry_accidentals: bool) -> None:
+    def __init__(self, header: AbcHeader, carry_accidentals: bool, limits: Limits) -> None:
         self.measures: list[Measure] = []
         self.other_voices: set[str] = set()
         self.unread: Counter[str] = Counter()
+        self._limits = limits
+        self._n_notes = 0
         self._carry = carry_accidentals
         self._meter = header.meter
         self._unit = unit_of(header.unit, header.meter)
@@ -277,6 +279,8 @@ class _Reader:
         if self._measure.length:
             self.measures.append(self._measure)
             self._measure = self._new_measure()
+        if len(self.measures) > self._limits.max_bars:
+            raise BadInput(Reason.TOO_LARGE, f"more than {self._limits.max_bars} bars")
         self._at = Fraction(0)
         self._overlaid = Fraction(0)
 
@@ -377,6 +381,10 @@ class _Reader:
         self._next_factor = Fraction(1)
         if length > _LONGEST_NOTE:
             raise BadInput(Reason.TOO_LARGE, f"a note of {float(length):.4g} quarters")
+        # Here, and not when all is read: a line may hold a million notes.
+        self._n_notes += len(notes)
+        if self._n_notes > self._limits.max_notes:
+            raise BadInput(Reason.TOO_LARGE, f"more than {self._limits.max_notes} notes")
         measure = self._measure
         symbols = tuple(symbol for symbol in self._symbols if not is_annotation(symbol))
         self._symbols = []

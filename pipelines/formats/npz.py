@@ -9,6 +9,7 @@ does not say that they were two.
 
 import io
 import json
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,15 @@ from schemas.song import (
 )
 
 N_PITCHES = 128
+# What zipfile says of damage: of a member under a password it says RuntimeError, of a form of
+# zip that it does not know NotImplementedError, of an offset out of the file or a name that is
+# no text ValueError, of an extra field that is cut struct.error.
+DAMAGED = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError,
+    ValueError, OverflowError, OSError,
+)  # fmt: skip
+# Digits of a track's number in info.json; more is no number of a track
+MOST_DIGITS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,22 +71,28 @@ def foreign_tracks(blob: bytes, limits: Limits) -> str:
 
 @contextmanager
 def _opened(blob: bytes) -> Iterator[zipfile.ZipFile]:
-    """An archive whose faults are told as BadInput."""
+    """An archive; raises BadInput where it is none."""
     try:
-        with zipfile.ZipFile(io.BytesIO(blob)) as archive:
-            yield archive
-    # zipfile says RuntimeError of a member under a password, NotImplementedError of a form
-    # of zip that it does not know.
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-    ) as error:
-        raise BadInput(Reason.TRUNCATED, f"not a whole zip archive: {error}") from error
+        archive = zipfile.ZipFile(io.BytesIO(blob))
+    except DAMAGED as error:
+        raise _broken(error) from error
+    with archive:
+        yield archive
+
+
+def _read(archive: zipfile.ZipFile, name: str) -> bytes:
+    """The bytes of a member; raises BadInput. What is around it raises as it is: a mistake of
+    ours is no damage of a file."""
+    try:
+        return archive.read(name)
     except KeyError as error:
         raise BadInput(Reason.MALFORMED, f"a member is missing: {error.args[0]}") from error
+    except DAMAGED as error:
+        raise _broken(error) from error
+
+
+def _broken(error: Exception) -> BadInput:
+    return BadInput(Reason.TRUNCATED, f"not a whole zip archive: {error}")
 
 
 def _check_sizes(archive: zipfile.ZipFile, limits: Limits) -> None:
@@ -103,21 +119,35 @@ def _read_archive(archive: zipfile.ZipFile, limits: Limits, beat: Fraction) -> R
         raise BadInput(Reason.BAD_INFO, f"not LPD-5: it holds {foreign}")
     resolution = _resolution(info)
     max_steps = int(limits.max_ticks * resolution / (TICKS_PER_QUARTER * beat))
-    runs = [_track_runs(archive, track, max_steps) for track in range(len(TRACKS))]
-    if sum(len(run[0]) for run in runs) > limits.max_notes:
-        raise BadInput(Reason.TOO_LARGE, f"more than max_notes {limits.max_notes} notes")
-    start, stop, pitch, velocity, track = (
-        np.concatenate(column) for column in zip(*runs, strict=True)
-    )
+    start, stop, pitch, velocity, track = _all_runs(archive, max_steps, limits)
     start = to_ticks(start, resolution, beat)
     stop = to_ticks(stop, resolution, beat)
     tempo, downbeat = _steps(archive, max_steps)
+    if np.count_nonzero(downbeat) > limits.max_bars:
+        raise BadInput(Reason.TOO_LARGE, f"more downbeats than max_bars {limits.max_bars}")
     return Roll(
         make_notes(start, np.maximum(stop - start, 1), pitch, velocity, track),
         tempi_of(tempo, resolution, beat),
         np.unique(to_ticks(np.flatnonzero(downbeat), resolution, beat)),
         int(to_ticks(np.array([len(tempo)]), resolution, beat)[0]),
     )
+
+
+def _all_runs(
+    archive: zipfile.ZipFile, max_steps: int, limits: Limits
+) -> tuple[np.ndarray, ...]:
+    """The runs of all tracks, see _track_runs; raises BadInput at the first track with which
+    they are too many."""
+    runs, n_runs = [], 0
+    for track in range(len(TRACKS)):
+        run = _track_runs(archive, track, max_steps)
+        n_runs += len(run[0])
+        if n_runs > limits.max_notes:
+            raise BadInput(
+                Reason.TOO_LARGE, f"more than max_notes {limits.max_notes} notes"
+            )
+        runs.append(run)
+    return tuple(np.concatenate(column) for column in zip(*runs, strict=True))
 
 
 def _steps(archive: zipfile.ZipFile, max_steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -138,7 +168,7 @@ def _steps(archive: zipfile.ZipFile, max_steps: int) -> tuple[np.ndarray, np.nda
 
 def _info(archive: zipfile.ZipFile) -> dict[str, Any]:
     try:
-        info = json.loads(archive.read("info.json"))
+        info = json.loads(_read(archive, "info.json"))
     except (ValueError, RecursionError) as error:
         raise BadInput(
             Reason.BAD_INFO, f"info.json is not a JSON object: {error}"
@@ -153,7 +183,8 @@ def _info(archive: zipfile.ZipFile) -> dict[str, Any]:
 def _foreign(info: Mapping[str, Any]) -> str:
     """The tracks that info.json names where they are not LPD-5's; "" where they are, or
     where it names none."""
-    tracks = [info[key] for key in sorted(filter(str.isdecimal, info), key=int)]
+    numbers = [key for key in info if key.isdecimal() and len(key) <= MOST_DIGITS]
+    tracks = [info[key] for key in sorted(numbers, key=int)]
     names = [str(track.get("name")) for track in tracks if isinstance(track, dict)]
     if not tracks or names == list(TRACKS):
         return ""
@@ -174,7 +205,7 @@ def _resolution(info: Mapping[str, Any]) -> int:
 def _member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     """One column of numbers, its claimed size checked against the bytes that are there
     before any memory is taken for it."""
-    data = archive.read(f"{name}.npy")
+    data = _read(archive, f"{name}.npy")
     stream = io.BytesIO(data)
     try:
         version = np.lib.format.read_magic(stream)

@@ -90,10 +90,14 @@ def tempo_changes(tempo: np.ndarray) -> np.ndarray:
     return np.array(kept, np.int64)
 
 
-def downbeat_bars(downbeats: np.ndarray, end: int) -> np.ndarray:
+def downbeat_bars(downbeats: np.ndarray, end: int, max_bars: int) -> np.ndarray:
     """BAR array from one downbeat (tick) to the next; from the last one on, bars of a
-    guessed length (`usual_length`), again and again until `end`."""
+    guessed length (`usual_length`), again and again until `end`. Raises BadInput(TOO_LARGE)
+    before it lays more than max_bars."""
     usual = usual_length(downbeats)
+    n_bars = len(downbeats) + max(0, end - int(downbeats[-1])) // usual
+    if n_bars > max_bars:
+        raise BadInput(Reason.TOO_LARGE, f"{n_bars} bars, max_bars {max_bars}")
     more = np.arange(downbeats[-1] + usual, end, usual)
     starts = np.unique(np.concatenate([[0], downbeats, more]))
     lengths = np.diff(np.append(starts, max(starts[-1] + usual, end)))

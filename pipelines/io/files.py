@@ -162,6 +162,14 @@ def exists(path: str) -> bool:
     return bool(_filesystems().exists(path))
 
 
+def modified(path: str) -> float | None:
+    """When a local file was last written, seconds; None where it is not there, or not local."""
+    try:
+        return os.stat(path).st_mtime if is_local(path) else None
+    except OSError:
+        return None
+
+
 def remove(path: str) -> None:
     """Take a file away if it is there."""
     if is_local(path):

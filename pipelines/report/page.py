@@ -40,6 +40,8 @@ def write_report(
         raise BuildFailed(
             f"{release} cannot be read, moodroll-data verify says where: {error}"
         ) from error
+    # What a report that was stopped has left
+    files.remove_where(release, lambda path: path.startswith(f"{REPORT}{files.PART}"))
     files.write_text(files.join(release, REPORT), text)
 
 

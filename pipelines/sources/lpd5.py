@@ -78,7 +78,7 @@ def parse(item: Item, blobs: tuple[bytes, ...], config: Lpd5Config, limits: Limi
     side: dict[str, Any] = json.loads(item.side or "{}")
     beat = beat_quarters(*side["meter"]) if "meter" in side else QUARTER
     roll = read_npz(blobs[0], limits, beat)
-    bars, meter_source = _bars(roll, side, config.estimate_meter)
+    bars, meter_source = _bars(roll, side, config.estimate_meter, limits)
     return Song(
         "lpd5", item.key, roll.notes, bars, roll.tempi, meter_source,
         source_sha256=hashlib.sha256(blobs[0]).hexdigest(), folder_track_ids=tuple(side.get("tracks", ())),
@@ -143,13 +143,16 @@ def _meter(entry: dict[str, Any]) -> dict[str, Any] | None:
     return {"meter": [numerator, denominator]}
 
 
-def _bars(roll: Roll, side: dict[str, Any], may_estimate: bool) -> tuple[np.ndarray, str]:
+def _bars(
+    roll: Roll, side: dict[str, Any], may_estimate: bool, limits: Limits
+) -> tuple[np.ndarray, str]:
     """BAR array and the word for where it comes from."""
     end = covered_ticks(roll.notes)
     marks = roll.downbeats
     if len(marks) > 1:
         known = marked_to_the_end(marks, end)
-        return downbeat_bars(marks, end), "downbeats" if known else "downbeats_then_assumed"
+        bars = downbeat_bars(marks, end, limits.max_bars)
+        return bars, "downbeats" if known else "downbeats_then_assumed"
     (numerator, denominator), source = _one_meter(roll, side, may_estimate)
     # A file of one meter has its first downbeat marked alone; what stands before it is a
     # pick-up.

@@ -237,3 +237,59 @@ def test_a_source_without_a_pin_is_held_to_what_was_seen_first(
     assert "is pinned now" in desk.refused(
         desk.manifest(urls=[f"{host.url}/x"], sha256="0" * 64)
     )
+
+
+def test_a_size_of_5000_digits(desk: Any, host: Any) -> None:
+    host.files["/tunes"] = desk.noisy()
+    host.always = (200, {"Content-Length": "9" * 5000})
+    says = desk.refused(desk.manifest(urls=[f"{host.url}/tunes"]))
+    assert "gives 1,000,000,000,000,000,000 bytes, more than" in says
+
+
+def test_an_answer_that_drips_has_an_end(desk: Any, host: Any) -> None:
+    from pipelines.fetch.download import Manners, Part, Unreachable, Wanted, download
+
+    host.files["/tunes"], host.drip_seconds = desk.noise(2_000_000), 0.05
+    desk.folder.mkdir(exist_ok=True)
+    part = Part(desk.folder / "tunes.part")
+    manners = Manners(timeout_seconds=5, tries=2, deadline_seconds=0.5)
+    begun = time.monotonic()
+    with pytest.raises(Unreachable, match=r"has not given the file within .* hours"):
+        download(f"{host.url}/tunes", part, Wanted(0, False, 10**9), manners)
+    assert time.monotonic() - begun < 4
+
+
+@pytest.mark.parametrize(
+    ("url", "inner"),
+    [
+        ("http://169.254.169.254/latest/meta-data", True),
+        ("http://127.0.0.1:80/", True),
+        ("http://[::1]/", True),
+        ("http://10.1.2.3/", True),
+        ("http://192.168.0.1/x", True),
+        ("http://0.0.0.0/", True),
+        ("http://2130706433/", True),
+        ("http://93.184.216.34/", False),
+        ("http://no-such-host.invalid/", False),
+        ("http://[x", False),
+    ],
+)
+def test_addresses_of_one_s_own_network(url: str, inner: bool) -> None:
+    from pipelines.fetch.asking import is_inner
+
+    assert is_inner(url) == inner
+
+
+def test_redirects_into_one_s_own_network_are_not_followed(
+    desk: Any, host: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.fetch import asking
+
+    host.files["/tunes"] = desk.noisy()
+    host.always = (302, {"Location": "http://169.254.169.254/latest"})
+    # As if the server of the tests were in the world
+    inner = asking.is_inner
+    monkeypatch.setattr(asking, "is_inner", lambda url: host.url not in url and inner(url))
+    says = desk.refused(desk.manifest(urls=[f"{host.url}/tunes"]))
+    assert "leads to an address of this machine or its network" in says
+    assert len(host.asked) == 1

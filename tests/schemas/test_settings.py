@@ -1,3 +1,4 @@
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,3 +98,29 @@ def test_what_is_public_has_no_path_and_one_order() -> None:
     assert "/home/me" not in str(public(outer))
     assert list(public(outer)["tables"]) == ["a", "b"]
     assert public(outer)["inner"] == {"width": 2}
+
+
+@pytest.mark.parametrize(
+    "text", ["a = " + "[" * 50_000, "a = " + "9" * 5000, "a." * 5000 + "b=1"]
+)
+def test_toml_beyond_all_measure_is_a_sentence(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text(text)
+    with contextlib.suppress(SettingsError):
+        read_toml(str(path))
+
+
+def test_values_beyond_all_measure_are_a_sentence() -> None:
+    with pytest.raises(SettingsError, match="nested too deep"):
+        override({}, ["a=" + "[" * 50_000])
+    assert override({}, ["a=" + "9" * 5000]) == {"a": "9" * 5000}
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"a":' * 100_000, "9" * 5000, "{", "\xff"]
+)
+def test_json_beyond_all_measure_is_a_value_error(text: str) -> None:
+    from schemas.manifest import from_json
+
+    with pytest.raises(ValueError):  # noqa: PT011  # of many texts
+        from_json(text)

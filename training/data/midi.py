@@ -35,6 +35,10 @@ def read_midi(path: str) -> Song:
     except Exception as error:  # symusic raises what its parser meets
         says = str(error).partition("\n")[0] or type(error).__name__
         raise RunFailed(f"{path} cannot be read as MIDI: {says}") from error
+    if score.ticks_per_quarter < 1:
+        raise RunFailed(
+            f"{path} cannot be read as MIDI: it has {score.ticks_per_quarter} ticks to the quarter"
+        )
     scale = TICKS_PER_QUARTER / score.ticks_per_quarter
     columns = np.concatenate(
         [np.empty((5, 0), np.int64), *(_columns(part, scale) for part in score.tracks)],

@@ -1,16 +1,24 @@
 """A training as a terminal shows it: what is trained on, then a bar or plain lines."""
 
+import os
 import sys
 
 import torch
 
+from schemas.working import stage
 from training.config import RunConfig
+from training.engine.folder import locked
 from training.engine.trainer import Trainer
 
 
 def train(config: RunConfig, release: str, out: str, cache: str | None = None) -> Trainer:
     """Run a training to its end, with a progress bar on a terminal and plain lines
     otherwise."""
+    with locked(out, leads=int(os.environ.get("RANK", 0)) == 0):
+        return _train(config, release, out, cache)
+
+
+def _train(config: RunConfig, release: str, out: str, cache: str | None) -> Trainer:
     trainer = Trainer(config, release, out, cache)
     if trainer.ranks.leads:
         print(opening(trainer), flush=True)
@@ -18,7 +26,10 @@ def train(config: RunConfig, release: str, out: str, cache: str | None = None) -
         _run_with_bar(trainer)
     else:
         steps = config.train.steps
-        trainer.run(lambda step, text: print(f"step {step}/{steps}: {text}", flush=True))
+        with stage("train", lambda: f"step {trainer.step} of {steps}"):
+            trainer.run(
+                lambda step, text: print(f"step {step}/{steps}: {text}", flush=True)
+            )
     if trainer.ranks.size > 1:
         torch.distributed.destroy_process_group()
     return trainer
@@ -27,7 +38,11 @@ def train(config: RunConfig, release: str, out: str, cache: str | None = None) -
 def _run_with_bar(trainer: Trainer) -> None:
     from tqdm import tqdm
 
-    with tqdm(total=trainer.config.train.steps, initial=trainer.step, unit="step") as bar:
+    steps = trainer.config.train.steps
+    with (
+        stage("train", lambda: f"step {trainer.step} of {steps}", has_bar=True),
+        tqdm(total=steps, initial=trainer.step, unit="step") as bar,
+    ):
 
         def show(step: int, text: str) -> None:
             bar.set_postfix_str(text, refresh=False)

@@ -74,7 +74,7 @@ class Trainer:
             return
         found, wanted = checkpoint.read(path), public(self.config)
         for name in ("kind", "model", "data"):
-            if found.facts["config"][name] != wanted[name]:
+            if found.facts["config"].get(name) != wanted[name]:
                 raise RunFailed(
                     f"{path} has another {name} setting: "
                     "train into a new --out, or restore the old settings"

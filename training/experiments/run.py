@@ -133,7 +133,8 @@ def _all(
 
 def _follow_parent() -> None:
     """A worker ends with the process that started it, however that ended: nothing trains on
-    unseen."""
+    unseen. It alone answers Ctrl-C, which a terminal sends to all."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def follow() -> None:
         if parent := multiprocessing.parent_process():

@@ -132,7 +132,7 @@ def _read_roll(blob: bytes, limits: Limits) -> tuple[np.ndarray, np.ndarray, np.
     if n_lines < 2:
         message = f"{n_lines} bar lines, the sample has one a bar and two at least"
         raise BadInput(Reason.MALFORMED, message)
-    bars = downbeat_bars(roll.downbeats, covered_ticks(roll.notes))
+    bars = downbeat_bars(roll.downbeats, covered_ticks(roll.notes), limits.max_bars)
     return roll.notes, bars, roll.tempi
 
 
