@@ -204,8 +204,8 @@ def test_a_shard_that_globs_take_for_another_split(release: Path) -> None:
         ],
     )
     problems = verify(str(release))
-    assert f"{new} is no shard of the 2 a split, or stands twice" in problems
-    assert f"{old} is missing from the manifest, which has 2 shards a split" in problems
+    assert f"{new} is no file of a split, or stands twice" in problems
+    assert f"{old} is missing from the manifest" in problems
 
 
 def test_what_is_no_parquet_though_the_hash_fits(release: Path) -> None:
@@ -255,7 +255,7 @@ def test_a_doubtful_key_in_two_splits_is_a_leak(release: Path) -> None:
 
         rewrite(release, shard(release, split), share)
     says = f"ties {names['test']} in test and {names['train']} in train: a leak"
-    assert verify(str(release))[0] == f"name:somebody|something {says}"
+    assert f"name:somebody|something {says}" in verify(str(release))
 
 
 def test_a_song_must_be_known_by_the_match_it_takes(release: Path) -> None:
@@ -263,8 +263,8 @@ def test_a_song_must_be_known_by_the_match_it_takes(release: Path) -> None:
         rows[0]["msd_track_id"] = "TRAAAAA0000000000F"
 
     rewrite(release, shard(release, "train"), matched)
-    problem = verify(str(release))[0]
-    assert problem.endswith("group_keys lacks its track TRAAAAA0000000000F")
+    lacks = "group_keys lacks its track TRAAAAA0000000000F"
+    assert any(problem.endswith(lacks) for problem in verify(str(release)))
 
 
 def test_another_version_is_said_and_no_more(release: Path) -> None:
@@ -345,7 +345,7 @@ def reversed_rows(release: Path) -> None:
 
 @pytest.mark.parametrize(
     ("change", "says"),
-    [(swapped, "more songs of other shards"), (reversed_rows, "in another order")],
+    [(swapped, "more songs of other files"), (reversed_rows, "in another order")],
 )
 def test_songs_that_stand_elsewhere(
     release: Path, change: Callable[[Path], None], says: str
