@@ -7,6 +7,7 @@ label that is trusted too little goes; a label of the song itself needs no trust
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -39,17 +40,19 @@ def settle(matched: pa.Table, counts: pa.Table, config: AffectConfig) -> pa.Tabl
     """LABELLED, row by row, from join.MATCHED and corroboration.COUNTS."""
     columns = _columns(matched) | _columns(counts)
     evidence = pa.table([columns[name] for name in EVIDENCE.names], EVIDENCE)
-    has_match = pc.is_valid(matched["msd_track_id"])
-    trust = _blank(label_trust(evidence, config.trusted_from), has_match)
+    trust = _trust(evidence, pc.is_valid(matched["msd_track_id"]), config)
     shown = {name: columns[count] for name, count in SHOWN.items()}
     labelled = _refused({**columns, **shown, **_columns(trust)}, config)
     return _own(labelled, matched["own"])
 
 
-def _blank(trust: pa.Table, has_match: pa.ChunkedArray) -> pa.Table:
-    """TRUST without the rows of songs that have no match."""
-    columns = [pc.if_else(has_match, column, None) for column in trust.columns]
-    return pa.table(columns, TRUST)
+def _trust(
+    evidence: pa.Table, has_match: pa.ChunkedArray, config: AffectConfig
+) -> pa.Table:
+    """TRUST in the order of songs, null where a song has no match."""
+    rows = np.cumsum(has_match.to_numpy()) - 1
+    at = pc.if_else(has_match, pa.array(rows), None)
+    return label_trust(evidence.filter(has_match), config.trusted_from).take(at)
 
 
 def _refused(columns: dict[str, Any], config: AffectConfig) -> pa.Table:

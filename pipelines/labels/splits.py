@@ -25,6 +25,7 @@ class Shares:
 
     judge: of the labelled training groups, the share set aside for training evaluation
     classifiers; by_artist: whether all songs of an artist stand in one split;
+    trusted_first: whether validation and test take songs with trusted labels before others;
     max_group_share: of the kept songs, what one group may hold before it is cut; given:
     files of published splits, which are taken as they are; given_leaks: what becomes of a
     published split that parts a group: the build fails, or the songs outside training are
@@ -36,6 +37,7 @@ class Shares:
     test: float = 0.1
     judge: float = 0.2
     by_artist: bool = False
+    trusted_first: bool = True
     max_group_share: float = 0.01
     given: tuple[str, ...] = field(default=(), metadata=PATH)
     given_leaks: Literal["fail", "set_aside"] = "fail"
@@ -83,7 +85,8 @@ def split_groups(groups: Groups, seed: int, shares: Shares) -> np.ndarray:
         np.array([hashed_uniform(purpose, seed, name) for name in groups.names])
         for purpose in ("split", "evaluation")
     )
-    order = np.lexsort((draw, ~groups.trusted, groups.tied))
+    later = ~groups.trusted & shares.trusted_first
+    order = np.lexsort((draw, later, groups.tied))
     held = filled(order, groups, 1 - shares.train)
     result = np.full(len(held), TRAIN, np.int8)
     if not held.any():

@@ -173,7 +173,8 @@ def _labels(manifest: Mapping[str, Any]) -> str:
         f"{labels['trusted']:,} are `trusted` (`label_trust` at least {affect['trusted_from']:g}), {labels['lent']:,} were "
         f"lent by a duplicate that had one. A song with several matches takes its label by the rule `{affect['rule']}`"
         + (
-            f"; where titles differ and valence or energy ranges over {affect['max_title_spread']:g}, it has none"
+            f"; where titles differ and valence or energy ranges over {affect['max_title_spread']:g}, it has none, unless its "
+            f"match is trusted from {affect['rescue_from']:g} on"
             if affect["rule"] == AGREE
             else ""
         )
@@ -256,8 +257,14 @@ def _splits(manifest: Mapping[str, Any]) -> str:
             else ""
         )
         + f". {groups['tied']:,} songs are tied to another group: they train, and {held:,} for which training had no room "
-        "are left out (`held_out_of_eval`). Where labels are, validation and test take songs with trusted ones first, so they "
-        "are better known music than the training songs. Thresholds are taken from the training songs alone."
+        "are left out (`held_out_of_eval`). "
+        + (
+            "Where labels are, validation and test take songs with trusted ones first, so they are better known music than "
+            "the training songs. "
+            if manifest["config"]["splits"]["trusted_first"]
+            else ""
+        )
+        + "Thresholds are taken from the training songs alone."
     )
 
 

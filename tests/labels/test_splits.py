@@ -77,6 +77,15 @@ def test_tied_groups_train_and_trusted_ones_are_measured_by():
     assert abs(by_split[0] - by_split[1]) < 0.04
 
 
+def test_trust_may_be_left_aside():
+    some = groups(2000)
+    split = split_groups(some, 0, Shares(trusted_first=False))
+    assert (split[some.tied] == TRAIN).all()
+    free = ~some.tied
+    by_split = [some.trusted[free & (split == index)].mean() for index in range(3)]
+    assert max(by_split) - min(by_split) < 0.06
+
+
 def test_tied_groups_are_measured_by_where_training_is_full():
     some = groups(500, tied=0.9)
     split = split_groups(some, 0, Shares(0.5, 0.25, 0.25))
