@@ -6,7 +6,7 @@ from typing import Any
 
 from pipelines.dedupe.candidates import DedupeConfig
 from pipelines.dedupe.shingles import ShingleConfig
-from pipelines.features.key.estimate import KeyConfig
+from pipelines.features.key.settings import KeyConfig
 from pipelines.filters import FilterConfig
 from pipelines.labels.config import AffectConfig
 from pipelines.labels.splits import Shares

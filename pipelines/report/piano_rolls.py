@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
-from pipelines.features.key.estimate import KeyConfig, follow, pitch_class_weights
+from pipelines.features.key.estimate import follow
+from pipelines.features.key.settings import KeyConfig
 from pipelines.report.aggregates import read_song
 from pipelines.report.figures import GREY, INK, MUTED, TRACK_COLOURS, Plot, draw
 from schemas.grid import quantise
@@ -188,10 +189,9 @@ def key_track(
     followed it; else, and for settings of another version, the row's confidence at its key
     and 0 elsewhere.
     """
-    weights = pitch_class_weights(song, quantise(song))
     with suppress(SettingsError):
-        if settings["method"] == "hmm" and weights.any():
-            return follow(song, quantise(song), weights, build(KeyConfig, settings))[1]
+        if settings["method"] == "hmm":
+            return follow(song, quantise(song), build(KeyConfig, settings)).chance
     sure = np.zeros((len(row["key"]), N_KEYS + 1))
     sure[np.arange(len(sure)), row["key"]] = row["key_confidence"]
     return sure[:, :N_KEYS]

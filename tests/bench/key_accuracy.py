@@ -1,298 +1,231 @@
-"""How often the key is right: python tests/bench/key_accuracy.py --nottingham DIR [--choose
-GENERATIONS]
+"""How often the key is right: python tests/bench/key_accuracy.py --nottingham DIR --keys DIR
 
-Every corpus is halved by sha256 of the piece's name. Settings are chosen on the even half
-alone (--choose 30 sets out from START, takes about ten minutes and prints them: KeyConfig's
-defaults, to three figures), together with medleys of its tunes, as it has only 25 that
-modulate. The table is of the odd half (--half even for the other). The corpora are
-described in key_corpora.py; `song` and `bar` are shares of songs and bars with the right
-key; a change of key counts as found within one bar, each once (F1; `and key`: the new key
-must be right as well).
+Every figure is out of fold: songs are cut into five by sha256 of the work, and each fifth is read
+with weights fitted on the other four (key_fit.py); the settings of KeyConfig stay as they are.
+Corpora: key_corpora.py, key_pop.py, key_medleys.py. `weighted` is MIREX's score by mir_eval (1, a
+fifth .5, relative .3, parallel .2), a mean over songs, each song's files averaged; beside it the
+mean over files, the share of files exactly right, and the interval of 95 % of 2,000 draws of
+songs. `bar` is the share of bars with the right key, over all bars and as a mean over songs. A
+change of key counts as found within one bar, each once (F1). `gain` is new minus Krumhansl over
+the whole song, drawn in pairs. Calibration is of key_confidence, every song as heavy.
 """
 
 import argparse
-import sys
-import time
+import hashlib
 import warnings
-from collections.abc import Callable, Iterable
-from dataclasses import replace
-from itertools import pairwise
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
+import mir_eval
 import numpy as np
-from key_corpora import Case, analysed, classical, medleys, nottingham
+from key_corpora import Case, analysed, nottingham
+from key_fit import CORPUS_WEIGHTS, as_weights, features, fit, fitting_corpora, song_shares
+from key_medleys import joined_halves, medleys, raised_halves
+from key_pop import beatles
 
-from pipelines.features.key.estimate import (
-    KeyConfig,
-    bar_evidence,
-    krumhansl_schmuckler,
-    song_evidence,
-    transitions,
-)
-from pipelines.features.key.hmm import posterior, viterbi
+from pipelines.features.key.path import follow
+from pipelines.features.key.reading import lowered, raised_keys
+from pipelines.features.key.settings import KeyConfig
+from pipelines.features.key.song_key import SongWeights
+from schemas.keys import KEY_NAMES_ASCII, N_KEYS
+from schemas.krumhansl import krumhansl_schmuckler
 
-CHOSEN = tuple(name for name in KeyConfig.__dataclass_fields__ if name != "method")
-# What each corpus counts in the choice.
-WEIGHTS = {
-    "nottingham": 2.5, "melody": 2.0, "modulating": 1.0, "melody modulating": 0.5, "medleys": 2.0, "melody medleys": 0.7,
-    "analysed": 0.4, "classical": 1.0,
-}  # fmt: skip
-# Round numbers from which --choose sets out.
-START = KeyConfig(
-    uniform=0.1, evidence=1.5, bass_tonic=0.1, bass_subdominant=-0.3, phrase_bass=1.0, first_bass=0.3, last_bass=0.3,
-    melody_phrase=0.3, melody_last=1.0, change=0.004, phrase_change=0.05, fifths_cost=0.2, mode_cost=1.0,
-    parallel_cost=3.0, relative_cost=2.0, song_evidence=20.0, song_first=1.5, song_last=2.0, song_minor=0.3,
-)  # fmt: skip
+N_FOLDS = 5
+N_DRAWS = 2000
+N_MEDLEYS = 200
+BINS = np.array([0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0])
 
 
-def follow(case: Case, config: KeyConfig) -> np.ndarray:
-    return viterbi(
-        bar_evidence(case.weights, case.bass, case.phrase_start, config),
-        np.log(transitions(config)),
-        case.table,
-    )
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What was found of a case: keys and confidence by bar, the song's key, Krumhansl's."""
+
+    case: Case
+    bars: np.ndarray
+    confidence: np.ndarray
+    song: int
+    krumhansl: int
 
 
-def windowed(weights: np.ndarray, half: int) -> np.ndarray:
-    """Sums over each bar and `half` bars on either side."""
-    total = np.concatenate([np.zeros((1, 12)), np.cumsum(weights, axis=0)])
-    bar = np.arange(len(weights))
-    return (
-        total[np.minimum(bar + half + 1, len(weights))] - total[np.maximum(bar - half, 0)]
-    )
+def fold(case: Case) -> int:
+    return hashlib.sha256(case.work.encode()).digest()[-1] % N_FOLDS
 
 
-def methods(config: KeyConfig) -> dict[str, Callable[[Case], tuple[np.ndarray, int]]]:
-    """What the table compares: keys of the bars and of the song."""
-    plain = replace(
-        config, bass_tonic=0.0, bass_subdominant=0.0, phrase_bass=0.0, first_bass=0.0, last_bass=0.0, melody_phrase=0.0,
-        melody_last=0.0, phrase_change=config.change, song_first=0.0, song_last=0.0,
-    )  # fmt: skip
+def answer(case: Case, config: KeyConfig, weights: SongWeights) -> Answer:
+    home = case.reading.bass.last
+    found = follow(lowered(case.reading, home), config, weights)
+    confidence = found.chance[np.arange(len(found.key)), found.key]
+    raised = raised_keys(home)
+    whole = case.reading.weights.sum(axis=0)[None]
+    krumhansl = int(krumhansl_schmuckler(whole)[0][0])
+    return Answer(case, raised[found.key], confidence, int(raised[found.song]), krumhansl)
 
-    def whole(case: Case) -> int:
-        return int(krumhansl_schmuckler(case.weights.sum(axis=0)[None])[0][0])
 
-    def own(case: Case, config: KeyConfig) -> int:
-        return int(song_evidence(case.weights, case.bass, config).argmax())
-
+def out_of_fold(corpora: dict[str, list[Case]], config: KeyConfig) -> dict[str, list[Answer]]:
+    """Answers to every case by weights that have not seen its work."""
+    fitted = [case for name in CORPUS_WEIGHTS for case in corpora[name]]
+    x = np.array([features(case) for case in fitted])
+    truth = np.array([case.song for case in fitted])
+    folds = np.array([fold(case) for case in fitted])
+    count = song_shares(corpora)
+    weights = []
+    for held_out in range(N_FOLDS):
+        seen = folds != held_out
+        weights.append(as_weights(fit(x[seen], truth[seen], count[seen] / count[seen].sum())))
     return {
-        "ks_bar (music21)": lambda case: (
-            krumhansl_schmuckler(case.weights)[0],
-            whole(case),
-        ),
-        "ks, 4 bars either side": lambda case: (
-            krumhansl_schmuckler(windowed(case.weights, 4))[0],
-            whole(case),
-        ),
-        "ks of the song": lambda case: (
-            np.full(len(case.phrase_start), whole(case)),
-            whole(case),
-        ),
-        "our song key in every bar": lambda case: (
-            np.full(len(case.phrase_start), own(case, config)),
-            own(case, config),
-        ),
-        "hmm, pitch classes alone": lambda case: (follow(case, plain), own(case, plain)),
-        "hmm": lambda case: (follow(case, config), own(case, config)),
+        name: [answer(case, config, weights[fold(case)]) for case in cases]
+        for name, cases in corpora.items()
     }
 
 
-def change_f1(pairs: Iterable[tuple[np.ndarray, np.ndarray]], same_key: bool) -> float:
-    """F1 of key changes found within one bar, over all pieces; each true change is found
-    at most once."""
-    hits = n_found = n_true = 0
-    for found, truth in pairs:
-        left = set((np.flatnonzero(np.diff(truth)) + 1).tolist())
-        changes = (np.flatnonzero(np.diff(found)) + 1).tolist()
-        n_true, n_found = n_true + len(left), n_found + len(changes)
+def weighted_scores() -> np.ndarray:
+    """MIREX's score of every true key (row) and answer (column): float64[24, 24]."""
+    names = KEY_NAMES_ASCII[:N_KEYS]
+    return np.array(
+        [[mir_eval.key.weighted_score(truth, found) for found in names] for truth in names]
+    )
+
+
+def by_work(answers: list[Answer], values: Iterable[float]) -> np.ndarray:
+    """One mean a work, in order of first appearance."""
+    found: dict[str, list[float]] = {}
+    for one, value in zip(answers, values, strict=True):
+        found.setdefault(one.case.work, []).append(value)
+    return np.array([np.mean(each) for each in found.values()])
+
+
+def interval(values: np.ndarray) -> str:
+    """Mean and the middle 95 % of means of drawn works."""
+    rng = np.random.default_rng(0)
+    draws = values[rng.integers(len(values), size=(N_DRAWS, len(values)))].mean(axis=1)
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return f"{values.mean():.3f} [{low:.3f}, {high:.3f}]"
+
+
+def song_row(name: str, answers: list[Answer], scores: np.ndarray) -> str:
+    truth = np.array([one.case.song for one in answers])
+    found = np.array([one.song for one in answers])
+    plain = np.array([one.krumhansl for one in answers])
+    new, old = scores[truth, found], scores[truth, plain]
+    songs, plain_songs = by_work(answers, new), by_work(answers, old)
+    return (
+        f"{name:16}{len(answers):5} files {len(songs):4} songs  weighted {interval(songs)}  "
+        f"files {new.mean():.3f} exact {(found == truth).mean():.3f}  "
+        f"Krumhansl {plain_songs.mean():.3f}  gain {interval(songs - plain_songs)}"
+    )
+
+
+def bar_row(name: str, answers: list[Answer]) -> str:
+    right = [one.bars == one.case.bars for one in answers]
+    songs = by_work(answers, [bars.mean() for bars in right])
+    home = by_work(answers, [(one.case.bars == one.song).mean() for one in answers])
+    main_key = [np.bincount(one.case.bars).max() / len(one.bars) for one in answers]
+    row = f"{name:18} bar {np.concatenate(right).mean():.3f}  by song {interval(songs)}"
+    row += f"  song key throughout {home.mean():.3f}"
+    if any(one.case.song is None for one in answers):
+        row += f"  true main key {np.mean(main_key):.3f}  change F1 {change_f1(answers):.3f}"
+    return row
+
+
+def change_f1(answers: list[Answer]) -> float:
+    """F1 of key changes found within one bar, over all pieces; each true change is found at
+    most once."""
+    n_hits = n_found = n_true = 0
+    for one in answers:
+        left = set((np.flatnonzero(np.diff(one.case.bars)) + 1).tolist())
+        changes = (np.flatnonzero(np.diff(one.bars)) + 1).tolist()
+        n_true += len(left)
+        n_found += len(changes)
         for at in changes:
-            near = [
-                i
-                for i in (at, at - 1, at + 1)
-                if i in left and not (same_key and truth[i] != found[at])
-            ]
+            near = [bar for bar in (at, at - 1, at + 1) if bar in left]
             if near:
                 left.remove(near[0])
-                hits += 1
-    return 2 * hits / max(1, n_found + n_true)
+                n_hits += 1
+    return 2 * n_hits / max(1, n_found + n_true)
 
 
-def measures(
-    cases: list[Case], method: Callable[[Case], tuple[np.ndarray, int]]
-) -> dict[str, float]:
-    answers = [method(case) for case in cases]
-    known = [
-        (found, case.bars)
-        for case, (found, _) in zip(cases, answers, strict=True)
-        if case.bars is not None
-    ]
-    songs = [
-        song == case.song
-        for case, (_, song) in zip(cases, answers, strict=True)
-        if case.song is not None
-    ]
-    result = {"song": float(np.mean(songs))} if songs else {}
-    if known:
-        result["bar"] = float(
-            np.mean(np.concatenate([found == truth for found, truth in known]))
-        )
-    if known and not songs:
-        result |= {"change F1": change_f1(known, False), "and key": change_f1(known, True)}
-    return result
-
-
-def table(corpora: dict[str, list[Case]], config: KeyConfig) -> None:
-    for name, cases in corpora.items():
-        print(
-            f"\n{name}: {len(cases)} pieces, {sum(len(case.phrase_start) for case in cases)} bars"
-        )
-        for method, run in methods(config).items():
-            figures = "  ".join(
-                f"{what} {value:.3f}" for what, value in measures(cases, run).items()
-            )
-            print(f"  {method:28}{figures}")
-
-
-def calibration(corpora: dict[str, list[Case]], config: KeyConfig) -> None:
-    """Accuracy of the bars by key_confidence."""
-    print("\nmean confidence  bars     right    (nottingham and modulating)")
-    sure, right = [], []
-    for case in corpora["nottingham"] + corpora["modulating"]:
-        path = follow(case, config)
-        belief = posterior(
-            bar_evidence(case.weights, case.bass, case.phrase_start, config),
-            transitions(config),
-            case.table,
-        )
-        sure.append(belief[np.arange(len(path)), path])
-        right.append(path == case.bars)
-    edges = [0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 1.01]
-    sure, right = np.concatenate(sure), np.concatenate(right)
-    for low, high in pairwise(edges):
-        inside = (sure >= low) & (sure < high)
-        if inside.any():
-            print(
-                f"  {sure[inside].mean():.3f}     {inside.sum():8}     {right[inside].mean():.3f}"
-            )
-
-
-def score(corpora: dict[str, list[Case]], config: KeyConfig) -> float:
-    """What the choice maximises: accuracies and mean log-probabilities of the truth,
-    weighted over the corpora."""
-    total = 0.0
-    log_moves, moves = np.log(transitions(config)), transitions(config)
-    for name, cases in corpora.items():
-        right, belief, paths, songs, song_belief = [], [], [], [], []
-        for case in cases:
-            if case.bars is not None:
-                evidence = bar_evidence(case.weights, case.bass, case.phrase_start, config)
-                paths.append((viterbi(evidence, log_moves, case.table), case.bars))
-                right.append(paths[-1][0] == case.bars)
-                belief.append(
-                    posterior(evidence, moves, case.table)[
-                        np.arange(len(case.bars)), case.bars
-                    ]
-                )
-            if case.song is not None:
-                says = song_evidence(case.weights, case.bass, config)
-                chance = np.exp(says - says.max())
-                songs.append(says.argmax() == case.song)
-                song_belief.append(chance[case.song] / chance.sum())
-        for hits, chances in (
-            (right, belief),
-            ([np.array(songs)], [np.array(song_belief)]),
-        ):
-            if hits and len(hits[0]):
-                # A share of doubt in the truth: many labels are a convention, and no single
-                # one may decide.
-                log_chance = np.log(0.95 * np.concatenate(chances) + 0.05 / 24).mean()
-                total += WEIGHTS[name] * (np.concatenate(hits).mean() + 0.8 * log_chance)
-        if "modulating" in name or "medleys" in name:
-            total += WEIGHTS[name] * 0.5 * change_f1(paths, False)
-    return total
-
-
-def choose(corpora: dict[str, list[Case]], generations: int, seed: int) -> KeyConfig:
-    """Cross-entropy search: settings times a lognormal factor, refitted to the best
-    eight of 24 in every generation."""
-    rng = np.random.default_rng(seed)
-    corpora = corpora | {
-        "medleys": medleys(corpora["nottingham"], corpora["modulating"], 120, seed=1),
-        "melody medleys": medleys(
-            corpora["melody"], corpora["melody modulating"], 120, seed=2
-        ),
-    }
-    start = np.array([getattr(START, name) for name in CHOSEN])
-    mean, spread = np.zeros(len(start)), np.full(len(start), 0.3)
-    best_score, best = score(corpora, START), START
-    for generation in range(generations):
-        factors = mean + spread * rng.standard_normal((24, len(start)))
-        configs = [config_of(start * np.exp(row)) for row in factors]
-        scores = np.array([score(corpora, config) for config in configs])
-        elite = factors[np.argsort(-scores)[:8]]
-        mean, spread = elite.mean(axis=0), 0.3 * spread + 0.7 * elite.std(axis=0)
-        if scores.max() > best_score:
-            best_score, best = float(scores.max()), configs[int(scores.argmax())]
-        print(
-            f"  generation {generation + 1}: {best_score:.4f}", file=sys.stderr, flush=True
-        )
-    return best
-
-
-def config_of(values: np.ndarray) -> KeyConfig:
-    """Settings in the order of CHOSEN; chances are at most a half."""
-    settings = dict(zip(CHOSEN, values.tolist(), strict=True))
-    return KeyConfig(
-        **settings
-        | {
-            name: min(settings[name], 0.5)
-            for name in ("uniform", "change", "phrase_change")
-        }
+def calibration(name: str, answers: list[Answer], curve: bool = False) -> None:
+    """Expected calibration error of key_confidence, and how often each level is right."""
+    files: dict[str, int] = {}
+    for one in answers:
+        files[one.case.work] = files.get(one.case.work, 0) + 1
+    sure = np.concatenate([one.confidence for one in answers])
+    right = np.concatenate([one.bars == one.case.bars for one in answers])
+    weight = np.concatenate(
+        [np.full(len(one.bars), 1 / len(one.bars) / files[one.case.work]) for one in answers]
     )
+    level = np.searchsorted(BINS, sure, side="right").clip(1, len(BINS) - 1)
+    error = 0.0
+    rows = []
+    for bin_number in range(1, len(BINS)):
+        inside = level == bin_number
+        share = weight[inside].sum() / weight.sum()
+        if share:
+            said = np.average(sure[inside], weights=weight[inside])
+            held = np.average(right[inside], weights=weight[inside])
+            error += share * abs(said - held)
+            rows.append(f"    said {said:.3f}  right {held:.3f}  share {share:.3f}")
+    said, held = np.average(sure, weights=weight), np.average(right, weights=weight)
+    print(f"{name:18} ECE {error:.3f}  said {said:.3f}  right {held:.3f}")
+    if curve:
+        print("\n".join(rows))
+
+
+def made(corpora: dict[str, list[Case]]) -> dict[str, list[Case]]:
+    """Medleys, each of works of one fold, so that they are out of fold too."""
+    found: dict[str, list[Case]] = {"medleys": [], "halves": [], "pop halves": []}
+    for number in range(N_FOLDS):
+        folk, pop = (
+            [case for case in corpora[name] if fold(case) == number]
+            for name in ("nottingham", "pop relabelled")
+        )
+        modulating, n = corpora["modulating"], N_MEDLEYS // N_FOLDS
+        found["medleys"] += medleys(folk, modulating, n, seed=number)
+        found["halves"] += joined_halves(folk, modulating, n, seed=number)
+        found["pop halves"] += raised_halves(pop, n, seed=number)
+    return found
+
+
+def report(corpora: dict[str, list[Case]], config: KeyConfig) -> None:
+    answers = out_of_fold(corpora, config)
+    scores = weighted_scores()
+    print("song keys")
+    for name, found in answers.items():
+        if all(one.case.song is not None for one in found):
+            print(song_row(name, found, scores))
+    with_bars = {
+        name: found for name, found in answers.items() if found[0].case.bars is not None
+    }
+    print("\nkeys of bars")
+    for name, found in with_bars.items():
+        print(bar_row(name, found))
+    print("\ncalibration of key_confidence")
+    known = [name for name in with_bars if name not in ("pop", "pop several", "analysed")]
+    for name in known:
+        calibration(name, with_bars[name])
+    calibration("all of these", [one for name in known for one in with_bars[name]], True)
+
+
+def all_corpora(nottingham_root: Path, keys_root: Path) -> dict[str, list[Case]]:
+    folk = nottingham(nottingham_root)
+    several = {"modulating", "melody modulating"}
+    corpora = beatles(keys_root / "beatles_keys")
+    corpora |= fitting_corpora(nottingham_root, keys_root)
+    corpora |= {name: folk[name] for name in sorted(several)}
+    corpora["analysed"] = list(analysed())
+    return corpora | made(corpora)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--nottingham",
-        type=Path,
-        required=True,
-        help="unpacked folder with MIDI and ABC_cleaned",
-    )
-    parser.add_argument("--half", choices=("odd", "even"), default="odd")
-    parser.add_argument(
-        "--choose",
-        type=int,
-        default=0,
-        metavar="GENERATIONS",
-        help="first choose settings on the even half",
-    )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--nottingham", type=Path, required=True)
+    parser.add_argument("--keys", type=Path, required=True)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    began = time.perf_counter()
-    corpora = nottingham(arguments.nottingham) | {
-        "classical": list(classical()),
-        "analysed": list(analysed()),
-    }
-    print(f"read in {time.perf_counter() - began:.0f} s", file=sys.stderr)
-    halves = {
-        even: {
-            name: [c for c in cases if c.even == even] for name, cases in corpora.items()
-        }
-        for even in (True, False)
-    }
-    config = (
-        choose(halves[True], arguments.choose, arguments.seed)
-        if arguments.choose
-        else KeyConfig()
-    )
-    for name in CHOSEN:
-        print(f"{name:18}{getattr(config, name):.4f}")
-    table(halves[arguments.half == "even"], config)
-    calibration(halves[arguments.half == "even"], config)
+    report(all_corpora(arguments.nottingham, arguments.keys), KeyConfig())
 
 
 if __name__ == "__main__":

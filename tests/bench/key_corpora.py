@@ -16,15 +16,14 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from music21 import corpus
 from symusic import Score
 
-from pipelines.features.key.bass import NO_BASS, Bass, bass_notes, phrase_starts
-from pipelines.features.key.estimate import pitch_class_weights
+from pipelines.features.key.reading import Reading, read
 from pipelines.formats.midi import midi_bars, read_midi
 from pipelines.sources.sample.scores import read_score
 from schemas.contracts import Limits
@@ -39,25 +38,24 @@ from schemas.song import (
     make_tempi,
 )
 
-CLASSICAL = Path(__file__).parents[1] / "features" / "classical_keys.csv"
+CLASSICAL = Path(__file__).parents[1] / "features" / "key" / "classical_keys.csv"
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
     """One piece with the truth about it: keys of its bars (None where unknown) and its
-    own (None where it modulates)."""
+    own (None where it modulates). work: what several files are of."""
 
     name: str
-    weights: np.ndarray
-    bass: Bass
-    phrase_start: np.ndarray
+    work: str
+    reading: Reading
     bars: np.ndarray | None
     song: int | None
 
     @property
     def table(self) -> np.ndarray:
         """Which table of moves leads into each bar."""
-        return self.phrase_start.astype(np.int64)
+        return self.reading.phrase_start.astype(np.int64)
 
     @property
     def even(self) -> bool:
@@ -72,11 +70,9 @@ def make_case(
     song_key: int | None,
 ) -> Case:
     song = Song("bench", name, notes.copy(), bars.copy(), make_tempi([0], [120.0]), "score")
-    grid = quantise(song)
-    bass = bass_notes(song, grid)
-    return Case(
-        name, pitch_class_weights(song, grid), bass, phrase_starts(bass), truth, song_key
-    )
+    reading = read(song, quantise(song))
+    assert reading is not None, f"{name} has no pitched note"
+    return Case(name, name, reading, truth, song_key)
 
 
 def nottingham(root: Path) -> dict[str, list[Case]]:
@@ -146,13 +142,10 @@ def classical() -> Iterator[Case]:
     with CLASSICAL.open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             score = read_score(Path(corpus.getWork(row["corpus_path"])), 100.0)
-            yield make_case(
-                row["corpus_path"],
-                score.notes,
-                score.bars,
-                None,
-                KEY_NAMES_ASCII.index(row["key"]),
-            )
+            key = KEY_NAMES_ASCII.index(row["key"])
+            case = make_case(row["corpus_path"], score.notes, score.bars, None, key)
+            # `bwv112.5-sc` is another edition of `bwv112.5`.
+            yield replace(case, work=re.sub(r"(-[a-z0-9]+)?\.mxl$", "", case.name))
 
 
 def analysed() -> Iterator[Case]:
@@ -181,65 +174,3 @@ def analysed() -> Iterator[Case]:
             truth.append(key)
         yield make_case(name, score.notes, score.bars, np.array(truth), None)
 
-
-def medleys(
-    tunes: list[Case], modulating: list[Case], n_medleys: int, seed: int
-) -> list[Case]:
-    """Tunes strung together, 16 or 32 bars of each, the second moved to a key as far away
-    as a modulating tune goes.
-
-    The collection has too few tunes that modulate to choose settings by them alone.
-    """
-    rng = np.random.default_rng(seed)
-    long_enough = [tune for tune in tunes if len(tune.bars) >= tune.bass.first_bar + 16]
-    by_mode = [[tune for tune in long_enough if tune.song // 12 == mode] for mode in (0, 1)]
-    moves = [
-        (
-            int(case.bars[i] % 12 - case.bars[i - 1] % 12),
-            int(case.bars[i - 1]) // 12,
-            int(case.bars[i]) // 12,
-        )
-        for case in modulating
-        for i in np.flatnonzero(np.diff(case.bars)) + 1
-    ]
-    made = []
-    for number in range(n_medleys):
-        up, mode, next_mode = moves[rng.integers(len(moves))]
-        first = by_mode[mode][rng.integers(len(by_mode[mode]))]
-        second = by_mode[next_mode][rng.integers(len(by_mode[next_mode]))]
-        parts = [(first, 0), (second, (first.song + up - second.song) % 12)]
-        if rng.random() < 0.5:
-            parts.append((first, 0))
-        pieces = [excerpt(tune, 16 * int(rng.integers(1, 3)), up) for tune, up in parts]
-        weights, opening, closing, bars = (
-            np.concatenate(columns) for columns in zip(*pieces, strict=True)
-        )
-        bass = Bass(
-            opening, closing, int(opening[0]), int(closing[-1]), first.bass.polyphonic, 0
-        )
-        made.append(
-            Case(f"medley {number}", weights, bass, phrase_starts(bass), bars, None)
-        )
-    return made
-
-
-def excerpt(
-    tune: Case, n_bars: int, up: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Weights, opening and closing bass and key of a tune's first whole bars, `up`
-    semitones higher."""
-    inside = slice(
-        tune.bass.first_bar,
-        tune.bass.first_bar + min(n_bars, (len(tune.bars) - tune.bass.first_bar) // 8 * 8),
-    )
-    opening, closing = (
-        np.where(column[inside] == NO_BASS, NO_BASS, (column[inside] + up) % 12)
-        for column in (tune.bass.opening, tune.bass.closing)
-    )
-    key = tune.bars[inside]
-    return (
-        np.roll(tune.weights[inside], up, axis=1),
-        opening,
-        closing,
-        (key + up) % 12 + key // 12 * 12,
-    )

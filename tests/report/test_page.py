@@ -15,7 +15,7 @@ import pytest
 
 from pipelines.cli import main
 from pipelines.features.key import estimate as key
-from pipelines.features.key.estimate import KeyConfig
+from pipelines.features.key.settings import KeyConfig
 from pipelines.report import aggregates as facts
 from pipelines.report.page import page
 from pipelines.report.piano_rolls import choose, key_track
