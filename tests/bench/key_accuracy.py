@@ -1,7 +1,7 @@
 """How often the key is right: python tests/bench/key_accuracy.py --nottingham DIR --keys DIR
 
-Every figure is out of fold: songs are cut into five by sha256 of the work, and each fifth is read
-with weights fitted on the other four (key_fit.py); the settings of KeyConfig stay as they are.
+Every figure is out of fold: songs are cut into ten by sha256 of the work, and each tenth is read
+with weights fitted on the other nine (key_fit.py); the settings of KeyConfig stay as they are.
 Corpora: key_corpora.py, key_pop.py, key_medleys.py. `weighted` is MIREX's score by mir_eval (1, a
 fifth .5, relative .3, parallel .2), a mean over songs, each song's files averaged; beside it the
 mean over files, the share of files exactly right, and the interval of 95 % of 2,000 draws of
@@ -31,7 +31,7 @@ from pipelines.features.key.song_key import SongWeights
 from schemas.keys import KEY_NAMES_ASCII, N_KEYS
 from schemas.krumhansl import krumhansl_schmuckler
 
-N_FOLDS = 5
+N_FOLDS = 10
 N_DRAWS = 2000
 N_MEDLEYS = 200
 BINS = np.array([0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0])

@@ -52,8 +52,8 @@ class KeyConfig:
     relative_cost: float = 2.36
     gain: float = 0.09
     melody_gain: float = 0.02
-    song_temperature: float = 1.0
-    path_temperature: float = 1.5
+    song_temperature: float = 1.25
+    path_temperature: float = 2.0
 
     def __post_init__(self) -> None:
         methods = get_args(KeyConfig.__annotations__["method"])
