@@ -47,6 +47,11 @@ class Answer:
     song: int
     krumhansl: int
 
+    @property
+    def share_right(self) -> float:
+        """Of the bars, those with the true key."""
+        return float((self.bars == self.case.bars).mean())
+
 
 def fold(case: Case) -> int:
     return hashlib.sha256(case.work.encode()).digest()[-1] % N_FOLDS
@@ -62,7 +67,9 @@ def answer(case: Case, config: KeyConfig, weights: SongWeights) -> Answer:
     return Answer(case, raised[found.key], confidence, int(raised[found.song]), krumhansl)
 
 
-def out_of_fold(corpora: dict[str, list[Case]], config: KeyConfig) -> dict[str, list[Answer]]:
+def out_of_fold(
+    corpora: dict[str, list[Case]], config: KeyConfig
+) -> dict[str, list[Answer]]:
     """Answers to every case by weights that have not seen its work."""
     fitted = [case for name in CORPUS_WEIGHTS for case in corpora[name]]
     x = np.array([features(case) for case in fitted])
@@ -72,7 +79,9 @@ def out_of_fold(corpora: dict[str, list[Case]], config: KeyConfig) -> dict[str, 
     weights = []
     for held_out in range(N_FOLDS):
         seen = folds != held_out
-        weights.append(as_weights(fit(x[seen], truth[seen], count[seen] / count[seen].sum())))
+        weights.append(
+            as_weights(fit(x[seen], truth[seen], count[seen] / count[seen].sum()))
+        )
     return {
         name: [answer(case, config, weights[fold(case)]) for case in cases]
         for name, cases in corpora.items()
@@ -124,7 +133,9 @@ def bar_row(name: str, answers: list[Answer]) -> str:
     row = f"{name:18} bar {np.concatenate(right).mean():.3f}  by song {interval(songs)}"
     row += f"  song key throughout {home.mean():.3f}"
     if any(one.case.song is None for one in answers):
-        row += f"  true main key {np.mean(main_key):.3f}  change F1 {change_f1(answers):.3f}"
+        row += (
+            f"  true main key {np.mean(main_key):.3f}  change F1 {change_f1(answers):.3f}"
+        )
     return row
 
 
@@ -153,7 +164,10 @@ def calibration(name: str, answers: list[Answer], curve: bool = False) -> None:
     sure = np.concatenate([one.confidence for one in answers])
     right = np.concatenate([one.bars == one.case.bars for one in answers])
     weight = np.concatenate(
-        [np.full(len(one.bars), 1 / len(one.bars) / files[one.case.work]) for one in answers]
+        [
+            np.full(len(one.bars), 1 / len(one.bars) / files[one.case.work])
+            for one in answers
+        ]
     )
     level = np.searchsorted(BINS, sure, side="right").clip(1, len(BINS) - 1)
     error = 0.0

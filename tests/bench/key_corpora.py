@@ -173,4 +173,3 @@ def analysed() -> Iterator[Case]:
             ][0]
             truth.append(key)
         yield make_case(name, score.notes, score.bars, np.array(truth), None)
-

@@ -45,7 +45,9 @@ def as_weights(values: np.ndarray) -> SongWeights:
     fields = {}
     for name, size in SIZES.items():
         taken, rest = rest[:size], rest[size:]
-        fields[name] = taken[0] if name.startswith(("melody", "minor_key")) else tuple(taken)
+        fields[name] = (
+            taken[0] if name.startswith(("melody", "minor_key")) else tuple(taken)
+        )
     return SongWeights(**fields)
 
 
@@ -90,7 +92,7 @@ def written(weights: SongWeights, n_songs: int) -> str:
     """The table as a Python file."""
     lines = [
         '"""What tells the key of a song, and how much: fitted by tests/bench/key_fit.py, which',
-        'writes this file.',
+        "writes this file.",
         "",
         f"{n_songs:,} songs: Beatles, folk tunes with and without chords, scores, piano pieces.",
         '"""',

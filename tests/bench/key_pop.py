@@ -60,7 +60,13 @@ def read_labels(path: Path) -> list[tuple[float, float, int]]:
 def pitched_notes(midi: MidiFile) -> np.ndarray:
     """All notes of a file, drums on their track, all else on the piano."""
     columns = [
-        (track.start, track.duration, track.pitch, track.velocity, _track(track.is_drum, track))
+        (
+            track.start,
+            track.duration,
+            track.pitch,
+            track.velocity,
+            _track(track.is_drum, track),
+        )
         for track in midi.tracks
     ]
     return make_notes(*map(np.concatenate, zip(*columns, strict=True)))
@@ -98,7 +104,10 @@ def beatles(root: Path) -> dict[str, list[Case]]:
 
 
 def bar_keys(
-    midi: MidiFile, notes: np.ndarray, bars: np.ndarray, labels: list[tuple[float, float, int]]
+    midi: MidiFile,
+    notes: np.ndarray,
+    bars: np.ndarray,
+    labels: list[tuple[float, float, int]],
 ) -> np.ndarray:
     """The key that a recording has in the middle of each bar, its labels stretched over the
     file from the first note to the last."""
@@ -129,8 +138,12 @@ def relabelled(cases: list[Case]) -> tuple[list[Case], int, int]:
     tonic = np.array([case.song % 12 for case in cases])
     up = np.zeros(len(cases), int)
     for _ in range(ROUNDS):
-        aligned = [np.roll(row, -down) for row, down in zip(shares, tonic + up, strict=True)]
-        near = np.array([_nearness(i, cases, shares, np.array(aligned)) for i in range(len(cases))])
+        aligned = [
+            np.roll(row, -down) for row, down in zip(shares, tonic + up, strict=True)
+        ]
+        near = np.array(
+            [_nearness(i, cases, shares, np.array(aligned)) for i in range(len(cases))]
+        )
         up = near.argmax(axis=1)
     second, first = np.sort(near, axis=1)[:, -2:].T
     kept = np.flatnonzero(first - second >= CLEAR)
@@ -144,7 +157,11 @@ def _nearness(
     """How near a file is to the others, all on one tonic, when it stands 0 to 11 semitones
     above its label: the other files of its song count three times the songs of its mode."""
     case = cases[i]
-    others = [j for j, other in enumerate(cases) if other.work != case.work and other.song // 12 == case.song // 12]
+    others = [
+        j
+        for j, other in enumerate(cases)
+        if other.work != case.work and other.song // 12 == case.song // 12
+    ]
     model = aligned[others].mean(axis=0)
     own = [j for j, other in enumerate(cases) if other.work == case.work and j != i]
     if own:

@@ -21,8 +21,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from pipelines.config import BuildConfig
-from pipelines.features.key.estimate import compute
+from pipelines.features.key.estimate import KeyConfig, compute
 from pipelines.formats.midi import midi_bars, midi_tempi, read_midi
 from schemas.contracts import Limits
 from schemas.grid import quantise
@@ -41,7 +40,7 @@ NEEDED = (
 def key_features(song: Song) -> list[float]:
     """Mode of the song, share of minor bars, changes a bar, mean confidence, and how sure of a
     minor key."""
-    found = compute(song, quantise(song), BuildConfig().key)
+    found = compute(song, quantise(song), KeyConfig())
     key, sure = found["key"].astype(int), found["key_confidence"]
     minor = (key >= 12) & (key < 24)
     changes = (np.diff(key) != 0).mean() if len(key) > 1 else 0.0

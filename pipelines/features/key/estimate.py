@@ -58,9 +58,7 @@ def follow(song: Song, grid: Grid, config: KeyConfig) -> path.Keys:
     home = reading.bass.last
     found = path.follow(lowered(reading, home), config, FITTED)
     raised, at_home = raised_keys(home), raised_keys(-home)
-    return path.Keys(
-        raised[found.key], found.chance[:, at_home], int(raised[found.song])
-    )
+    return path.Keys(raised[found.key], found.chance[:, at_home], int(raised[found.song]))
 
 
 def _plain(weights: np.ndarray) -> dict[str, Any]:

@@ -68,9 +68,7 @@ def _least_gain(bass: Bass, config: KeyConfig) -> float:
     return config.gain if bass.polyphonic else config.melody_gain
 
 
-def bar_evidence(
-    reading: Reading, config: KeyConfig, weights: SongWeights
-) -> np.ndarray:
+def bar_evidence(reading: Reading, config: KeyConfig, weights: SongWeights) -> np.ndarray:
     """What each bar says for each key: log-likelihood up to a constant; float64[n_bars,
     24]."""
     likelihood = shares(reading.weights) @ _log_profiles(config.uniform).T

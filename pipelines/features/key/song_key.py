@@ -67,7 +67,7 @@ def song_scores(reading: Reading, weights: SongWeights) -> np.ndarray:
 def window_scores(reading: Reading, weights: SongWeights) -> np.ndarray:
     """What the bars around each bar say for each key, as though they were a song's middle:
     float64[n_bars, 24]."""
-    sounds = reading.weights.any(axis=1)
+    sounds: np.ndarray = np.any(reading.weights, axis=1)
     mean_shares = window_means(shares(reading.weights), sounds)
     scores = profile_scores(mean_shares, weights)
     bass = reading.bass

@@ -55,7 +55,10 @@ def loop_scores(reading: Reading) -> list[float]:
                 if opening:
                     over = [pitch == (key + degree) % 12 for pitch in opening]
                     score += weight * sum(over) / len(opening)
-            for edge, pitch in ((FITTED.first_bass, bass.first), (FITTED.last_bass, bass.last)):
+            for edge, pitch in (
+                (FITTED.first_bass, bass.first),
+                (FITTED.last_bass, bass.last),
+            ):
                 for degree, weight in zip(EDGE_DEGREES, edge, strict=True):
                     score += weight * (pitch == (key + degree) % 12)
         else:
@@ -81,7 +84,10 @@ def test_a_window_over_everything_says_what_the_song_does_but_for_its_edges(poly
     edges = np.zeros(24)
     for key in range(24):
         if polyphonic:
-            for edge, pitch in ((FITTED.first_bass, bass.first), (FITTED.last_bass, bass.last)):
+            for edge, pitch in (
+                (FITTED.first_bass, bass.first),
+                (FITTED.last_bass, bass.last),
+            ):
                 for degree, weight in zip(EDGE_DEGREES, edge, strict=True):
                     edges[key] += weight * (pitch == (key + degree) % 12)
         else:
