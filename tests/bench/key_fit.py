@@ -3,9 +3,9 @@
 
 Multinomial regression over the 24 keys: the mean log-probability of the true key, every corpus
 with a weight of its own and every song once whatever its files, a share of doubt in every label,
-and a little of the squares of the weights. Half of each
-piece is fitted as well, as though it were a piece (CLIPS of its weight), lest too much hang on the
-first and last bass: a corpus may hold clips. --keys holds beatles_keys/ and classical_keys/. Pop is
+and a little of the squares of the weights. Half of each piece is fitted as well, as though it were
+a piece (CLIPS of its weight), lest too much hang on the first and last bass: a corpus may hold
+clips. --keys holds beatles_keys/ and classical_keys/. Pop is
 fitted under the keys of the files' own notes (`relabelled` in key_pop.py). The numbers it ends at
 are the same on every run.
 """
