@@ -20,7 +20,7 @@ from pathlib import Path
 import mir_eval
 import numpy as np
 from key_corpora import Case, analysed, nottingham
-from key_fit import CORPUS_WEIGHTS, as_weights, features, fit, fitting_corpora, song_shares
+from key_fit import as_weights, design, fit, fitting_corpora
 from key_medleys import joined_halves, medleys, raised_halves
 from key_pop import beatles
 
@@ -53,8 +53,8 @@ class Answer:
         return float((self.bars == self.case.bars).mean())
 
 
-def fold(case: Case) -> int:
-    return hashlib.sha256(case.work.encode()).digest()[-1] % N_FOLDS
+def fold(work: str) -> int:
+    return hashlib.sha256(work.encode()).digest()[-1] % N_FOLDS
 
 
 def answer(case: Case, config: KeyConfig, weights: SongWeights) -> Answer:
@@ -71,19 +71,11 @@ def out_of_fold(
     corpora: dict[str, list[Case]], config: KeyConfig
 ) -> dict[str, list[Answer]]:
     """Answers to every case by weights that have not seen its work."""
-    fitted = [case for name in CORPUS_WEIGHTS for case in corpora[name]]
-    x = np.array([features(case) for case in fitted])
-    truth = np.array([case.song for case in fitted])
-    folds = np.array([fold(case) for case in fitted])
-    count = song_shares(corpora)
-    weights = []
-    for held_out in range(N_FOLDS):
-        seen = folds != held_out
-        weights.append(
-            as_weights(fit(x[seen], truth[seen], count[seen] / count[seen].sum()))
-        )
+    rows = design(corpora)
+    folds = np.array([fold(work) for work in rows.work])
+    weights = [as_weights(fit(rows.rows(folds != out))) for out in range(N_FOLDS)]
     return {
-        name: [answer(case, config, weights[fold(case)]) for case in cases]
+        name: [answer(case, config, weights[fold(case.work)]) for case in cases]
         for name, cases in corpora.items()
     }
 
@@ -191,7 +183,7 @@ def made(corpora: dict[str, list[Case]]) -> dict[str, list[Case]]:
     found: dict[str, list[Case]] = {"medleys": [], "halves": [], "pop halves": []}
     for number in range(N_FOLDS):
         folk, pop = (
-            [case for case in corpora[name] if fold(case) == number]
+            [case for case in corpora[name] if fold(case.work) == number]
             for name in ("nottingham", "pop relabelled")
         )
         modulating, n = corpora["modulating"], N_MEDLEYS // N_FOLDS

@@ -29,6 +29,12 @@ from schemas.row import from_row
 from schemas.song import Song, covered_ticks
 
 N_DRAWS = 1000
+# Columns of key_features.
+FEATURE_SETS = {
+    "mode of the song": [0],
+    "keys": [0, 1, 2],
+    "keys and confidence": [0, 1, 2, 3, 4],
+}
 NEEDED = (
     "source", "source_key", "title", "artist", "genre", "note_start", "note_duration", "note_pitch",
     "note_velocity", "note_track", "bar_start", "bar_length", "bar_numerator", "bar_denominator",
@@ -122,17 +128,26 @@ def main() -> None:
         "lpd": lpd(arguments.release),
         "emopia": emopia(arguments.emopia),
     }.items():
-        kept[name] = out_of_fold(x, y, groups)
-        kept[f"{name} features"] = x
-        scores = [kept[name], *([before[name]] if name in before else [])]
-        areas = [roc_auc_score(y, score) for score in scores]
-        draws = drawn_areas(y, scores, groups)
+        kept[name] = x
         print(f"{name}: {len(y)} songs, {len(set(groups))} groups")
-        for what, area, draw in zip(("now", "before"), areas, draws.T, strict=False):
-            print(f"  {what:8} {row(area, draw)}")
-        if len(areas) == 2:
-            print(f"  gain     {row(areas[0] - areas[1], draws[:, 0] - draws[:, 1])}")
+        versions = [x, before[name]] if name in before else [x]
+        for what, columns in FEATURE_SETS.items():
+            compare(what, [version[:, columns] for version in versions], y, groups)
     np.savez(arguments.save, **kept)
+
+
+def compare(
+    what: str, versions: list[np.ndarray], y: np.ndarray, groups: np.ndarray
+) -> None:
+    """Print the area of each version, the present one first, and what it gains."""
+    scores = [out_of_fold(x, y, groups) for x in versions]
+    areas = [roc_auc_score(y, score) for score in scores]
+    draws = drawn_areas(y, scores, groups)
+    print(f"  {what}")
+    for version, area, draw in zip(("now", "before"), areas, draws.T, strict=False):
+        print(f"    {version:8} {row(area, draw)}")
+    if len(areas) == 2:
+        print(f"    gain     {row(areas[0] - areas[1], draws[:, 0] - draws[:, 1])}")
 
 
 if __name__ == "__main__":

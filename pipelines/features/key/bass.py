@@ -10,6 +10,7 @@ from schemas.song import DRUMS, Song
 
 NO_BASS = 12
 PHRASE_BARS = 8
+N_PITCHES = 128
 # Of the sixteenths that sound, the share with two notes at once up to which a song is one
 # voice: legato notes overlap.
 ONE_VOICE = 0.05
@@ -37,16 +38,17 @@ class Bass:
 def bass_notes(song: Song, grid: Grid) -> Bass:
     """The bass of a song that has a pitched note, on the sixteenths of the grid; drums
     left out."""
-    bar_first = np.concatenate([[0], np.cumsum(grid.bar_positions)])
+    bar_ends = np.cumsum(grid.bar_positions)
+    bar_first = np.concatenate([[0], bar_ends])
     n_sixteenths = int(bar_first[-1])
     pitched = song.notes["track"] != DRUMS
     pitch = song.notes["pitch"][pitched]
-    start = bar_first[grid.bar[pitched]] + grid.position[pitched]
-    end = np.minimum(start + grid.sixteenths[pitched], n_sixteenths)
+    bar = grid.bar[pitched]
+    start = bar_first[bar] + grid.position[pitched]
+    end = start + grid.sixteenths[pitched]
+    end = np.minimum(end, n_sixteenths)
 
-    starting = np.bincount(start, minlength=n_sixteenths + 1)
-    ending = np.bincount(end, minlength=n_sixteenths + 1)
-    sounding = np.cumsum(starting - ending)[:-1]
+    sounding = _sounding(start, end, n_sixteenths)
     heard = np.flatnonzero(sounding > 0)
     together = np.flatnonzero(sounding > 1)
     polyphonic = len(together) > ONE_VOICE * len(heard)
@@ -66,6 +68,14 @@ def bass_notes(song: Song, grid: Grid) -> Bass:
         polyphonic=polyphonic,
         first_bar=_first_whole_bar(sounds_on_line, grid.bar_positions),
     )
+
+
+def _sounding(start: np.ndarray, end: np.ndarray, n_sixteenths: int) -> np.ndarray:
+    """How many notes sound at each sixteenth: int64[n_sixteenths]."""
+    size = n_sixteenths + 1
+    starting = np.bincount(start, minlength=size)
+    ending = np.bincount(end, minlength=size)
+    return np.cumsum(starting - ending)[:-1]
 
 
 def phrase_starts(bass: Bass) -> np.ndarray:
@@ -96,14 +106,18 @@ def _lowest_at(
     wanted = np.unique(moments[moments >= 0])
     # A roll of the wanted moments alone: each note covers those from its start to before
     # its end.
-    size = (len(wanted) + 1) * 128
-    starting = np.bincount(np.searchsorted(wanted, start) * 128 + pitch, minlength=size)
-    ending = np.bincount(np.searchsorted(wanted, end) * 128 + pitch, minlength=size)
-    steps = (starting - ending).reshape(-1, 128)
+    size = (len(wanted) + 1) * N_PITCHES
+    from_moment = np.searchsorted(wanted, start)
+    to_moment = np.searchsorted(wanted, end)
+    starting = np.bincount(from_moment * N_PITCHES + pitch, minlength=size)
+    ending = np.bincount(to_moment * N_PITCHES + pitch, minlength=size)
+    steps = (starting - ending).reshape(-1, N_PITCHES)
     roll = np.cumsum(steps, axis=0)[:-1]
-    lowest = (roll > 0).argmax(axis=1) % 12
-    row = np.where(moments >= 0, np.searchsorted(wanted, moments), -1)
-    return np.append(lowest, NO_BASS)[row]
+    lowest = (roll > 0).argmax(axis=1)
+    pitch_class = np.append(lowest % 12, NO_BASS)
+    row = np.searchsorted(wanted, moments)
+    row = np.where(moments >= 0, row, -1)
+    return pitch_class[row]
 
 
 def _first_whole_bar(sounds_on_line: np.ndarray, bar_positions: np.ndarray) -> int:

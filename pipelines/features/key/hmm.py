@@ -26,9 +26,12 @@ def viterbi(evidence: np.ndarray, log_moves: np.ndarray, table: np.ndarray) -> n
         np.maximum.reduce(reach, axis=0, out=into)
         row += into
     path = np.empty(len(evidence), np.int64)
-    state = path[-1] = int(best[-1].argmax())
+    state = int(best[-1].argmax())
+    path[-1] = state
     for i in range(len(path) - 1, 0, -1):
-        state = path[i - 1] = int((best[i - 1] + moves[i][:, state]).argmax())
+        reached = best[i - 1] + moves[i][:, state]
+        state = int(reached.argmax())
+        path[i - 1] = state
     return path
 
 
@@ -38,16 +41,21 @@ def posterior(evidence: np.ndarray, moves: np.ndarray, table: np.ndarray) -> np.
 
     Shapes as for `viterbi`, but moves are probabilities; rows add up to one.
     """
-    likelihood = np.exp(evidence - evidence.max(axis=1, keepdims=True))
-    forward, backward = likelihood.copy(), np.ones_like(likelihood)
+    highest = evidence.max(axis=1, keepdims=True)
+    likelihood = np.exp(evidence - highest)
     ones = np.ones(evidence.shape[1])
     steps = [moves[i] for i in table]
+    # A product with ones is the quickest sum of so short a row.
+    forward = likelihood.copy()
     forward[0] /= forward[0].sum()
     for row, before, step in zip(forward[1:], forward, steps[1:], strict=False):
         row *= before.dot(step)
         row /= row.dot(ones)
+    backward = np.ones_like(likelihood)
     for i in range(len(steps) - 1, 0, -1):
-        row = steps[i].dot(likelihood[i] * backward[i])
+        ahead = likelihood[i] * backward[i]
+        row = steps[i].dot(ahead)
         backward[i - 1] = row / row.dot(ones)
     both = forward * backward
-    return both / both.sum(axis=1, keepdims=True)
+    total = both.sum(axis=1, keepdims=True)
+    return both / total

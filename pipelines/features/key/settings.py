@@ -52,7 +52,7 @@ class KeyConfig:
     relative_cost: float = 2.36
     gain: float = 0.09
     melody_gain: float = 0.02
-    song_temperature: float = 1.25
+    song_temperature: float = 1.15
     path_temperature: float = 2.0
 
     def __post_init__(self) -> None:
