@@ -8,7 +8,7 @@ from schemas.code import installed_version
 
 EPILOG = (
     "Everything after -- goes to Apache Beam. "
-    "Exit codes: 0 done, 1 the data or a check failed, 2 wrong usage."
+    "Exit codes: 0 done, 1 the data or a check failed, 2 wrong usage, 130 or 143 stopped."
 )
 
 EXAMPLES = {

@@ -20,9 +20,10 @@ def main() -> int:
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--work", type=Path, required=True)
     arguments.add_argument("--loops", type=int, default=4)
+    arguments.add_argument("--songs", type=int, default=150)
     given = arguments.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
-    build = str(corpus(given.work, given.data))
+    build = str(corpus(given.work, given.data, given.songs))
     alone, beside = given.work / "alone", given.work / "beside"
     print(
         f"alone: {ended(data_command('build', build, '--out', str(alone))):.0f} s",
