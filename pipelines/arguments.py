@@ -9,7 +9,7 @@ from schemas.labels import QUADRANT_CLASSES
 
 EPILOG = (
     "Everything after -- goes to Apache Beam. "
-    "Exit codes: 0 done, 1 the data or a check failed, 2 wrong usage."
+    "Exit codes: 0 done, 1 the data or a check failed, 2 wrong usage, 130 or 143 stopped."
 )
 
 EXAMPLES = {

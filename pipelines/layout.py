@@ -26,6 +26,12 @@ DESCRIBED = (
 )  # fmt: skip
 
 
+# Of what kind each part of a manifest is
+KINDS: dict[str, tuple[type, ...]] = {
+    "name": (str,), "dated": (str,), "splits": (dict,), "ingest": (dict,), "waterfall": (dict,),
+    "clusters": (dict,), "thresholds": (dict, type(None)), "labels": (dict,), "metadata": (dict,),
+    "versions": (dict,), "config": (dict,), "shards": (list,),
+}  # fmt: skip
 # What a build that was taken away while it worked may leave: workers that put their folders up
 # again.
 _LEFT = re.compile(
@@ -162,4 +168,10 @@ def read_manifest(release: str) -> dict[str, Any]:
     missing = [name for name in (*DESCRIBED, "config", "shards") if name not in held]
     if missing:
         raise SettingsError(f"{path} lacks {', '.join(missing)}: publish the release again")
+    odd = [name for name, kinds in KINDS.items() if not isinstance(held[name], kinds)]
+    if odd:
+        raise SettingsError(
+            f"{path} has another kind of value than it must in {', '.join(odd)}: "
+            "publish the release again"
+        )
     return held

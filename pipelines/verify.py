@@ -232,7 +232,7 @@ def label_faults(
     if claimed is None:
         if any(
             value is not None
-            for name in ("valence_class", "arousal_class")
+            for name in ("valence_class", "arousal_class", "quadrant")
             for value in rows[name]
         ):
             yield "songs have classes and the manifest has no thresholds"

@@ -1,5 +1,6 @@
 """The same command again: what may have passed is tried again, and an edited file is noticed."""
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from pipelines.beam import shards
 from pipelines.cli import main
 from pipelines.formats.npz_write import write_npz
+from pipelines.io import files
 from schemas import mock
 from schemas.reject import BadInput, Reason
 
@@ -151,3 +153,60 @@ def test_a_reader_that_fails_is_counted_and_shown(
     said = capsys.readouterr().err
     assert "the reader failed at 2 songs (reader_failed)" in said
     assert "  lpd5:a: KeyError: 3\n  lpd5:b: ValueError: negative seek value" in said
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+def test_what_the_machine_refuses_is_a_sentence_and_the_same_command_goes_on(
+    corpus: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: int,
+) -> None:
+    create = files._create
+
+    def full(path: str) -> Any:
+        if "songs-00001" in path:
+            raise OSError(number, os.strerror(number), path)
+        return create(path)
+
+    monkeypatch.setattr(files, "_create", full)
+    assert ingest(corpus) == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith(f"moodroll-data ingest: {os.strerror(number)} (")
+    assert said.endswith("mend that, and run the same command again")
+    monkeypatch.undo()
+    assert ingest(corpus) == 0
+    assert len(songs(corpus)) == 2
+
+
+def test_a_build_whose_folder_was_emptied_may_be_started_again(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ingest(corpus) == 0
+    sound = songs(corpus)
+    # As workers leave it that went on after somebody had removed the folder
+    (corpus / "out" / "ingest.lock.json").unlink()
+    sorted((corpus / "out" / "songs").iterdir())[0].unlink()
+    (corpus / "out" / "songs" / "songs-00000-of-00002.parquet.part-77-abcd").write_text("x")
+    assert ingest(corpus) == 0
+    assert songs(corpus) == sound
+    (corpus / "out" / "ingest.lock.json").unlink()
+    (corpus / "out" / "songs" / "letter.txt").write_text("dear")
+    assert ingest(corpus) == 2
+    assert "is not empty and holds no build" in capsys.readouterr().err
+
+
+def test_what_stopped_commands_left_in_a_release_is_taken_away(corpus: Path) -> None:
+    build = [str(corpus / "build.toml"), "--out", str(corpus / "out"), *IN_PROCESS]
+    assert main(["build", *build]) == 0
+    release = corpus / "out" / "release"
+    for name in ("report.html", "manifest.json", "data/test-00000-of-00002.parquet"):
+        (release / f"{name}.part-77-abcd").write_text("half")
+    (corpus / "out" / "catalog" / "catalog-00000-of-00002.parquet.part-77-abcd").write_text(
+        "half"
+    )
+    assert main(["build", *build]) == 0
+    assert not list((corpus / "out").rglob("*.part-*"))
+    assert not (corpus / "out" / "progress").exists() or not list(
+        (corpus / "out" / "progress").iterdir()
+    )

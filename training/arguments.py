@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
     """The commands and their arguments."""
     top = argparse.ArgumentParser(
         "moodroll-model", description="Train models of emotion in music, and write music with them.", allow_abbrev=False,
-        epilog="Exit codes: 0 done, 1 the data or a check failed, 2 wrong usage.",
+        epilog="Exit codes: 0 done, 1 the data or a check failed, 2 wrong usage, 130 or 143 stopped.",
     )  # fmt: skip
     top.add_argument(
         "--version", action="version", version=f"moodroll {installed_version()}"

@@ -19,7 +19,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from wild import small_run, spoil
+from wild import small_release, spoil
 
 from pipelines.manifest_checks import manifest_sha256, report_facts
 from pipelines.report.lineage import lineage
@@ -198,7 +198,7 @@ EDITS: tuple[tuple[int, Edit], ...] = (
 
 def campaign(work: Path, seed: int, number: int) -> dict[str, list[str]]:
     """Every edit under found, unprovable (the manifest's own hash finds it) or missed."""
-    sound, _ = small_run(work)
+    sound = small_release(work)
     own, spoilt = manifest_sha256(str(sound)), work / "edited"
     assert verify(str(sound)) == [], "the release that is edited must be sound"
     chance = random.Random(seed)

@@ -21,13 +21,13 @@ from wild import ROOT, data_command, environment, family, hashes, model_command
 CHECKPOINTS = ("last.safetensors", "best.safetensors")
 
 
-def corpus(work: Path, data: Path) -> Path:
-    """A build file over a part of the real corpora."""
+def corpus(work: Path, data: Path, most: int) -> Path:
+    """A build file over `most` songs of each of the real corpora."""
     for name, pattern, folder in (
         ("lpd", "*.npz", data / "lpd_5" / "lpd_5_full"),
         ("nottingham", "MIDI/*.mid", data / "nottingham"),
     ):
-        for path in sorted(folder.rglob(pattern))[:150]:
+        for path in sorted(folder.rglob(pattern))[:most]:
             to = work / name / path.relative_to(folder)
             to.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, to)
@@ -96,10 +96,11 @@ def main() -> int:
     arguments.add_argument("--work", type=Path, required=True)
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--number", type=int, default=42)
+    arguments.add_argument("--songs", type=int, default=150)
     given = arguments.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     chance, faults = random.Random(given.seed), 0
-    build = corpus(given.work, given.data)
+    build = corpus(given.work, given.data, given.songs)
     whole, whole_run = given.work / "whole", given.work / "whole-run"
     again, again_run = given.work / "again", given.work / "again-run"
     sound = commands(build, whole, whole_run, whole / "release")

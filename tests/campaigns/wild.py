@@ -131,16 +131,13 @@ def spoil_text(blob: bytes, chance: random.Random) -> bytes:
     return blob
 
 
-def small_run(work: Path) -> tuple[Path, Path]:
-    """A release of 24 made-up songs, a run of one step on it, and its token cache in work/cache."""
-    from pipelines.cli import main as data_main
+def small_release(work: Path) -> Path:
+    """A release of 24 made-up songs."""
+    from pipelines.cli import main
     from pipelines.formats.npz_write import write_npz
     from schemas import mock
-    from training.config import ViewConfig
-    from training.data.cache import prepare
-    from training.data.release import open_release
 
-    release, run = work / "small" / "release", work / "small-run"
+    release = work / "small" / "release"
     if not (release / "report.html").exists():
         for song in mock.songs(24, n_bars=8):
             path = work / "songs" / f"{song.source_key}.npz"
@@ -152,13 +149,20 @@ def small_run(work: Path) -> tuple[Path, Path]:
             "[splits]\ntrain = 0.6\nvalidation = 0.2\ntest = 0.2\n"
         )
         in_process = ["--", "--runner=FnApiRunner"]
-        assert (
-            data_main(["build", str(build), "--out", str(work / "small"), *in_process]) == 0
-        )
+        assert main(["build", str(build), "--out", str(work / "small"), *in_process]) == 0
         shutil.copytree(release, work / "spoilt")
-    if not (run / "last.safetensors").exists():
-        from training.cli import main as model_main
+    return release
 
+
+def small_run(work: Path) -> tuple[Path, Path]:
+    """The small release, a run of one step on it, and its token cache in work/cache."""
+    from training.cli import main
+    from training.config import ViewConfig
+    from training.data.cache import prepare
+    from training.data.release import open_release
+
+    release, run = small_release(work), work / "small-run"
+    if not (run / "last.safetensors").exists():
         toml = str(ROOT / "manifests" / "runs" / "tiny.toml")
         settings = [
             "train.steps=1", "train.batch=2", "data.supervision=0", "data.bars=4", "train.validation_batches=1",
@@ -166,6 +170,6 @@ def small_run(work: Path) -> tuple[Path, Path]:
         ]  # fmt: skip
         command = ["train", toml, "--data", str(release), "--out", str(run)]
         command += [part for one in settings for part in ("--set", one)]
-        assert model_main(command) == 0
+        assert main(command) == 0
     prepare(open_release(str(release)), ViewConfig(), str(work / "cache"))
     return release, run
