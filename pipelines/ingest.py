@@ -20,7 +20,7 @@ from pipelines.config import BuildConfig
 from pipelines.io import files
 from pipelines.io.tables import read_columns
 from pipelines.layout import INGEST_LOCK, lock_at, plan_path, read_plan, shard_path
-from pipelines.registry import FEATURES, SOURCES
+from pipelines.registry import FEATURES, source_of
 from schemas.code import code_sha256, installed_version
 from schemas.columns import SCHEMA_VERSION
 from schemas.contracts import Item
@@ -77,7 +77,7 @@ def list_items(config: BuildConfig) -> dict[str, list[Item]]:
     has none."""
     found = {}
     for name, settings in sorted(config.sources.items()):
-        source = SOURCES[name]
+        source = source_of(settings)
         if source.prepare:
             source.prepare(settings)
         if not settings.root or not files.exists(settings.root):
@@ -213,7 +213,7 @@ def reading(config: BuildConfig) -> Reading:
     """What workers are handed: functions and settings, both found by name on any
     machine."""
     sources = {
-        name: (SOURCES[name].parse, settings.root, settings)
+        name: (source_of(settings).parse, settings.root, settings)
         for name, settings in config.sources.items()
     }
     features = [

@@ -246,7 +246,7 @@ def test_another_version_is_said_and_no_more(release: Path) -> None:
     manifest = json.loads((release / "manifest.json").read_text())
     (release / "manifest.json").write_text(json.dumps({**manifest, "schema_version": 0}))
     assert verify(str(release)) == [
-        "the release has schema_version 0, this moodroll reads 1"
+        "the release has schema_version 0, this moodroll reads 2"
     ]
 
 
