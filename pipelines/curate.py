@@ -24,7 +24,8 @@ from pipelines.io import files
 from pipelines.io.tables import read_columns, write_table
 from pipelines.labels.config import Labelling
 from pipelines.labels.groups import KEYS
-from pipelines.labels.side_files import read_metadata
+from pipelines.labels.own_songs import SONG_NAMES, own_keys, with_own_labels
+from pipelines.labels.side_files import read_metadata, read_own
 from pipelines.labels.splits import SPLITS
 from pipelines.labels.summary import label_counts
 from pipelines.layout import CURATE_LOCK, INGEST_LOCK, metadata_path, read_lock, shard_path
@@ -51,6 +52,8 @@ def curate(
     n_shards = lock.spec["shards"]
     rules = Rules(FILTERS, config.filters, config.affect, config.splits, config.seed)
     metadata, tables, pins = read_metadata(config.affect, corpus, out)
+    own, own_refused = own_labels(config, corpus, metadata, n_shards)
+    tables |= {"own": own, "own_refused": own_refused}
     claim(out)
     for kind, table in tables.items():
         write_table(metadata_path(out, kind), table.combine_chunks())
@@ -82,7 +85,7 @@ def curate(
             }
             | "Bring together" >> beam.CoGroupByKey()
             | "Decide"
-            >> beam.FlatMap(decide_all, rules, n_shards).with_outputs(
+            >> beam.FlatMap(decide_all, rules, out, n_shards).with_outputs(
                 "numbers", main="catalog"
             )
         )
@@ -100,6 +103,21 @@ def curate(
                 >> beam.Map(write_gathered, metadata_path(out, f"msd_{kind}"))
             )
     return close(config, out, n_shards, sum(lock.kept.values()), metadata, pins)
+
+
+def own_labels(
+    config: CurateConfig, corpus: str, metadata: str, n_shards: int
+) -> tuple[pa.Table, pa.Table]:
+    """What tables of one's own say of the songs at `corpus` (OWN, REFUSED); those of another
+    build's metadata where it is taken."""
+    held = [metadata_path(metadata, kind) for kind in ("own", "own_refused")]
+    if metadata == corpus and not config.affect.own and all(map(files.exists, held)):
+        return read_columns(held[0]), read_columns(held[1])
+    songs = pa.concat_tables(
+        read_columns(shard_path(corpus, "songs", index, n_shards), list(SONG_NAMES))
+        for index in range(n_shards)
+    )
+    return read_own(config.affect, songs)
 
 
 def refuse_taken(out: str, corpus: str) -> None:
@@ -136,16 +154,20 @@ def pairs_in_bucket(bucket: tuple[int, Iterable[pa.Table]]) -> pa.Table:
 
 
 def decide_all(
-    keyed: tuple[int, Mapping[str, Iterable[pa.Table]]], rules: Rules, n_shards: int
+    keyed: tuple[int, Mapping[str, Iterable[pa.Table]]],
+    rules: Rules,
+    out: str,
+    n_shards: int,
 ) -> Iterator[Any]:
     """(shard, catalog rows) of every shard, and on the side the numbers behind the
     labels."""
     tables = keyed[1]
+    own = read_columns(metadata_path(out, "own"))
     catalog, numbers = decide(
         together(tables["facts"], FACTS),
         together(tables["pairs"], PAIRS),
-        together(tables["labelled"], NAMED),
-        together(tables["keys"], KEYS),
+        with_own_labels(together(tables["labelled"], NAMED), own),
+        together([*tables["keys"], own_keys(own, KEYS)], KEYS),
         rules,
     )
     yield beam.pvalue.TaggedOutput("numbers", numbers)
@@ -188,7 +210,7 @@ def close(
     )
     numbers = read_columns(metadata_path(out, LABEL_NUMBERS))
     labels, refused = label_counts(catalog, numbers), refused_counts(metadata, out)
-    wanted = bool(config.affect.labels) or labels["labelled"] > 0
+    wanted = bool(config.affect.labels or config.affect.own) or labels["labelled"] > 0
     if wanted and (thresholds is None or not labels["labelled"]):
         rows = (
             f" (refused rows: {sum(refused.values()):,}, see metadata/refused.parquet)"
@@ -223,7 +245,11 @@ def cluster_sizes(catalog: pa.Table) -> dict[str, int]:
 def refused_counts(metadata: str, out: str) -> dict[str, int]:
     """Refused rows of label tables and refused MSD files by why, without the values that
     stand after a colon."""
-    paths = metadata_path(metadata, "refused"), metadata_path(out, "msd_refused")
+    paths = [
+        metadata_path(metadata, "refused"),
+        metadata_path(out, "msd_refused"),
+        metadata_path(out, "own_refused"),
+    ]
     whys = Counter(
         why.partition(":")[0]
         for path in paths

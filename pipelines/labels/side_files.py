@@ -4,18 +4,21 @@ workers join."""
 import hashlib
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
 
 from pipelines.io import files
-from pipelines.labels.config import AffectConfig
+from pipelines.labels.config import TRAIN_MEDIAN, AffectConfig
 from pipelines.labels.join import NAMES
 from pipelines.labels.matches import MATCHES, merge_matches, read_matches
 from pipelines.labels.msd import read_tracks
 from pipelines.labels.names import read_names
-from pipelines.labels.tables import LABELS, REFUSED, prefer, read_labels
+from pipelines.labels.own_labels import OwnLabels
+from pipelines.labels.own_songs import OWN, label_songs_by_table, label_tracks_by_table
+from pipelines.labels.tables import LABELS, REFUSED, LabelTable, prefer, read_labels
 from pipelines.labels.tracks import TRACKS, merge_tracks, read_unique_tracks
 from pipelines.layout import CURATE_LOCK
 from schemas.manifest import Pin
@@ -34,7 +37,14 @@ def read_metadata(
     is given for.
     """
     if corpus != out and not any(
-        (config.matches, config.labels, config.msd, config.unique_tracks, config.names)
+        (
+            config.matches,
+            config.labels,
+            config.msd,
+            config.unique_tracks,
+            config.names,
+            config.own,
+        )
     ):
         held = reusable(config, corpus)
         if held is not None:
@@ -82,6 +92,9 @@ def read_side_files(config: AffectConfig) -> tuple[dict[str, pa.Table], list[Pin
         read(path, lambda data, name: read_labels(data, name, config.zero_is_missing))
         for path in config.labels
     ]
+    for name, own in config.own.items():
+        by_track = read(own.table, partial(_by_track, name, own)) if own.table else None
+        tables += [by_track] if by_track else []
     tracks = (
         [read(config.msd, lambda data, name: read_tracks(data))]
         if is_summary(config.msd)
@@ -104,6 +117,32 @@ def read_side_files(config: AffectConfig) -> tuple[dict[str, pa.Table], list[Pin
         "names": names.cast(NAMES),
         "refused": refused,
     }, pins
+
+
+def _by_track(name: str, own: OwnLabels, data: bytes, _: str) -> LabelTable | None:
+    return label_tracks_by_table(name, own, data)
+
+
+def read_own(config: AffectConfig, songs: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """OWN and REFUSED of the tables of one's own that go by songs (SONG_NAMES); raises
+    SettingsError where one cannot be used."""
+    found, refused = [OWN.empty_table()], [REFUSED.empty_table()]
+    for name, own in config.own.items():
+        try:
+            data = files.read_bytes(own.table) if own.table else None
+            if data is not None and label_tracks_by_table(name, own, data):
+                continue
+            table = label_songs_by_table(name, own, data, songs)
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"affect.own.{name}: {error}") from error
+        if table.has_classes and config.threshold == TRAIN_MEDIAN:
+            raise SettingsError(
+                f"affect.own.{name} gives classes or quadrants, which have no median: "
+                "set affect.threshold = 0.5"
+            )
+        found.append(table.songs)
+        refused.append(table.refused)
+    return pa.concat_tables(found), pa.concat_tables(refused)
 
 
 def is_summary(msd: str) -> bool:
