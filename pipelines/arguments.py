@@ -21,6 +21,7 @@ EXAMPLES = {
     "describe": "moodroll-data describe out/sample/release --json",
     "freeze-spotify": "moodroll-data freeze-spotify unique_tracks.txt --matches lpd_matched_ids.txt --out spotify.parquet",
     "duplicates": "moodroll-data duplicates out/real nottingham:hpps24",
+    "inspect": "moodroll-data inspect song.mid --set beats=track",
     "report": "moodroll-data report out/real",
     "fetch": "moodroll-data fetch nottingham --to data",
 }
@@ -38,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
         "--version", action="version", version=f"moodroll {installed_version()}"
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_builds, _split, _releases, _freeze, _duplicates, _fetch):
+    for add in (_builds, _split, _releases, _inspect, _freeze, _duplicates, _fetch):
         add(commands)
     return top
 
@@ -102,6 +103,15 @@ def _releases(commands: Any) -> None:
         )
         if name == "describe":
             command.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _inspect(commands: Any) -> None:
+    says = "what the readers make of files: tracks, meters, tempi, keys, or why not"
+    command = _command(commands, "inspect", says)
+    says = "MIDI, LPD's npz or ABC"
+    command.add_argument("files", nargs="+", metavar="FILE", help=says)
+    command.add_argument("--json", action="store_true", help="as JSON")
+    _settable(command)
 
 
 def _freeze(commands: Any) -> None:

@@ -47,6 +47,8 @@ CODE = {
 # Parts of the spec that say which program wrote the shards: where they differ, songs are
 # read again in place. Where any other part does, the folder holds another build.
 PROGRAM = ("code", "moodroll", "schema_version", "vocabulary_sha256")
+# What there is to read: a corpus may grow, and then shards with other songs are read again.
+LISTED = "items"
 
 
 def ingest(config: BuildConfig, out: str, beam_args: Sequence[str]) -> Lock:
@@ -120,8 +122,8 @@ def _listing(items: Sequence[Item]) -> dict[str, Any]:
 
 
 def claim(out: str, spec: Mapping[str, Any]) -> list[str]:
-    """Make `out` this ingest's folder; gives what of the program has changed since it was
-    begun.
+    """Make `out` this ingest's folder; gives what of the program and of what there is to read
+    has changed since it was begun.
 
     Raises SettingsError, with nothing written, where the folder is something else's.
     """
@@ -132,7 +134,7 @@ def claim(out: str, spec: Mapping[str, Any]) -> list[str]:
     lock = lock_at(lock_path)
     held = lock.spec
     differs = sorted(key for key in {*held, *spec} if held.get(key) != spec.get(key))
-    foreign = [key for key in differs if key not in PROGRAM]
+    foreign = [key for key in differs if key not in (*PROGRAM, LISTED)]
     if foreign:
         raise SettingsError(
             f"{out} holds another build, it differs in {', '.join(foreign)}: choose another --out"
@@ -163,7 +165,18 @@ def _change(key: str, held: Any, wanted: Any) -> str:
         return f"the code of {', '.join(name for name in wanted if before.get(name) != wanted[name])}"
     if key == "vocabulary_sha256":
         return "the vocabulary"
+    if key == LISTED:
+        return f"what there is to read ({_grown(held or {}, wanted)})"
     return f"{key} ({held} before, {wanted} now)"
+
+
+def _grown(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Songs of each source whose list has changed, before and now."""
+    changed = [name for name in wanted if held.get(name) != wanted[name]]
+    return ", ".join(
+        f"{name}: {held.get(name, {}).get('songs', 0):,} songs before, {wanted[name]['songs']:,} now"
+        for name in changed
+    )
 
 
 def _say_why(changed: Sequence[str], n_todo: int, n_shards: int) -> None:

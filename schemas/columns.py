@@ -201,11 +201,11 @@ VERDICTS = [
         "its lead over the best match of another title",
         nullable=True,
     ),
-    _field("valence", pa.float32(), "0-1, from the label table", nullable=True),
+    _field("valence", pa.float32(), "0-1, from the label table, 0 or 1 where it gives classes", nullable=True),
     _field(
         "arousal",
         pa.float32(),
-        "0-1, from the label table: Spotify's energy, or its rule's",
+        "0-1, from the label table, 0 or 1 where it gives classes; Spotify's is its energy",
         nullable=True,
     ),
     _field(

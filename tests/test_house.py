@@ -28,6 +28,7 @@ PAGES = tuple(
         "describe",
         "duplicates",
         "freeze",
+        "inspect",
     )
 )
 # Floors of each package, the lowest first: a file imports from its own floor or from below.

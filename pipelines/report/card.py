@@ -76,7 +76,7 @@ def _what(manifest: Mapping[str, Any]) -> str:
     names = ", ".join(
         work.name
         for name in _sources(manifest)
-        for work in citations.corpus_works(name)[:1]
+        for work in citations.corpus_works(name, manifest)[:1]
     )
     rows = sum(splits.values())
     labelled = (
