@@ -74,6 +74,7 @@ def hashes(out: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_a_folder_of_midi_becomes_a_release_and_grows(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
