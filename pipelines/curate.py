@@ -25,6 +25,7 @@ from pipelines.io.tables import read_columns, write_table
 from pipelines.labels.config import Labelling
 from pipelines.labels.groups import KEYS
 from pipelines.labels.own_songs import SONG_NAMES, own_keys, with_own_labels
+from pipelines.labels.people import PEOPLE, against_people
 from pipelines.labels.side_files import read_metadata, read_own
 from pipelines.labels.splits import SPLITS
 from pipelines.labels.summary import label_counts
@@ -220,6 +221,11 @@ def close(
         raise BuildFailed(
             f"no training song has a label{rows}: check that affect.matches and affect.labels are of this corpus"
         )
+    people = against_people(
+        read_columns(metadata_path(metadata, "labels")),
+        said_by_people(metadata),
+        thresholds,
+    )
     lock = {
         "config": config.curate_spec(),
         "waterfall": waterfall(
@@ -229,10 +235,17 @@ def close(
         "splits": {split: kept["split"].to_pylist().count(split) for split in SPLITS},
         "thresholds": asdict(thresholds) if thresholds else None,
         "labels": labels,
+        "people": people,
         "metadata": {"pins": [asdict(pin) for pin in pins], "refused": refused},
     }
     files.write_text(files.join(out, CURATE_LOCK), to_json(lock))
     return lock
+
+
+def said_by_people(metadata: str) -> pa.Table:
+    """PEOPLE of a build's metadata; nothing where an older program wrote them."""
+    path = metadata_path(metadata, "people")
+    return read_columns(path) if files.exists(path) else PEOPLE.empty_table()
 
 
 def cluster_sizes(catalog: pa.Table) -> dict[str, int]:

@@ -39,6 +39,8 @@ class OwnLabels:
     labels, "" for all. emotions: the quadrant of each word of `emotion`. scale: [low, high] of
     valence and arousal, or "rank", which takes them by their order.
 
+    axes: what a table to compare with speaks of: valence, arousal or both.
+
     license, citation: what the card says of it. Raises ValueError where one of these cannot
     be used.
     """
@@ -51,6 +53,7 @@ class OwnLabels:
     source: str = ""
     emotions: Mapping[str, str] = field(default_factory=dict)
     scale: tuple[float, ...] | str = (0.0, 1.0)
+    axes: tuple[str, ...] = AXES
     url: str = ""
 
     def __post_init__(self) -> None:
@@ -66,6 +69,8 @@ class OwnLabels:
                 raise ValueError(
                     f"emotions: {emotion} is {', '.join(QUADRANT_CLASSES)}, not {quadrant!r}"
                 )
+        if not self.axes or set(self.axes) - set(AXES):
+            raise ValueError(f"axes are of {', '.join(AXES)}, not {', '.join(self.axes)}")
         if self.scale != RANK and not _is_scale(self.scale):
             raise ValueError(f"scale must be [low, high] or {RANK!r}, not {self.scale!r}")
         _groups_of(self.label_pattern)

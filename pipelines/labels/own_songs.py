@@ -183,7 +183,8 @@ def label_tracks_by_table(name: str, own: OwnLabels, data: bytes) -> LabelTable 
     rows = []
     for number, plain in enumerate(read, 1):
         says = in_our_words(own, plain)
-        row = Row(number, says.pop("track_id", ""), says)
+        # Lists of MSD's files name them with their ending
+        row = Row(number, says.pop("track_id", "").removesuffix(".h5"), says)
         row.song = row.named
         if not TRACK_ID.fullmatch(row.named):
             row.why = "its id is missing or not of the form that such ids have"

@@ -18,6 +18,7 @@ from pipelines.labels.msd import read_tracks
 from pipelines.labels.names import read_names
 from pipelines.labels.own_labels import OwnLabels
 from pipelines.labels.own_songs import OWN, label_songs_by_table, label_tracks_by_table
+from pipelines.labels.people import AXES, PEOPLE
 from pipelines.labels.tables import LABELS, REFUSED, LabelTable, prefer, read_labels
 from pipelines.labels.tracks import TRACKS, merge_tracks, read_unique_tracks
 from pipelines.layout import CURATE_LOCK
@@ -44,6 +45,7 @@ def read_metadata(
             config.unique_tracks,
             config.names,
             config.own,
+            config.people,
         )
     ):
         held = reusable(config, corpus)
@@ -106,8 +108,15 @@ def read_side_files(config: AffectConfig) -> tuple[dict[str, pa.Table], list[Pin
         [read(config.unique_tracks, read_unique_tracks)] if config.unique_tracks else []
     )
     names = read(config.names, read_names) if config.names else NAMES.empty_table()
+    by_people = {
+        name: read(table.table, partial(_of_people, name, table))
+        for name, table in config.people.items()
+    }
     refused = pa.concat_tables(
-        [REFUSED.empty_table(), *(table.refused for table in tables)]
+        [
+            REFUSED.empty_table(),
+            *(table.refused for table in [*tables, *by_people.values()]),
+        ]
     )
     known = merge_tracks([*tracks, *(table.tracks for table in tables)])
     return {
@@ -116,11 +125,33 @@ def read_side_files(config: AffectConfig) -> tuple[dict[str, pa.Table], list[Pin
         "tracks": known.cast(TRACKS),
         "names": names.cast(NAMES),
         "refused": refused,
+        "people": pa.concat_tables(
+            [
+                PEOPLE.empty_table(),
+                *(_said(config.people[name], by_people[name]) for name in by_people),
+            ]
+        ),
     }, pins
 
 
 def _by_track(name: str, own: OwnLabels, data: bytes, _: str) -> LabelTable | None:
     return label_tracks_by_table(name, own, data)
+
+
+def _of_people(name: str, table: OwnLabels, data: bytes, file_name: str) -> LabelTable:
+    found = label_tracks_by_table(name, table, data)
+    if found is None:
+        raise ValueError(
+            f"people.{name}: {file_name} lacks a column track_id of MSD tracks"
+        )
+    return found
+
+
+def _said(table: OwnLabels, read: LabelTable) -> pa.Table:
+    """PEOPLE of a table, null on the axes that it does not speak of."""
+    nothing = pa.nulls(len(read.labels), pa.float64())
+    axes = [read.labels[axis] if axis in table.axes else nothing for axis in AXES]
+    return pa.table([read.labels["source"], read.labels["id"], *axes], PEOPLE)
 
 
 def read_own(config: AffectConfig, songs: pa.Table) -> tuple[pa.Table, pa.Table]:

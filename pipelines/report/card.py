@@ -27,6 +27,7 @@ def card(manifest: Mapping[str, Any]) -> str:
         _built(manifest),
         _waterfalls(manifest),
         _labels(manifest),
+        *([_people(manifest)] if manifest.get("people") else []),
     ]
     sections += [
         _splits(manifest),
@@ -215,6 +216,33 @@ def _labels(manifest: Mapping[str, Any]) -> str:
             _table(["no label because", "songs"], list(labels["unlabelled"].items()))
         ]
     return "\n\n".join(blocks)
+
+
+def _people(manifest: Mapping[str, Any]) -> str:
+    """What listeners say of the same tracks, a row a table and axis."""
+    rows = []
+    tables = manifest["config"]["affect"]["people"]
+    for name, axes in manifest["people"].items():
+        for axis, found in axes.items():
+            measures = ("auc", "agreement", "rank_correlation")
+            said = [_between(found, measure) for measure in measures]
+            rows.append([name, axis, found["n"], *said])
+    sources = "; ".join(f"`{name}`: {says['citation']}" for name, says in tables.items())
+    head = ["people", "of", "tracks in common", "AUC", "agreement", "rank correlation"]
+    return (
+        "## Against people\n\nHow far the label tables say what listeners say of the same MSD tracks. *AUC*: of a track that "
+        "people call high and one that they call low, how often the table has the first higher; *agreement*: of classes at "
+        "this release's thresholds; *rank correlation* where people gave numbers. 95 % intervals over tracks. The comparison is "
+        "of recordings: whether a file is an arrangement of that recording is another question (`label_trust`).\n\n"
+        f"{_table(head, rows)}\n\nTables to compare with, of which nothing is published here: {sources}"
+    )
+
+
+def _between(found: Mapping[str, Any], name: str) -> str:
+    if name not in found:
+        return ""
+    low, high = found[f"{name}_interval"]
+    return f"{found[name]:.3f} ({low:.3f}-{high:.3f})"
 
 
 def _classes(quadrant: str) -> str:
