@@ -22,6 +22,7 @@ EXAMPLES = {
     "describe": "moodroll-data describe out/sample/release --json",
     "freeze-spotify": "moodroll-data freeze-spotify unique_tracks.txt --matches lpd_matched_ids.txt --out spotify.parquet",
     "duplicates": "moodroll-data duplicates out/real nottingham:hpps24",
+    "inspect": "moodroll-data inspect song.mid --set beats=track",
     "report": "moodroll-data report out/real",
     "export": "moodroll-data export out/sample --to midi --split test --quadrant happy --limit 10",
     "fetch": "moodroll-data fetch nottingham --to data",
@@ -40,7 +41,16 @@ def parser() -> argparse.ArgumentParser:
         "--version", action="version", version=f"moodroll {installed_version()}"
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_builds, _split, _releases, _freeze, _duplicates, _export, _fetch):
+    for add in (
+        _builds,
+        _split,
+        _releases,
+        _inspect,
+        _freeze,
+        _duplicates,
+        _export,
+        _fetch,
+    ):
         add(commands)
     return top
 
@@ -114,6 +124,15 @@ def _releases(commands: Any) -> None:
             command.add_argument(
                 "--manifest-sha256", default="", metavar="SHA256", help=says
             )
+
+
+def _inspect(commands: Any) -> None:
+    says = "what the readers make of files: tracks, meters, tempi, keys, or why not"
+    command = _command(commands, "inspect", says)
+    says = "MIDI, LPD's npz or ABC"
+    command.add_argument("files", nargs="+", metavar="FILE", help=says)
+    command.add_argument("--json", action="store_true", help="as JSON")
+    _settable(command)
 
 
 def _freeze(commands: Any) -> None:

@@ -205,6 +205,18 @@ def run_report(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
     return DONE
 
 
+def run_inspect(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
+    from pipelines.inspect import inspect, inspect_text
+
+    entries = inspect(arguments.files, arguments.set)
+    print(
+        json.dumps(entries, indent=2, ensure_ascii=False)
+        if arguments.json
+        else inspect_text(entries)
+    )
+    return FAILED if any("refused" in entry for entry in entries) else DONE
+
+
 def run_duplicates(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
     from pipelines.duplicates import duplicates, duplicates_text
 
@@ -262,6 +274,7 @@ RUN = {
     "verify": run_verify,
     "describe": run_describe,
     "report": run_report,
+    "inspect": run_inspect,
     "duplicates": run_duplicates,
     "freeze-spotify": run_freeze,
     "export": run_export,

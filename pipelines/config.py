@@ -1,5 +1,6 @@
 """A build's settings: frozen, from a TOML file and `--set`, every key with its default."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -23,6 +24,7 @@ from schemas.settings import (
 
 # Settings of a build that decide whether it fails, and nothing of what it writes.
 NOT_IN_SONGS = {"max_reject_share"}
+SOURCE_NAME = re.compile("[a-z][a-z0-9_-]*")
 
 
 @dataclass(frozen=True)
@@ -88,18 +90,42 @@ def load(
     """The settings of a build file with `--set` laid over; raises SettingsError, in one
     sentence with its mend."""
     tables = override(read_toml(path), assignments)
-    given = _tables_of(tables, "sources", list(sources))
+    given = tables.get("sources", {})
+    if not isinstance(given, Mapping):
+        raise SettingsError(
+            f"sources must be a table with one table a source, not {given!r}"
+        )
     if not given:
         raise SettingsError(
             f"no source is given: add one of {', '.join(f'[sources.{name}]' for name in sorted(sources))}"
         )
     chosen = sorted(given)
-    typed: dict[str, Any] = {
-        name: build(sources[name].config, given[name], f"sources.{name}") for name in chosen
-    }
+    typed = {name: _source(name, given[name], sources) for name in chosen}
     return build(
         BuildConfig, {**tables, "sources": typed, "filters": _filters(tables, chosen)}
     )
+
+
+def _source(name: str, table: Any, sources: Mapping[str, Source]) -> Any:
+    """The settings of one source: of the kind that it says, else of the kind of its name."""
+    if not isinstance(table, Mapping):
+        raise SettingsError(f"sources.{name} must be a table, not {table!r}")
+    kind = table.get("kind", name)
+    by_name = [one for one, source in sources.items() if source.by_name]
+    refuse_unknown({kind: None}, list(sources), "sources")
+    if kind != name and kind not in by_name:
+        raise SettingsError(
+            f"sources.{name}.kind: only {', '.join(by_name)} goes under other names than its "
+            f"own: write [sources.{kind}]"
+        )
+    if kind != name and not SOURCE_NAME.fullmatch(name):
+        raise SettingsError(
+            f"sources.{name}: a name is made of a-z, 0-9, - and _, and begins with a letter"
+        )
+    own = {key: value for key, value in table.items() if key != "kind"}
+    if kind in by_name:
+        own = {**own, "name": name}
+    return build(sources[kind].config, own, f"sources.{name}")
 
 
 def load_split(
@@ -112,7 +138,7 @@ def load_split(
     several corpora.
     """
     tables = override(read_toml(path), assignments)
-    _tables_of(tables, "filters", known)
+    _tables_of(tables, "filters", [*known, *sources])
     here = {
         name: table for name, table in tables.get("filters", {}).items() if name in sources
     }

@@ -25,10 +25,13 @@ from pipelines.io import files
 from pipelines.io.tables import read_columns, write_table
 from pipelines.labels.config import Labelling
 from pipelines.labels.corroboration import ALIKE, WORKS, corroborate
+from pipelines.labels.given import GIVEN, merge_given
 from pipelines.labels.groups import KEYS
 from pipelines.labels.join import MATCHED
+from pipelines.labels.own_songs import SONG_NAMES, own_keys, own_splits, with_own_labels
+from pipelines.labels.people import PEOPLE, against_people
 from pipelines.labels.settle import settle
-from pipelines.labels.side_files import SideFiles, read_metadata
+from pipelines.labels.side_files import SideFiles, read_metadata, read_own
 from pipelines.labels.splits import SPLITS
 from pipelines.labels.summary import label_counts
 from pipelines.layout import CURATE_LOCK, INGEST_LOCK, metadata_path, read_lock, shard_path
@@ -62,8 +65,10 @@ def curate(
     rules = Rules(FILTERS, config.filters, config.affect, config.splits, config.seed)
     sides = side_files or read_metadata(config.affect, config.splits, corpus, out)
     metadata, pins = sides.folder, sides.pins
+    own, own_refused = own_labels(config, corpus, metadata, n_shards)
+    written = {**sides.tables, "own": own, "own_refused": own_refused}
     claim(out)
-    for kind, table in sides.tables.items():
+    for kind, table in written.items():
         write_table(metadata_path(out, kind), table.combine_chunks())
     labelling = Labelling(
         metadata, metadata != out, corpus, n_shards, config.affect, config.splits.by_artist
@@ -125,6 +130,21 @@ def curate(
     return close(config, out, n_shards, sum(lock.kept.values()), metadata, pins)
 
 
+def own_labels(
+    config: CurateConfig, corpus: str, metadata: str, n_shards: int
+) -> tuple[pa.Table, pa.Table]:
+    """What tables of one's own say of the songs at `corpus` (OWN, REFUSED); those of another
+    build's metadata where it is taken."""
+    held = [metadata_path(metadata, kind) for kind in ("own", "own_refused")]
+    if metadata == corpus and not config.affect.own and all(map(files.exists, held)):
+        return read_columns(held[0]), read_columns(held[1])
+    songs = pa.concat_tables(
+        read_columns(shard_path(corpus, "songs", index, n_shards), list(SONG_NAMES))
+        for index in range(n_shards)
+    )
+    return read_own(config.affect, songs)
+
+
 def refuse_taken(out: str, corpus: str) -> None:
     """Raise SettingsError where a split of `corpus` would be written over something
     else, or over the corpus itself."""
@@ -168,17 +188,19 @@ def decide_all(
     """(shard, catalog rows) of every shard, and on the side the numbers behind the
     labels and what became of groups."""
     tables = keyed[1]
+    own = read_columns(metadata_path(out, "own"))
     pairs = together(tables["pairs"], PAIRS)
     matched = together(tables["matched"], MATCHED)
     works, alike = together(tables["works"], WORKS), together(tables["alike"], ALIKE)
     counts = corroborate(matched, works, pairs, alike)
+    given = [read_columns(metadata_path(out, "given")), own_splits(own).cast(GIVEN)]
     catalog, numbers, groups = decide(
         together(tables["facts"], FACTS),
         pairs,
-        settle(matched, counts, rules.affect),
-        together(tables["keys"], KEYS),
+        with_own_labels(settle(matched, counts, rules.affect), own),
+        together([*tables["keys"], own_keys(own, KEYS)], KEYS),
         rules,
-        read_columns(metadata_path(out, "given")),
+        merge_given(given),
     )
     yield beam.pvalue.TaggedOutput("numbers", numbers)
     counted = pa.table([list(groups), list(groups.values())], COUNTS_OF_GROUPS)
@@ -224,7 +246,7 @@ def close(
     labels = label_counts(catalog, numbers, thresholds)
     refused, groups = refused_counts(metadata, out), group_counts(config, catalog, out)
     refuse_leaking_splits(config, groups)
-    wanted = bool(config.affect.labels) or labels["labelled"] > 0
+    wanted = bool(config.affect.labels or config.affect.own) or labels["labelled"] > 0
     if wanted and (thresholds is None or not labels["labelled"]):
         rows = (
             f" (refused rows: {sum(refused.values()):,}, see metadata/refused.parquet)"
@@ -234,6 +256,11 @@ def close(
         raise BuildFailed(
             f"no training song has a label{rows}: check that affect.matches and affect.labels are of this corpus"
         )
+    people = against_people(
+        read_columns(metadata_path(metadata, "labels")),
+        said_by_people(metadata),
+        thresholds,
+    )
     lock = {
         "config": config.curate_spec(),
         "waterfall": waterfall(
@@ -249,10 +276,17 @@ def close(
         "splits": {split: kept["split"].to_pylist().count(split) for split in SPLITS},
         "thresholds": asdict(thresholds) if thresholds else None,
         "labels": labels,
+        "people": people,
         "metadata": {"pins": [asdict(pin) for pin in pins], "refused": refused},
     }
     files.write_text(files.join(out, CURATE_LOCK), to_json(lock))
     return lock
+
+
+def said_by_people(metadata: str) -> pa.Table:
+    """PEOPLE of a build's metadata; nothing where an older program wrote them."""
+    path = metadata_path(metadata, "people")
+    return read_columns(path) if files.exists(path) else PEOPLE.empty_table()
 
 
 def cluster_sizes(catalog: pa.Table) -> dict[str, int]:
@@ -294,7 +328,11 @@ def refuse_leaking_splits(config: CurateConfig, groups: Mapping[str, Any]) -> No
 def refused_counts(metadata: str, out: str) -> dict[str, int]:
     """Refused rows of label tables and refused MSD files by why, without the values that
     stand after a colon."""
-    paths = metadata_path(metadata, "refused"), metadata_path(out, "msd_refused")
+    paths = [
+        metadata_path(metadata, "refused"),
+        metadata_path(out, "msd_refused"),
+        metadata_path(out, "own_refused"),
+    ]
     whys = Counter(
         why.partition(":")[0]
         for path in paths

@@ -27,7 +27,7 @@ from pipelines.layout import (
     shard_of,
     shard_path,
 )
-from pipelines.registry import FEATURES, SOURCES
+from pipelines.registry import FEATURES, source_of
 from schemas.code import code_sha256, installed_version
 from schemas.columns import SCHEMA_VERSION
 from schemas.contracts import Item
@@ -57,6 +57,8 @@ CODE = {
 PROGRAM = ("code", "moodroll", "schema_version", "vocabulary_sha256")
 # Shards or songs that a sentence names
 MOST_NAMED = 5
+# What there is to read: a corpus may grow, and then shards with other songs are read again.
+LISTED = "items"
 
 
 def ingest(
@@ -146,7 +148,7 @@ def list_items(config: BuildConfig) -> dict[str, list[Item]]:
     has none."""
     found = {}
     for name, settings in sorted(config.sources.items()):
-        source = SOURCES[name]
+        source = source_of(settings)
         if source.prepare:
             with stage(f"{name}: its files are made"):
                 source.prepare(settings)
@@ -191,8 +193,8 @@ def _listing(items: Sequence[Item]) -> dict[str, Any]:
 
 
 def claim(out: str, spec: Mapping[str, Any]) -> list[str]:
-    """Make `out` this ingest's folder; gives what of the program has changed since it was
-    begun.
+    """Make `out` this ingest's folder; gives what of the program and of what there is to read
+    has changed since it was begun.
 
     Raises SettingsError, with nothing written, where the folder is something else's.
     """
@@ -203,7 +205,7 @@ def claim(out: str, spec: Mapping[str, Any]) -> list[str]:
     lock = lock_at(lock_path)
     held = lock.spec
     differs = sorted(key for key in {*held, *spec} if held.get(key) != spec.get(key))
-    foreign = [key for key in differs if key not in PROGRAM]
+    foreign = [key for key in differs if key not in (*PROGRAM, LISTED)]
     if foreign:
         raise SettingsError(
             f"{out} holds another build, it differs in {', '.join(foreign)}: choose another --out"
@@ -235,7 +237,18 @@ def _change(key: str, held: Any, wanted: Any) -> str:
         return f"the code of {', '.join(name for name in wanted if before.get(name) != wanted[name])}"
     if key == "vocabulary_sha256":
         return "the vocabulary"
+    if key == LISTED:
+        return f"what there is to read ({_grown(held or {}, wanted)})"
     return f"{key} ({held} before, {wanted} now)"
+
+
+def _grown(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Songs of each source whose list has changed, before and now."""
+    changed = [name for name in wanted if held.get(name) != wanted[name]]
+    return ", ".join(
+        f"{name}: {held.get(name, {}).get('songs', 0):,} songs before, {wanted[name]['songs']:,} now"
+        for name in changed
+    )
 
 
 def _say_why(changed: Sequence[str], n_todo: int, n_shards: int) -> None:
@@ -279,7 +292,7 @@ def reading(config: BuildConfig) -> Reading:
     """What workers are handed: functions and settings, both found by name on any
     machine."""
     sources = {
-        name: (SOURCES[name].parse, settings.root, settings)
+        name: (source_of(settings).parse, settings.root, settings)
         for name, settings in config.sources.items()
     }
     features = [

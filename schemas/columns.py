@@ -60,7 +60,7 @@ SONGS = pa.schema(
         _field(
             "meter_source",
             pa.string(),
-            "where bars come from: downbeats, downbeats_then_assumed, midi_info, score, estimated, assumed_4_4",
+            "where bars come from: downbeats, downbeats_then_assumed, midi_info, score, midi, tracked, estimated, assumed_4_4",
         ),
         _field("remi", _list(pa.uint16()), "REMI-923 tokens, no padding, EOS not stored"),
         _field(
@@ -116,6 +116,40 @@ SONGS = pa.schema(
             "equal for the same notes in any key, at any loudness; empty without notes",
         ),
         _field("source_sha256", pa.string(), "sha256 of the bytes the song was read from"),
+        _field(
+            "meter_confidence",
+            pa.float32(),
+            "0-1, how well the onsets keep tracked beats; null where beats were not tracked",
+            nullable=True,
+        ),
+        _field(
+            "note_seconds",
+            _list(pa.float32()),
+            "onset of each note as played, seconds; empty where beats were not tracked",
+        ),
+        _field(
+            "key_meta",
+            _list(pa.uint8()),
+            "key that the file states for each bar, numbered as `key`; empty where it states none",
+        ),
+        _field(
+            "rounded_onsets",
+            pa.int32(),
+            "notes whose onset is no whole tick in the file (MIDI)",
+        ),
+        _field(
+            "unplaced_notes", pa.int32(), "notes of programs that no track takes (MIDI)"
+        ),
+        _field(
+            "doubled_notes",
+            pa.int32(),
+            "notes that another of the same onset, pitch and track hides (MIDI)",
+        ),
+        _field(
+            "is_cut",
+            pa.bool_(),
+            "cut out of a longer piece: its end is no ending",
+        ),
         _field(
             "folder_track_ids",
             _list(pa.string()),
@@ -173,11 +207,16 @@ VERDICTS = [
         "its lead over the best match of another title",
         nullable=True,
     ),
-    _field("valence", pa.float32(), "0-1, from the label table", nullable=True),
+    _field(
+        "valence",
+        pa.float32(),
+        "0-1, from the label table, 0 or 1 where it gives classes",
+        nullable=True,
+    ),
     _field(
         "arousal",
         pa.float32(),
-        "0-1, from the label table: Spotify's energy, or its rule's",
+        "0-1, from the label table, 0 or 1 where it gives classes; Spotify's is its energy",
         nullable=True,
     ),
     _field(

@@ -96,7 +96,8 @@ class Source:
 
     parse is pure: the bytes of item.paths in, a Song out; it raises BadInput and nothing else for a
     bad file. prepare, if any, makes the corpus's files (below config.root) before they are listed.
-    looks_for: which files items takes for songs, said where there are none.
+    looks_for: which files items takes for songs, said where there are none. by_name: a build may
+    have several, each under a name of its own, which is its config's `name`.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Source:
     parse: Callable[[Item, tuple[bytes, ...], Any, Limits], Song]
     prepare: Callable[[Any], None] | None = None
     looks_for: str = ""
+    by_name: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ description, from which the card and the Croissant file are made.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.remi import Remi
-from schemas.song import BAR, NOTE, TEMPO, Song
+from schemas.song import BAR, NOTE, TEMPO, Origin, Song
 
 
 def to_row(song: Song, remi: Remi, features: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,7 +23,10 @@ def to_row(song: Song, remi: Remi, features: Mapping[str, Any]) -> dict[str, Any
         "song_id": song.song_id, "source": song.source, "source_key": song.source_key, "title": song.title,
         "artist": song.artist, "genre": song.genre, "meter_source": song.meter_source,
         "source_sha256": song.source_sha256, "folder_track_ids": list(song.folder_track_ids),
+        **vars(song.origin),
     }  # fmt: skip
+    if len(song.origin.note_seconds) not in (0, len(song.notes)):
+        raise ValueError(f"{song.song_id}: note_seconds are of other notes than the song's")
     for prefix, array in (("note", song.notes), ("bar", song.bars), ("tempo", song.tempi)):
         columns.update(
             {f"{prefix}_{name}": array[name] for name in array.dtype.names or ()}
@@ -37,7 +41,7 @@ def to_row(song: Song, remi: Remi, features: Mapping[str, Any]) -> dict[str, Any
 
 def from_row(row: Mapping[str, Any]) -> Song:
     """The Song in a row of SONGS or RELEASE (lists as Python lists or NumPy arrays); raises
-    ValueError where it is none."""
+    ValueError where it is none. A row may lack the columns of Origin."""
     notes, bars, tempi = (
         _structured(row, "note", NOTE),
         _structured(row, "bar", BAR),
@@ -45,8 +49,16 @@ def from_row(row: Mapping[str, Any]) -> Song:
     )
     return Song(
         row["source"], row["source_key"], notes, bars, tempi, row["meter_source"], row["title"], row["artist"],
-        row["genre"], row["source_sha256"], tuple(row["folder_track_ids"]),
+        row["genre"], row["source_sha256"], tuple(row["folder_track_ids"]), _origin(row),
     )  # fmt: skip
+
+
+def _origin(row: Mapping[str, Any]) -> Origin:
+    held = {field.name: row[field.name] for field in fields(Origin) if field.name in row}
+    for name, dtype in (("note_seconds", np.float32), ("key_meta", np.uint8)):
+        if name in held:
+            held[name] = np.asarray(held[name], dtype)
+    return Origin(**held)
 
 
 def _structured(row: Mapping[str, Any], prefix: str, dtype: np.dtype) -> np.ndarray:

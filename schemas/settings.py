@@ -128,15 +128,13 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
             _coerce(arguments[0], one, f"{where}[{index}]")
             for index, one in enumerate(value)
         )
+    if origin is collections.abc.Mapping and isinstance(value, Mapping):
+        return {key: _entry(arguments, one, f"{where}.{key}") for key, one in value.items()}
     if origin is typing.Literal and value in arguments:
         return value
     if hint is float and type(value) is int and abs(value) < 1 << 1000:
         return float(value)
-    if (
-        hint is Any
-        or origin is collections.abc.Mapping
-        or (isinstance(hint, type) and type(value) is hint)
-    ):
+    if hint is Any or (isinstance(hint, type) and type(value) is hint):
         return value
     allowed = (
         " or ".join(map(repr, arguments))
@@ -144,6 +142,15 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
         else getattr(hint, "__name__", str(hint))
     )
     raise SettingsError(f"{where} must be {allowed}, not {value!r}")
+
+
+def _entry(arguments: Sequence[Any], value: Any, where: str) -> Any:
+    """A value of a mapping as its type asks for; tables become dataclasses, and what is one
+    already stays."""
+    wanted = arguments[1] if arguments else Any
+    if dataclasses.is_dataclass(wanted) and type(value) is wanted:
+        return value
+    return _coerce(wanted, value, where)
 
 
 def _first_that_fits(kinds: Sequence[Any], value: Any, where: str) -> Any:

@@ -5,7 +5,7 @@ and tempo changes are columns of structured arrays, never objects, and read-only
 ticks from the start of the song.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -34,12 +34,40 @@ METER_SOURCES = (
     "downbeats_then_assumed",
     "midi_info",
     "score",
+    "midi",
+    "tracked",
     "estimated",
     "assumed_4_4",
 )
 # Far beyond any music (LPD's longest file has 959,040 ticks), near enough that sums of
 # ticks stay in int32.
 MAX_TICKS = 1 << 24
+
+
+def _nothing() -> np.ndarray:
+    return np.empty(0, np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """What a reader knows of a song besides its music.
+
+    meter_confidence: 0-1, how well the onsets keep tracked beats, None where beats were not
+    tracked; note_seconds: float32, the onset of each note as it was played, where beats were
+    tracked, else empty; key_meta: uint8, the key that the file states for each bar (24: none
+    yet), empty where it states none; rounded_onsets, unplaced_notes, doubled_notes: notes
+    whose onset is no whole tick in the file, that no track takes, that another of the same
+    onset, pitch and track hides; is_cut: the file is cut out of a longer piece, so that its
+    end is no ending.
+    """
+
+    meter_confidence: float | None = None
+    note_seconds: np.ndarray = field(default_factory=_nothing)
+    key_meta: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
+    rounded_onsets: int = 0
+    unplaced_notes: int = 0
+    doubled_notes: int = 0
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +77,9 @@ class Song:
     notes: NOTE, sorted by (start, track, pitch); bars: BAR, contiguous from tick 0, at
     least one, covering every note's rounded onset and end; tempi: TEMPO, rising starts, the
     first at 0; source_sha256: of the bytes it was read from; folder_track_ids: MSD tracks
-    under which the corpus's own folders file it. Raises ValueError where one of these does
-    not hold, which is always a reader's mistake: bad files are refused before a Song is
-    made.
+    under which the corpus's own folders file it; origin: what else its reader knows. Raises
+    ValueError where one of these does not hold, which is always a reader's mistake: bad
+    files are refused before a Song is made.
     """
 
     source: str
@@ -65,6 +93,7 @@ class Song:
     genre: str | None = None
     source_sha256: str = ""
     folder_track_ids: tuple[str, ...] = ()
+    origin: Origin = field(default_factory=Origin)
 
     def __post_init__(self) -> None:
         for name, dtype in (("notes", NOTE), ("bars", BAR), ("tempi", TEMPO)):

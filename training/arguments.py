@@ -101,10 +101,10 @@ def parser() -> argparse.ArgumentParser:
         "judge",
         "measure judges of emotion on real songs, and a generator by them; JSON and Markdown",
     )
-    _model(judge)
+    _model(judge, "?")
     judge.add_argument("--generator", metavar="RUN", help="a run whose pieces are judged")
     judge.add_argument("--out", required=True, metavar="DIR")
-    settings = "split, windows, resamples, pieces, ... of judges.JudgesConfig"
+    settings = "split, windows, resamples, whole_songs, ... of classifiers.JudgesConfig"
     judge.add_argument("--set", action="append", default=[], metavar="a=v", help=settings)
     for command in (train, evaluate, judge):
         _data(command, required=True)

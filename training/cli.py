@@ -178,7 +178,7 @@ def run_judge(arguments: Namespace) -> None:
 
     config = build(JudgesConfig, override({}, arguments.set))
     report = judge(
-        arguments.model,
+        arguments.model or "",
         arguments.generator or "",
         arguments.data,
         arguments.out,

@@ -1,29 +1,33 @@
-"""Standard MIDI Files, read with symusic: notes by track, meter and tempo changes, in
-ticks of 1/24 quarter."""
+"""Standard MIDI Files: notes by track, meter, tempo and key changes, in ticks of 1/24
+quarter."""
 
 import math
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from symusic import Score
 
+from pipelines.formats.midi_readers import READERS, RawMidi, RawTrack
 from schemas.contracts import Limits
+from schemas.keys import NO_KEY
 from schemas.reject import BadInput, Reason
 from schemas.song import BAR, MAX_TICKS, TICKS_PER_QUARTER, make_tempi
 
 DEFAULT_TEMPO_BPM = 120.0  # what the standard plays a file at until its first tempo event
+DENOMINATORS = (1, 2, 4, 8, 16, 32)
 _HEADER = struct.Struct(">4sIHHH")
 _CHUNK = struct.Struct(">4sI")
 _HEADER_BYTES = _HEADER.size - _CHUNK.size
 _TIME_BITS = 40
+_RIFF = b"RIFF"
 
 
 @dataclass(frozen=True, eq=False)
 class MidiTrack:
     """The notes of one track and channel, sorted by (start, pitch); int64 columns, start
-    and duration in ticks."""
+    and duration in ticks; seconds: float64, the onset as the file's tempi play it."""
 
     name: str
     program: int
@@ -32,19 +36,24 @@ class MidiTrack:
     duration: np.ndarray
     pitch: np.ndarray
     velocity: np.ndarray
+    seconds: np.ndarray
 
 
 @dataclass(frozen=True)
 class MidiFile:
     """One file; tracks without notes are left out.
 
-    time_signatures: (tick, numerator, denominator), tempi: (tick, quarters a minute), each
-    as the file has them: rising ticks, of several at one tick the last; empty for none.
+    time_signatures: (tick, numerator, denominator), tempi: (tick, quarters a minute), keys:
+    (tick, key: 0-11 C to B major, 12-23 C to B minor), each as the file has them: rising
+    ticks, of several at one tick the last; empty for none. rounded_onsets: notes whose onset
+    is no whole tick.
     """
 
     tracks: tuple[MidiTrack, ...]
     time_signatures: tuple[tuple[int, int, int], ...]
     tempi: tuple[tuple[int, float], ...]
+    keys: tuple[tuple[int, int], ...] = ()
+    rounded_onsets: int = 0
 
     @property
     def end(self) -> int:
@@ -54,33 +63,38 @@ class MidiFile:
         )
 
 
-def read_midi(blob: bytes, limits: Limits) -> MidiFile:
-    """Notes and signatures of a Standard MIDI File, each time rounded to the nearest tick
-    of 1/24 quarter, halves up.
+def read_midi(blob: bytes, limits: Limits, reader: str = "symusic") -> MidiFile:
+    """What a Standard MIDI File says, bare or wrapped as .rmi, each time rounded to the
+    nearest tick of 1/24 quarter, halves up.
 
-    Notes shorter than a tick get one. Raises BadInput: EMPTY_FILE, TRUNCATED where the file
-    ends before its chunks do, MALFORMED where it is not MIDI in quarters or has no notes,
-    TOO_LARGE beyond limits.max_ticks or max_notes.
+    Notes shorter than a tick get one. reader: of midi_readers.READERS. Raises BadInput:
+    EMPTY_FILE, TRUNCATED where the file ends before its chunks do, MALFORMED where it is not
+    MIDI in quarters or has no notes, TOO_LARGE beyond limits.max_ticks or max_notes.
     """
+    blob = _unwrapped(blob)
     ticks_per_quarter = _check_chunks(blob, limits)
-    try:
-        score: Any = Score.from_midi(_with_short_header(blob))
-    # Symusic reports a bad file by several exceptions of the C++ library
-    except Exception as error:
-        raise BadInput(Reason.MALFORMED, f"symusic: {error}"[:200]) from error
-    n_notes = score.note_num()
+    raw = READERS[reader](blob)
+    n_notes = sum(len(track.start) for track in raw.tracks)
     if n_notes > limits.max_notes:
         raise BadInput(
             Reason.TOO_LARGE, f"{n_notes} notes, the limit is {limits.max_notes}"
         )
-    with_notes = [track for track in score.tracks if len(track.notes)]
     midi = MidiFile(
-        tracks=tuple(_track(track, ticks_per_quarter) for track in with_notes),
-        time_signatures=_time_signatures(score, ticks_per_quarter),
-        tempi=_tempi(score, ticks_per_quarter),
+        tracks=tuple(_track(track, raw, ticks_per_quarter) for track in raw.tracks),
+        time_signatures=_time_signatures(raw, ticks_per_quarter),
+        tempi=_last_at_each_tick(_in_ticks(raw.tempi, ticks_per_quarter)),
+        keys=_last_at_each_tick(_in_ticks(raw.keys, ticks_per_quarter)),
+        rounded_onsets=sum(_n_rounded(track, ticks_per_quarter) for track in raw.tracks),
     )
     _check_times(midi, limits)
     return midi
+
+
+def _unwrapped(blob: bytes) -> bytes:
+    """The MIDI file inside a RIFF file (.rmi), any other as it is."""
+    if blob.startswith(_RIFF) and blob[8:16] == b"RMIDdata":
+        return blob[20:]
+    return blob
 
 
 def _check_chunks(blob: bytes, limits: Limits) -> int:
@@ -114,47 +128,52 @@ def _check_chunks(blob: bytes, limits: Limits) -> int:
     return division
 
 
-def _with_short_header(blob: bytes) -> bytes:
-    """The file with a header of 6 bytes: the standard lets later versions write longer ones, which
-    a reader passes over; symusic refuses them."""
-    length = _CHUNK.unpack_from(blob)[1]
-    if length <= _HEADER_BYTES:
-        return blob
-    fields = blob[_CHUNK.size : _HEADER.size]
-    return _CHUNK.pack(b"MThd", _HEADER_BYTES) + fields + blob[_CHUNK.size + length :]
-
-
 def _ticks(times: np.ndarray, ticks_per_quarter: int) -> np.ndarray:
     doubled = 2 * TICKS_PER_QUARTER * times.astype(np.int64)
     return (doubled + ticks_per_quarter) // (2 * ticks_per_quarter)
 
 
-def _track(track: Any, ticks_per_quarter: int) -> MidiTrack:
-    columns = track.notes.numpy()
-    times = columns["time"].astype(np.int64)
-    pitch = columns["pitch"].astype(np.int64)
-    velocity = columns["velocity"].astype(np.int64)
-    ends = _first_ends(times, times + columns["duration"], pitch)
-    start = _ticks(times, ticks_per_quarter)
+def _n_rounded(track: RawTrack, ticks_per_quarter: int) -> int:
+    return int((track.start * TICKS_PER_QUARTER % ticks_per_quarter != 0).sum())
+
+
+def _track(track: RawTrack, raw: RawMidi, ticks_per_quarter: int) -> MidiTrack:
+    ends = _first_ends(track.start, track.end, track.pitch)
+    start = _ticks(track.start, ticks_per_quarter)
     duration = np.maximum(_ticks(ends, ticks_per_quarter) - start, 1)
-    order = np.lexsort((pitch, start))
+    order = np.lexsort((track.pitch, start))
     return MidiTrack(
         name=track.name,
         program=track.program,
         is_drum=track.is_drum,
         start=start[order],
         duration=duration[order],
-        pitch=pitch[order],
-        velocity=velocity[order],
+        pitch=track.pitch[order],
+        velocity=track.velocity[order],
+        seconds=_seconds(raw.tempi, track.start[order], ticks_per_quarter),
     )
+
+
+def _seconds(
+    tempi: Sequence[tuple[int, float]], ticks: np.ndarray, ticks_per_quarter: int
+) -> np.ndarray:
+    """When the file's tempi play its own ticks, before any rounding: float64 seconds."""
+    changes = {0: DEFAULT_TEMPO_BPM} | dict(sorted(tempi, key=lambda event: event[0]))
+    starts = np.array(list(changes), np.int64)
+    per_tick = 60.0 / (np.array(list(changes.values())) * ticks_per_quarter)
+    elapsed = np.append(0.0, np.cumsum(np.diff(starts) * per_tick[:-1]))
+    at = np.searchsorted(starts, ticks, side="right") - 1
+    return elapsed[at] + (ticks - starts[at]) * per_tick[at]
 
 
 def _first_ends(start: np.ndarray, end: np.ndarray, pitch: np.ndarray) -> np.ndarray:
     """The end of each note where a note-off ends every sounding note of its pitch, as in
     pretty_midi and so in LPD.
 
-    symusic gives each note-off to the longest sounding note alone, which draws overlapping
-    notes out.
+    symusic and miditoolkit give each note-off to the longest sounding note alone, which
+    draws overlapping notes out. A note that is struck again and ended once has no note-off
+    of its own for them and is left out; pretty_midi ends it with the other. Notes without
+    length, as many drum machines write them, stay; pretty_midi leaves them out.
     """
     # Pitch and time in one number, so that one search finds the next note-off of a pitch.
     note_offs = np.sort((pitch << _TIME_BITS) + end)
@@ -170,27 +189,20 @@ def _last_at_each_tick(events: list[Any]) -> tuple[Any, ...]:
     return tuple({event[0]: event for event in in_order}.values())
 
 
+def _in_ticks(events: list[Any], ticks_per_quarter: int) -> list[Any]:
+    """Events of (tick of the file, value) at the nearest ticks of ours."""
+    times = _ticks(np.array([event[0] for event in events], np.int64), ticks_per_quarter)
+    return [(at, *event[1:]) for at, event in zip(times.tolist(), events, strict=True)]
+
+
 def _time_signatures(
-    score: Any, ticks_per_quarter: int
+    raw: RawMidi, ticks_per_quarter: int
 ) -> tuple[tuple[int, int, int], ...]:
-    columns = score.time_signatures.numpy()
-    ticks = _ticks(columns["time"], ticks_per_quarter).tolist()
-    numerators = columns["numerator"].tolist()
-    denominators = columns["denominator"].tolist()
-    events = []
-    for tick, numerator, denominator in zip(ticks, numerators, denominators, strict=True):
-        if numerator and denominator in (1, 2, 4, 8, 16, 32):
-            events.append((tick, numerator, denominator))
-    return _last_at_each_tick(events)
-
-
-def _tempi(score: Any, ticks_per_quarter: int) -> tuple[tuple[int, float], ...]:
-    columns = score.tempos.numpy()
-    microseconds = columns["mspq"].astype(np.float64)
-    valid = microseconds > 0
-    ticks = _ticks(columns["time"][valid], ticks_per_quarter).tolist()
-    bpm = (60e6 / microseconds[valid]).tolist()
-    return _last_at_each_tick(list(zip(ticks, bpm, strict=True)))
+    """Those of a kind that bars can be laid in."""
+    valid = [
+        event for event in raw.time_signatures if event[1] and event[2] in DENOMINATORS
+    ]
+    return _last_at_each_tick(_in_ticks(valid, ticks_per_quarter))
 
 
 def _check_times(midi: MidiFile, limits: Limits) -> None:
@@ -202,6 +214,16 @@ def _check_times(midi: MidiFile, limits: Limits) -> None:
             Reason.TOO_LARGE,
             f"notes from tick {first} to {midi.end}, the limit is {limits.max_ticks}",
         )
+
+
+def midi_keys(midi: MidiFile, bars: np.ndarray) -> np.ndarray:
+    """The key that the file states for each bar, 24 where it states none yet: uint8, empty
+    where it states none at all."""
+    if not midi.keys:
+        return np.empty(0, np.uint8)
+    starts = np.array([tick for tick, _ in midi.keys])
+    named = np.array([NO_KEY, *(key for _, key in midi.keys)], np.uint8)
+    return named[np.searchsorted(starts, bars["start"], side="right")]
 
 
 def midi_bars(midi: MidiFile, end: int) -> np.ndarray:

@@ -1,8 +1,10 @@
 """The settings of [affect]: where labels come from, which of a song's labels is taken,
 and when it counts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pipelines.labels.own_labels import OwnLabels
 from schemas.settings import PATH
 
 AGREE, BEST_SCORE, MEAN = "agree", "best_score", "mean"
@@ -16,7 +18,9 @@ class AffectConfig:
 
     matches, labels: paths, of the labels the preferred table first; msd: folder of MSD HDF5
     files or the summary file; unique_tracks, names: paths; "" is none. folder_matches: take
-    the TR… folders of the corpus as matches too.
+    the TR… folders of the corpus as matches too. own: labels of one's own, by name, which go
+    before all others; people: tables by MSD track of what listeners say, with which labels are
+    compared and which give none.
 
     min_score: matches scored below it do not count; min_margin: a label goes where its
     title's best score beats the best of any other title by less, 0 to let it be. Both look
@@ -40,6 +44,8 @@ class AffectConfig:
     msd: str = field(default="", metadata=PATH)
     unique_tracks: str = field(default="", metadata=PATH)
     names: str = field(default="", metadata=PATH)
+    own: Mapping[str, OwnLabels] = field(default_factory=dict)
+    people: Mapping[str, OwnLabels] = field(default_factory=dict)
     folder_matches: bool = True
     min_score: float = 0.0
     min_margin: float = 0.0

@@ -7,20 +7,24 @@ import json
 import lzma
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from pipelines.io import files
-from pipelines.labels.config import AffectConfig
+from pipelines.labels.config import TRAIN_MEDIAN, AffectConfig
 from pipelines.labels.given import merge_given, read_given
 from pipelines.labels.join import NAMES
 from pipelines.labels.matches import MATCHES, merge_matches, read_match_list
 from pipelines.labels.msd import read_tracks
 from pipelines.labels.names import read_names
+from pipelines.labels.own_labels import OwnLabels
+from pipelines.labels.own_songs import OWN, label_songs_by_table, label_tracks_by_table
+from pipelines.labels.people import AXES, PEOPLE
 from pipelines.labels.splits import Shares
-from pipelines.labels.tables import LABELS, REFUSED, prefer, read_labels
+from pipelines.labels.tables import LABELS, REFUSED, LabelTable, prefer, read_labels
 from pipelines.labels.tracks import TRACKS, merge_tracks, read_unique_tracks
 from pipelines.layout import CURATE_LOCK
 from schemas.manifest import Pin
@@ -46,7 +50,15 @@ def read_metadata(config: AffectConfig, splits: Shares, corpus: str, out: str) -
     is given for.
     """
     if corpus != out and not any(
-        (config.matches, config.labels, config.msd, config.unique_tracks, config.names)
+        (
+            config.matches,
+            config.labels,
+            config.msd,
+            config.unique_tracks,
+            config.names,
+            config.own,
+            config.people,
+        )
     ):
         held = reusable(config, corpus)
         if held is not None:
@@ -94,6 +106,9 @@ def read_side_files(config: AffectConfig) -> tuple[dict[str, pa.Table], list[Pin
         read(path, lambda data, name: read_labels(data, name, config.zero_is_missing))
         for path in config.labels
     ]
+    for name, own in config.own.items():
+        by_track = read(own.table, partial(_by_track, name, own)) if own.table else None
+        tables += [by_track] if by_track else []
     tracks = (
         [read(config.msd, lambda data, name: read_tracks(data))]
         if is_summary(config.msd)
@@ -105,8 +120,15 @@ def read_side_files(config: AffectConfig) -> tuple[dict[str, pa.Table], list[Pin
         [read(config.unique_tracks, read_unique_tracks)] if config.unique_tracks else []
     )
     names = read(config.names, read_names) if config.names else NAMES.empty_table()
+    by_people = {
+        name: read(table.table, partial(_of_people, name, table))
+        for name, table in config.people.items()
+    }
     refused = pa.concat_tables(
-        [REFUSED.empty_table(), *(table.refused for table in tables)]
+        [
+            REFUSED.empty_table(),
+            *(table.refused for table in [*tables, *by_people.values()]),
+        ]
     )
     named = [*(table.tracks for table in tables), *(one.tracks for one in lists)]
     known = merge_tracks([*tracks, *named])
@@ -116,6 +138,12 @@ def read_side_files(config: AffectConfig) -> tuple[dict[str, pa.Table], list[Pin
         "tracks": known.cast(TRACKS),
         "names": names.cast(NAMES),
         "refused": refused,
+        "people": pa.concat_tables(
+            [
+                PEOPLE.empty_table(),
+                *(_said(config.people[name], by_people[name]) for name in by_people),
+            ]
+        ),
     }, pins
 
 
@@ -153,6 +181,48 @@ def unpacked(data: bytes, name: str) -> tuple[bytes, str]:
         return opened(data), PurePosixPath(name).stem
     except (lzma.LZMAError, OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{name} cannot be unpacked, fetch it again: {error}") from error
+
+
+def _by_track(name: str, own: OwnLabels, data: bytes, _: str) -> LabelTable | None:
+    return label_tracks_by_table(name, own, data)
+
+
+def _of_people(name: str, table: OwnLabels, data: bytes, file_name: str) -> LabelTable:
+    found = label_tracks_by_table(name, table, data)
+    if found is None:
+        raise ValueError(
+            f"people.{name}: {file_name} lacks a column track_id of MSD tracks"
+        )
+    return found
+
+
+def _said(table: OwnLabels, read: LabelTable) -> pa.Table:
+    """PEOPLE of a table, null on the axes that it does not speak of."""
+    nothing = pa.nulls(len(read.labels), pa.float64())
+    axes = [read.labels[axis] if axis in table.axes else nothing for axis in AXES]
+    return pa.table([read.labels["source"], read.labels["id"], *axes], PEOPLE)
+
+
+def read_own(config: AffectConfig, songs: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """OWN and REFUSED of the tables of one's own that go by songs (SONG_NAMES); raises
+    SettingsError where one cannot be used."""
+    found, refused = [OWN.empty_table()], [REFUSED.empty_table()]
+    for name, own in config.own.items():
+        try:
+            data = files.read_bytes(own.table) if own.table else None
+            if data is not None and label_tracks_by_table(name, own, data):
+                continue
+            table = label_songs_by_table(name, own, data, songs)
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"affect.own.{name}: {error}") from error
+        if table.has_classes and config.threshold == TRAIN_MEDIAN:
+            raise SettingsError(
+                f"affect.own.{name} gives classes or quadrants, which have no median: "
+                "set affect.threshold = 0.5"
+            )
+        found.append(table.songs)
+        refused.append(table.refused)
+    return pa.concat_tables(found), pa.concat_tables(refused)
 
 
 def is_summary(msd: str) -> bool:

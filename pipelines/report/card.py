@@ -23,6 +23,7 @@ def card(manifest: Mapping[str, Any]) -> str:
         _built(manifest),
         _waterfalls(manifest),
         _labels(manifest),
+        *([_people(manifest)] if manifest.get("people") else []),
     ]
     sections += [
         _splits(manifest),
@@ -39,7 +40,7 @@ def _what(manifest: Mapping[str, Any]) -> str:
     names = ", ".join(
         work.name
         for name in _sources(manifest)
-        for work in citations.corpus_works(name)[:1]
+        for work in citations.corpus_works(name, manifest)[:1]
     )
     rows = sum(splits.values())
     labelled = (
@@ -217,6 +218,33 @@ def _trust(audit: Mapping[str, Any]) -> list[str]:
 
 def _share(band: Mapping[str, Any], what: str) -> str:
     return f"{band[what] / band['songs']:.0%}" if band["songs"] else ""
+
+
+def _people(manifest: Mapping[str, Any]) -> str:
+    """What listeners say of the same tracks, a row a table and axis."""
+    rows = []
+    tables = manifest["config"]["affect"]["people"]
+    for name, axes in manifest["people"].items():
+        for axis, found in axes.items():
+            measures = ("auc", "agreement", "rank_correlation")
+            said = [_between(found, measure) for measure in measures]
+            rows.append([name, axis, found["n"], *said])
+    sources = "; ".join(f"`{name}`: {says['citation']}" for name, says in tables.items())
+    head = ["people", "of", "tracks in common", "AUC", "agreement", "rank correlation"]
+    return (
+        "## Against people\n\nHow far the label tables say what listeners say of the same MSD tracks. *AUC*: of a track that "
+        "people call high and one that they call low, how often the table has the first higher; *agreement*: of classes at "
+        "this release's thresholds; *rank correlation* where people gave numbers. 95 % intervals over tracks. The comparison is "
+        "of recordings: whether a file is an arrangement of that recording is another question (`label_trust`).\n\n"
+        f"{_table(head, rows)}\n\nTables to compare with, of which nothing is published here: {sources}"
+    )
+
+
+def _between(found: Mapping[str, Any], name: str) -> str:
+    if name not in found:
+        return ""
+    low, high = found[f"{name}_interval"]
+    return f"{found[name]:.3f} ({low:.3f}-{high:.3f})"
 
 
 def _classes(quadrant: str) -> str:

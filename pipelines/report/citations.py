@@ -6,6 +6,7 @@ release names its sources and its label tables in the manifest; what it does not
 told.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from pipelines.sources.sample.synthetic_labels import LABEL_SOURCE
 from pipelines.works import CORPORA, MIDI_EMOTION, MSD, SPOTIFY, Work
 
 UNKNOWN_TERMS = "see where it came from"
+# As Hugging Face's cards spell licences: cc-by-4.0
+HUB_LICENCE = re.compile(r"[a-z][a-z0-9.]*(-[a-z0-9.]+)+")
 
 
 def works(manifest: Mapping[str, Any]) -> list[Work]:
@@ -22,24 +25,58 @@ def works(manifest: Mapping[str, Any]) -> list[Work]:
         work
         for name in manifest["waterfall"]
         if name != "all"
-        for work in corpus_works(name)
+        for work in corpus_works(name, manifest)
     ]
-    tables = label_tables(manifest)
-    if tables and not has_rule_labels(manifest):
+    tables = service_tables(manifest)
+    if tables:
         found += [
             MSD,
             *([MIDI_EMOTION] if "msd_spotify_features" in tables else []),
             SPOTIFY,
         ]
+    used = label_tables(manifest)
+    found += [
+        stated_work(f"{name} (labels)", says)
+        for name, says in own_tables(manifest).items()
+        if name in used
+    ]
     return list(dict.fromkeys(found))
 
 
-def corpus_works(name: str) -> tuple[Work, ...]:
-    """The works behind a source of the registry; one that is new is named, with its
-    terms said to be unknown."""
-    return CORPORA.get(name) or (
-        Work(name, "", "other", UNKNOWN_TERMS, "", "no terms are on record", f"{name}."),
+def corpus_works(name: str, manifest: Mapping[str, Any]) -> tuple[Work, ...]:
+    """The works behind a source: of the registry, else as the build states them; one of
+    which nothing is stated is named, with its terms said to be unknown."""
+    known = CORPORA.get(name)
+    if known:
+        return known
+    return (stated_work(name, manifest["config"]["sources"].get(name, {})),)
+
+
+def stated_work(name: str, says: Mapping[str, Any]) -> Work:
+    """A work as a build file states it: license, citation and url."""
+    licence = says.get("license", "")
+    return Work(
+        name,
+        says.get("url", ""),
+        licence if HUB_LICENCE.fullmatch(licence) else "other",
+        licence or UNKNOWN_TERMS,
+        "",
+        "as the one who built this states" if licence else "no terms are on record",
+        says.get("citation", "") or f"{name}.",
     )
+
+
+def own_tables(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The label tables of one's own that the build names, by name."""
+    own: Mapping[str, Any] = manifest["config"]["affect"].get("own", {})
+    return own
+
+
+def service_tables(manifest: Mapping[str, Any]) -> list[str]:
+    """The label tables whose values are a service's: neither the sample's rule nor one's
+    own."""
+    others = {LABEL_SOURCE, *own_tables(manifest)}
+    return [name for name in label_tables(manifest) if name not in others]
 
 
 def licences(manifest: Mapping[str, Any]) -> list[Work]:
@@ -76,7 +113,7 @@ def flaws(manifest: Mapping[str, Any]) -> list[str]:
     20,394 labels.
     """
     sources, labelled = set(manifest["waterfall"]), manifest["labels"]["labelled"]
-    from_service = bool(labelled) and not has_rule_labels(manifest)
+    from_service = bool(service_tables(manifest))
     config = manifest["config"]
     rules = [
         (
@@ -90,7 +127,7 @@ def flaws(manifest: Mapping[str, Any]) -> list[str]:
             "Valence and energy describe a recording, not this arrangement of it, and correlate (.43).",
         ),
         (
-            bool(labelled) and not from_service,
+            bool(labelled) and has_rule_labels(manifest),
             "The labels are made by a rule from tempo, mode and register. They try the commands; they say nothing of emotion.",
         ),
         (

@@ -68,6 +68,7 @@ def page(release: str, manifest: Mapping[str, Any], build_folder: str | None) ->
             f"{_premise_note()} {label_checks.label_checks(bars, songs)}",
             _plots(_premise_plots(songs, bars)),
         ),
+        *_people(manifest),
         (
             "keys",
             "Keys, meters, duplicates",
@@ -123,6 +124,30 @@ def _section(name: str, title: str, note: str, body: str, sample: str) -> str:
     return (
         f'<section id="{name}">\n<h2>{html.escape(title)}</h2>\n{says}\n{body}\n</section>'
     )
+
+
+def _people(manifest: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """The section of what listeners say of the same tracks, where a build compares."""
+    rows = []
+    for name, axes in manifest.get("people", {}).items():
+        for axis, found in axes.items():
+            said = [
+                f"{measure.replace('_', ' ')} {found[measure]:.3f} "
+                f"({found[f'{measure}_interval'][0]:.3f}-{found[f'{measure}_interval'][1]:.3f})"
+                for measure in ("auc", "agreement", "rank_correlation")
+                if measure in found
+            ]
+            rows.append(
+                f"{name}, {axis}, {found['n']:,} tracks: {', '.join(said) or 'too few'}"
+            )
+    if not rows:
+        return []
+    items = "".join(f"<li>{html.escape(row)}</li>" for row in rows)
+    note = (
+        "How far the label tables say what listeners say of the same recordings, with 95 % "
+        "intervals over tracks. README.md says what each measure is."
+    )
+    return [("people", "Against people", note, f"<ul>{items}</ul>")]
 
 
 def _plots(figures: Sequence[Plot]) -> str:

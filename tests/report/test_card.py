@@ -185,3 +185,46 @@ def test_side_files_that_differ_are_told(
         "README.md is not what the manifest gives",
         "croissant.json is missing",
     ]
+
+
+def test_what_people_say_has_a_section_where_it_was_asked(manifest: dict[str, Any]) -> None:
+    assert "## Against people" not in card(manifest)
+    measured = {"n": 56, "high": 24, "auc": 0.8822, "auc_interval": [0.7714, 0.969]}
+    affect = {
+        **manifest["config"]["affect"],
+        "people": {"moods": {"citation": "They, 2020.", "license": "LGPL-3.0"}},
+    }
+    asked = {
+        **manifest,
+        "people": {"moods": {"valence": measured, "arousal": {"n": 3}}},
+        "config": {**manifest["config"], "affect": affect},
+    }
+    text = card(asked)
+    assert "| moods | valence | 56 | 0.882 (0.771-0.969) |  |  |" in text
+    assert "| moods | arousal | 3 |  |  |  |" in text and "They, 2020." in text
+
+
+def test_stated_terms_go_into_card_and_header(manifest: dict[str, Any]) -> None:
+    config = manifest["config"]
+    mine = {"license": "cc-by-nc-4.0", "citation": "Me, 2026.", "url": "https://a.b"}
+    stated = {
+        **with_labels_of(manifest, "us:own"),
+        "waterfall": {
+            "mine": manifest["waterfall"]["all"],
+            "all": manifest["waterfall"]["all"],
+        },
+        "config": {
+            **config,
+            "sources": {"mine": mine},
+            "affect": {
+                **config["affect"],
+                "own": {"us": {"license": "Ours alone", "citation": "Us."}, "idle": mine},
+            },
+        },
+    }
+    text = card(stated)
+    assert header(text)["license"] == ["cc-by-nc-4.0", "other"]
+    assert "Me, 2026." in text and "Ours alone" in text and "us (labels)" in text
+    assert "idle" not in text and "Spotify's Developer Terms" not in text
+    unknown = {**stated, "config": {**stated["config"], "sources": {"mine": {}}}}
+    assert sources.UNKNOWN_TERMS in card(unknown)

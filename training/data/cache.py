@@ -35,7 +35,9 @@ META, SONGS_FILE = "meta.json", "songs.npz"
 FILES = {"tokens": "u2", "bar_offset": "i8", "rhythm": "u1", "key": "u1"}
 
 
-SONGS = {"n_bars": "i8", "label_rank": "f8", "judge": "?", "labels": "i8", "ids": "U"}
+SONGS = {
+    "n_bars": "i8", "label_rank": "f8", "judge": "?", "is_cut": "?", "labels": "i8", "ids": "U",
+}  # fmt: skip
 
 
 def prepare(release: Release, view: ViewConfig, cache: str | None = None) -> Path:
@@ -188,9 +190,8 @@ def _convert(
                 UNLABELLED if row[f"{axis}_class"] is None else row[f"{axis}_class"]
                 for axis in AXES
             ]
-            songs.append(
-                (len(seen.key), row["label_rank"], row["judge"], labels, row["song_id"])
-            )
+            of_song = (row["label_rank"], row["judge"], row["is_cut"])
+            songs.append((len(seen.key), *of_song, labels, row["song_id"]))
             found = (
                 1,
                 len(seen.key),
@@ -215,7 +216,7 @@ def _convert(
 class Split:
     """The songs of one split as flat arrays: tokens (memory-mapped), bar_offset, rhythm
     (n_bars, 16), key (n_bars), and a value a song: n_bars, first_bar, label_rank, judge,
-    labels (n_songs, 2: arousal, valence; -1 unlabelled), ids."""
+    is_cut, labels (n_songs, 2: arousal, valence; -1 unlabelled), ids."""
 
     tokens: np.ndarray
     bar_offset: np.ndarray
@@ -225,6 +226,7 @@ class Split:
     first_bar: np.ndarray
     label_rank: np.ndarray
     judge: np.ndarray
+    is_cut: np.ndarray
     labels: np.ndarray
     ids: list[str]
     counts: dict[str, int]

@@ -41,7 +41,7 @@ def crops(
     label: np.ndarray,
 ) -> Batch:
     """Crops of `bars` bars from bar `start` of each song; a bar's last target is the
-    next Bar, or EOS after the song's last."""
+    next Bar, or EOS after the song's last, unless the song is cut out of a longer one."""
     bar = (split.first_bar[song] + start)[:, None] + np.arange(bars)
     first = split.bar_offset[bar][..., None]
     n_tokens = split.bar_offset[bar + 1][..., None] - first
@@ -53,6 +53,7 @@ def crops(
     ).astype(np.int16)
     tokens, target = here[..., :-1], here[..., 1:].copy()
     is_end = bar == (split.first_bar + split.n_bars - 1)[song][:, None]
+    is_end &= ~split.is_cut[song][:, None]
     np.put_along_axis(
         target,
         n_tokens - 1,

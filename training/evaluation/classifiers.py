@@ -43,12 +43,14 @@ class Judge(Protocol):
 class JudgesConfig(SamplingConfig):
     """split: of the real songs; windows: of each, evenly spaced; resamples: of the
     songs, for 95 % intervals; pieces: written for each quadrant by a generator that is
-    judged; and how its tokens are drawn (SamplingConfig)."""
+    judged; and how its tokens are drawn (SamplingConfig); whole_songs: ask judges of whole
+    songs too."""
 
     split: Literal["validation", "test"] = "test"
     windows: int = 6
     resamples: int = 1000
     pieces: int = 25
+    whole_songs: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from schemas.labels import QUADRANTS
-from schemas.song import Song
+from schemas.song import TRACKS, Song
 from training.config import AXES, UNLABELLED
 from training.data.cache import open_split, prepare
-from training.data.release import open_release
+from training.data.release import Release, open_release
 from training.engine.checkpoint import load_run
+from training.errors import RunFailed
 from training.evaluation import metrics as measures
 from training.evaluation.baselines import Retrieval, RuleEditing
 from training.evaluation.classifiers import (
@@ -25,7 +26,14 @@ from training.evaluation.classifiers import (
     taught_judges,
     windows_of,
 )
+from training.evaluation.ensemble import Ensemble
+from training.evaluation.handcrafted import Boosting, Rules
 from training.evaluation.markdown import CEILING_SAYS, judges_table
+from training.evaluation.whole_songs import (
+    labelled_songs,
+    whole_song_judges,
+    whole_songs_table,
+)
 from training.protocols import Generator, require
 
 CALIBRATION_BINS = 10
@@ -159,8 +167,44 @@ def judge(
     device: str = "cpu",
 ) -> str:
     """Write OUT/judges.json and .md: judges on real songs, retrieved and edited ones and a
-    generator's pieces; the Markdown."""
+    generator's pieces; the Markdown. Without a run, the judges of whole songs alone."""
     opened = open_release(release)
+    if not run:
+        if generator:
+            raise RunFailed(
+                "name a judge to judge a generator: judges of whole songs hear none"
+            )
+        return _written(*whole_songs(opened, TRACKS, settings), out)
+    report, texts, tracks = judge_windows(run, generator, opened, settings, cache, device)
+    if settings.whole_songs:
+        more, says = whole_songs(opened, tracks, settings)
+        report, texts = {**report, **more}, [*texts, *says]
+    return _written(report, texts, out)
+
+
+def whole_songs(
+    release: Release, tracks: Sequence[str], settings: JudgesConfig
+) -> tuple[dict[str, Any], list[str]]:
+    """The report of judges of whole songs, and its table."""
+    taught = labelled_songs(release, "train", tracks, for_judges=True)
+    asked = labelled_songs(release, settings.split, tracks)
+    seed = settings.seed
+    judges: list[Rules | Boosting | Ensemble] = [Rules(), Boosting(seed), Ensemble(seed)]
+    found = whole_song_judges(judges, taught, asked, seed, settings.resamples)
+    sources = [name for name in release.manifest.get("waterfall", {}) if name != "all"]
+    says = whole_songs_table(found, settings.split, len(taught.songs), sources)
+    return {"whole_songs": found}, [says]
+
+
+def judge_windows(
+    run: str,
+    generator: str,
+    opened: Release,
+    settings: JudgesConfig,
+    cache: str | None,
+    device: str,
+) -> tuple[dict[str, Any], list[str], Sequence[str]]:
+    """The report of judges of windows, its tables, and the tracks that they hear."""
     model, config = load_judge(run, opened, device)
     writers: dict[str, Generator] = {}
     if generator:
@@ -185,6 +229,10 @@ def judge(
                 report[name], f"{settings.pieces} pieces of each quadrant by {name}."
             )
         )
+    return report, texts, config.data.tracks
+
+
+def _written(report: dict[str, Any], texts: Sequence[str], out: str) -> str:
     place = Path(out)
     place.mkdir(parents=True, exist_ok=True)
     (place / "judges.json").write_text(

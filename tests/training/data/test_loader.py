@@ -16,7 +16,7 @@ import pytest
 from schemas.remi import BAR_TOKEN, EOS, PAD, RemiConfig
 from training.config import DataConfig
 from training.data.cache import open_split, prepare
-from training.data.loader import Loader, used_labels
+from training.data.loader import Loader, crops, used_labels
 from training.data.release import open_release
 from training.data.views import view_row
 from training.errors import RunFailed
@@ -57,6 +57,22 @@ def test_a_batch_is_what_the_rows_say(split):
                 rows[song]["arousal_class"],
                 rows[song]["valence_class"],
             ]
+
+
+def test_a_song_that_is_cut_out_of_another_has_no_end(tmp_path):
+    rows = mock_rows()
+    rows["train"] = [
+        row | {"is_cut": index % 2 == 0} for index, row in enumerate(rows["train"])
+    ]
+    folder = prepare(open_release(write_release(tmp_path / "cut", rows)), DATA)
+    split = open_split(folder, "train")
+    song = np.arange(len(split.ids))
+    last = crops(split, song, split.n_bars - 3, 3, 48, split.labels)
+    ends = (last.target == EOS).any((1, 2))
+    assert 0 < split.is_cut.sum() < len(song)
+    # A bar of 48 tokens hides what follows it
+    fits = (last.target[:, -1] != PAD).sum(1) < 48
+    assert np.array_equal(ends[fits], ~split.is_cut[fits]) and not ends[split.is_cut].any()
 
 
 def test_an_epoch_takes_every_song_once_and_differs_from_the_next(split):
