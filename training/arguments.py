@@ -4,8 +4,11 @@ import argparse
 from typing import Any
 
 from schemas.code import installed_version
+from schemas.keys import KEY_NAMES_ASCII
 from schemas.labels import QUADRANT_CLASSES
 
+# C, Db, D, ... as the major keys are spelled.
+TONICS = [name.removesuffix(" major") for name in KEY_NAMES_ASCII[:12]]
 EXAMPLES = {
     "train": "moodroll-model train manifests/runs/small.toml --data out/release --out runs/small --set train.steps=2000",
     "sample": "moodroll-model sample runs/small --emotion happy --n 5 --out happy",
@@ -46,6 +49,12 @@ def parser() -> argparse.ArgumentParser:
     sample.add_argument("--n", type=_count, default=1, help="pieces (default 1)")
     sample.add_argument(
         "--bars", type=_count, default=0, help="bars of each (default: as trained)"
+    )
+    sample.add_argument(
+        "--key",
+        type=_tonic,
+        metavar="TONIC",
+        help="C, Db, D, ... of every piece (default: drawn as songs of the emotion have it)",
     )
     transfer = _writer(
         commands, "transfer", "turn a song to another emotion, eq. (21)", songs=1
@@ -109,6 +118,12 @@ def parser() -> argparse.ArgumentParser:
     for command in (train, evaluate, judge):
         _data(command, required=True)
     return top
+
+
+def _tonic(text: str) -> int:
+    if text not in TONICS:
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(TONICS)}, not {text}")
+    return TONICS.index(text)
 
 
 def _count(text: str) -> int:

@@ -142,7 +142,7 @@ class Trainer:
         facts = {
             "step": self.step, "best": None if math.isinf(self.best) else self.best, "config": public(self.config),
             "release": self.release.sha256, "code": checkpoint.code_version(), "torch": torch.__version__,
-            "loader": {**self.loader.state_dict(), "step": self.step},
+            "loader": {**self.loader.state_dict(), "step": self.step}, "keys": self.loader.keys(),
         }  # fmt: skip
         optimiser = self.optimiser if name == checkpoint.LAST else None
         checkpoint.save(self.out / name, self.model, facts, optimiser)

@@ -2,7 +2,7 @@
 songs. Each gives plain JSON values."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from training.evaluation.realism import distance_to_real
 from training.experiments.plan import Cell
 from training.experiments.store import Store
 from training.generation.transfer import shift_emotion, song_latents, swap_latents
+from training.generation.writing import in_keys
 from training.parts.sampling import SamplingConfig
 from training.protocols import (
     Autoencoder,
@@ -40,14 +41,15 @@ CROPS, ALL_SONGS = 4, 10**9
 def judged(store: Store, cell: Cell) -> dict[str, Any]:
     """chance: of high, as each judge hears each piece; wanted: what was asked for;
     realism; what the model knows."""
-    model, data = store.model(cell)
+    writer = store.model(cell)
+    require(writer.model, Generator)
     sampling = replace(store.plan.judging, seed=cell.seed)
-    songs, wanted = pieces_of(require(model, Generator), store.judge_data.bars, sampling)
+    songs, wanted = pieces_of(writer, store.judge_data.bars, sampling)
     return {
         "wanted": wanted.tolist(),
         "chance": {judge.name: judge.probability(songs).tolist() for judge in store.judges},
         **_realism(store, songs, wanted),
-        **(_known(store, model, data) if cell.config else {}),
+        **(_known(store, writer.model, writer.data) if cell.config else {}),
     }
 
 
@@ -87,9 +89,10 @@ def _seen(store: Store, model: Any, data: DataConfig) -> ModelOutputs:
 def latents(store: Store, cell: Cell) -> dict[str, Any]:
     """Of each axis: the mean latent of every labelled test song, its label, the
     components and their spread."""
-    model, data = store.model(cell)
+    writer = store.model(cell)
     found: dict[str, Any] = {}
-    outputs = _seen(store, require(model, Clustered), data)
+    model = require(writer.model, Clustered)
+    outputs = _seen(store, model, writer.data)
     _, first = outputs.first_of_songs()
     for index, axis in enumerate(AXES):
         label = outputs.batch.label[first, index]
@@ -102,9 +105,17 @@ def latents(store: Store, cell: Cell) -> dict[str, Any]:
     return found
 
 
-def excerpts(store: Store, data: DataConfig, seed: int) -> tuple[torch.Tensor, np.ndarray]:
-    """A window of each of plan.songs labelled test songs, drawn with a seed: tokens (B,
-    T, L) as read, labels (B, 2)."""
+class Excerpts(NamedTuple):
+    """Windows of real songs: tokens (B, T, L) as a model reads them, tonic (B, T) that they
+    are written relative to, label (B, 2)."""
+
+    tokens: torch.Tensor
+    tonic: np.ndarray
+    label: np.ndarray
+
+
+def excerpts(store: Store, data: DataConfig, seed: int) -> Excerpts:
+    """A window of each of plan.songs labelled test songs, drawn with a seed."""
     split, bars = store.split(store.plan.judging.split, data), store.judge_data.bars
     usable = np.flatnonzero((split.labels != UNLABELLED).all(1) & (split.n_bars >= bars))
     random = np.random.default_rng(seed)
@@ -117,14 +128,16 @@ def excerpts(store: Store, data: DataConfig, seed: int) -> tuple[torch.Tensor, n
         np.int64
     )
     batch = crops(split, song, start, bars, data.tokens_per_bar, split.labels[song])
-    return torch.from_numpy(batch.tokens).to(store.request.device).long(), batch.label
+    tokens = torch.from_numpy(batch.tokens).to(store.request.device).long()
+    return Excerpts(tokens, batch.tonic, batch.label)
 
 
 def swapped(store: Store, cell: Cell) -> dict[str, Any]:
     """Figures 11-12: the similarities of songs whose z_r, or z_k, was exchanged with
-    another's."""
-    model, data = store.model(cell)
-    tokens, _ = excerpts(store, data, cell.seed)
+    another's; relative to the tonic where the model reads pitch so."""
+    writer = store.model(cell)
+    model = writer.model
+    tokens = excerpts(store, writer.data, cell.seed).tokens
     half = len(tokens) // 2
     z, originals = song_latents(model, tokens), songs_of(tokens.cpu().numpy())
     a, b = originals[:half], originals[half : 2 * half]
@@ -143,22 +156,26 @@ def turned(store: Store, cell: Cell) -> dict[str, Any]:
     turned to itself is written again. untouched: of each judge and source, the same of the
     songs as they were. n: songs of each source.
     """
-    model, data = store.model(cell)
-    clustered, writer = require(model, Clustered), require(model, Autoencoder)
-    tokens, labels = excerpts(store, data, cell.seed)
-    z, sampling = song_latents(model, tokens), replace(store.plan.judging, seed=cell.seed)
+    reads = store.model(cell)
+    clustered, writer = require(reads.model, Clustered), require(reads.model, Autoencoder)
+    tokens, tonic, labels = excerpts(store, reads.data, cell.seed)
+    z = song_latents(reads.model, tokens)
+    sampling = replace(store.plan.judging, seed=cell.seed)
     found: dict[str, Any] = {"turned": {}, "untouched": {}, "n": {}}
     for source, name in QUADRANTS.items():
         of_source = np.flatnonzero((labels == source).all(1))
         found["n"][name] = len(of_source)
         if len(of_source):
-            own = songs_of(tokens[of_source].cpu().numpy())
+            own = songs_of(tokens[of_source].cpu().numpy(), tonic[of_source])
             moved = {
-                goal: writer.write(
-                    shift_emotion(
-                        clustered, z[of_source], source, target, store.plan.strength
+                goal: in_keys(
+                    writer.write(
+                        shift_emotion(
+                            clustered, z[of_source], source, target, store.plan.strength
+                        ),
+                        sampling,
                     ),
-                    sampling,
+                    tonic[of_source],
                 )
                 for target, goal in QUADRANTS.items()
             }

@@ -3,7 +3,7 @@ written pieces as MIDI files."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -65,11 +65,19 @@ def swap_latents(first: Tensor, second: Tensor, axis: str) -> tuple[Tensor, Tens
     return mixed if axis == "arousal" else (mixed[1], mixed[0])
 
 
+class Piece(NamedTuple):
+    """tokens (1, T, L); tonic (1, T) that they are written relative to, 0 where pitch is
+    absolute."""
+
+    tokens: Tensor
+    tonic: np.ndarray
+
+
 def read_piece(
     name: str, data: DataConfig, open_data: Callable[[str], Split] | None, start: int
-) -> Tensor:
-    """Tokens (1, T, L) of a MIDI file, or of a song_id of the release, from bar `start` on;
-    RunFailed where there is none."""
+) -> Piece:
+    """A MIDI file, or a song_id of the release, from bar `start` on; RunFailed where there
+    is none."""
     if Path(name).exists():
         return _midi_piece(name, data, start)
     if open_data is None:
@@ -92,11 +100,11 @@ def read_piece(
                 data.tokens_per_bar,
                 split.labels[song],
             )
-            return torch.from_numpy(found.tokens.astype(np.int64))
+            return Piece(torch.from_numpy(found.tokens.astype(np.int64)), found.tonic)
     raise RunFailed(f"{name} is neither a file nor a song_id of the release")
 
 
-def _midi_piece(path: str, data: DataConfig, start: int) -> Tensor:
+def _midi_piece(path: str, data: DataConfig, start: int) -> Piece:
     view = view_song(read_midi(path), data, RemiConfig())
     parts = np.split(view.tokens, view.bar_offset[1:-1])[start : start + data.bars]
     if not any(len(part) > 1 for part in parts):
@@ -107,7 +115,8 @@ def _midi_piece(path: str, data: DataConfig, start: int) -> Tensor:
         np.pad(part, (0, data.tokens_per_bar - len(part)), constant_values=PAD)
         for part in parts
     ]
-    return torch.from_numpy(np.stack(padded).astype(np.int64))[None]
+    tonic = view.tonic[start : start + len(padded)]
+    return Piece(torch.from_numpy(np.stack(padded).astype(np.int64))[None], tonic[None])
 
 
 def save_songs(songs: Sequence[Song], names: Sequence[str], out: str) -> list[str]:

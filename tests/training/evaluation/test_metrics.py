@@ -7,13 +7,12 @@ import pytest
 
 from schemas import mock
 from schemas.keys import KEY_NAMES_ASCII
+from training.data.keys import chroma, keys_of
 from training.evaluation.metrics import (
     NGram,
     accuracies,
     auc,
-    chroma,
     cosine,
-    keys_of,
     note_f1,
     rhythm_vector,
     rounded,
