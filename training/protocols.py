@@ -1,7 +1,7 @@
 """What the rest of the package asks of a model: that it learns, and the abilities it may
 have."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from training.errors import RunFailed
@@ -26,6 +26,17 @@ class Trainable(Protocol):
     def flops_per_step(self, places: int, length: int) -> float:
         """Multiply-adds ×2 of a training step over `places` token places in bars of
         `length`."""
+
+
+@runtime_checkable
+class Settling(Protocol):
+    """Puts parts of itself where labelled songs lie, before some of its steps."""
+
+    def settles_at(self, step: int) -> bool:
+        """Whether it is to be done before this step."""
+
+    def settle(self, tokens: "Sequence[Tensor]", labels: "Sequence[Tensor]") -> None:
+        """tokens (B, T, L) and labels (B, 2) of batches of labelled songs."""
 
 
 @runtime_checkable

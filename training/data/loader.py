@@ -17,6 +17,8 @@ from training.data.cache import Split
 from training.data.keys import KeyTable
 from training.errors import RunFailed
 
+LABELLED_AT_ONCE = 16
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:
@@ -210,6 +212,28 @@ class Loader:
                 self.step += 1
                 ahead.append(pool.submit(self.batch_at, self.step + threads))
                 yield batch
+
+    def labelled(self, most: int) -> list[Batch]:
+        """A crop each of at most `most` of its labelled songs, drawn with the seed, alike on
+        every rank."""
+        has_label = (self.labels != UNLABELLED).any(axis=1)
+        random = np.random.default_rng([self.seed, most])
+        songs = np.concatenate([songs for songs, _ in self.groups])
+        chosen = random.permutation(np.sort(songs[has_label[songs]]))[:most]
+        room = self.split.n_bars[chosen] - self.config.bars + 1
+        start = np.floor(random.random(len(chosen)) * room).astype(np.int64)
+        length = self.config.tokens_per_bar
+        return [
+            crops(
+                self.split,
+                chosen[at : at + LABELLED_AT_ONCE],
+                start[at : at + LABELLED_AT_ONCE],
+                self.config.bars,
+                length,
+                self.labels[chosen[at : at + LABELLED_AT_ONCE]],
+            )
+            for at in range(0, len(chosen), LABELLED_AT_ONCE)
+        ]
 
     def keys(self) -> dict[str, list[int]] | None:
         """How many of its songs are written relative to each tonic, by quadrant; None where

@@ -30,8 +30,11 @@ from training.engine.optimizer import learning_rate, make_optimiser
 from training.engine.speed import Speed
 from training.engine.validation import validate, validation_loader
 from training.errors import RunFailed
+from training.protocols import Settling
 from training.registry import MODELS
 
+# Labelled songs that tell a model where classes lie.
+SETTLED_BY = 512
 STOPS = (signal.SIGTERM, signal.SIGINT)
 
 Progress = Callable[[int, str], object]
@@ -172,6 +175,7 @@ class Trainer:
         while self.step < config.steps and not self._all_stop():
             start = time.perf_counter()
             batch = next(batches)
+            self._settle()
             terms = self.train_step(batch)
             speed.add(batch, time.perf_counter() - start)
             if self._due(config.log_every):
@@ -182,6 +186,18 @@ class Trainer:
                 self._validate(log)
             if self.step % config.save_every == 0:
                 self.save()
+
+    def _settle(self) -> None:
+        """Put a model's prior where labelled songs lie, where it asks for that."""
+        model: Any = self.model
+        if not isinstance(model, Settling) or not model.settles_at(self.step):
+            return
+        batches = self.loader.labelled(SETTLED_BY)
+        device = self.ranks.device
+        tensors = [to_device(batch, device) for batch in batches]
+        self.model.eval()
+        tokens = [one["tokens"].long() for one in tensors]
+        model.settle(tokens, [one["label"] for one in tensors])
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.config.train.steps

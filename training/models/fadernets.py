@@ -15,7 +15,8 @@ from torch import Tensor
 
 from schemas.keys import N_KEYS
 from training.parts.bar_vae import Terms
-from training.parts.gaussian_mixture_vae import GmVae, GmVaeConfig
+from training.parts.gaussian_mixture_vae import GmVae
+from training.parts.mixture_settings import GmVaeConfig
 
 FIRST_MINOR = N_KEYS // 2
 

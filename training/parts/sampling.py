@@ -30,14 +30,24 @@ Piece = TypeVar("Piece")
 
 @dataclass(frozen=True)
 class SamplingConfig:
-    """How tokens are sampled: from the smallest set that holds top_p, flattened by
-    temperature; temperature 0 takes the best."""
+    """How pieces are sampled.
+
+    Tokens from the smallest set that holds top_p, flattened by temperature; temperature 0
+    takes the best. strength: λ, how far from the middle between classes towards the one
+    asked for, 1 as trained; noise: of a latent around its class, in its deviations;
+    contrast: guidance of a mixture's decoder away from what it says in the middle, 1 none.
+    """
 
     temperature: float = 1.2
     top_p: float = 0.9
     seed: int = 0
+    strength: float = 1.0
+    noise: float = 1.0
+    contrast: float = 1.0
 
     def __post_init__(self) -> None:
+        if min(self.strength, self.noise, self.contrast) < 0:
+            raise ValueError("strength, noise and contrast must be 0 or more")
         if self.temperature < 0 or not 0 < self.top_p <= 1:
             raise ValueError(
                 "temperature must be 0 or more, and top_p over 0 and at most 1"

@@ -15,7 +15,14 @@ from training.parts.adversary import (
     unlikelihood,
 )
 from training.parts.attention import AttentionStack, Layout, rotate
-from training.parts.latent import Mixture, cyclical_weight, gaussian_kl, mixture_kl
+from training.parts.latent import (
+    Mixture,
+    cyclical_weight,
+    gaussian_kl,
+    mixture_kl,
+    monotone_weight,
+    prior_latents,
+)
 from training.parts.recurrent import RecurrentStack
 
 B, T, L, WIDTH = 2, 5, 7, 16
@@ -276,6 +283,26 @@ def test_the_adversary_teaches_the_encoder_alone_and_against_the_feature():
     feature_loss(decoder(reverse_gradient(turned)), target).backward()
     torch.testing.assert_close(turned.grad, -plain.grad)
     assert feature_loss(decoder(z), torch.full((6,), -100)) == 0
+
+
+def test_kl_weight_that_rises_once_stays():
+    weights = [float(monotone_weight(torch.tensor(step), 3, 4, 0.8)) for step in range(12)]
+    assert weights[:3] == [0, 0, 0] and weights[6:] == [pytest.approx(0.8)] * 6
+    assert weights[3:6] == pytest.approx([0.2, 0.4, 0.6])
+    assert float(monotone_weight(torch.tensor(3), 3, 0, 0.8)) == pytest.approx(0.8)
+
+
+def test_latents_lie_as_far_from_the_middle_as_strength_says():
+    mixtures = {"arousal": Mixture(2, 6, 0.2), "valence": Mixture(2, 6, 0.2)}
+    asked = ({"arousal": 1, "valence": 0}, 3, 4, 5)
+    near, far = (prior_latents(mixtures, *asked, strength) for strength in (1.0, 3.0))
+    means = [mixture.means.detach() for mixture in mixtures.values()]
+    away = torch.cat([means[0][1] - means[0][0], means[1][0] - means[1][1]])
+    torch.testing.assert_close(far - near, away.expand(3, 4, 12))
+    still = prior_latents(mixtures, *asked, 0.0, 0.0)
+    torch.testing.assert_close(
+        still, torch.cat([mean.mean(0) for mean in means]).expand(3, 4, 12)
+    )
 
 
 def test_kl_weight_cycles():
