@@ -50,6 +50,16 @@ def parser() -> argparse.ArgumentParser:
     sample.add_argument(
         "--bars", type=_count, default=0, help="bars of each (default: as trained)"
     )
+    farther = (
+        "how far beyond the class as trained, 0 the middle between classes (default 1)"
+    )
+    sample.add_argument("--strength", type=float, default=1.0, help=farther)
+    spread = "of latents around their class, 0 none (default 1)"
+    sample.add_argument("--noise", type=float, default=1.0, help=spread)
+    contrast = (
+        "guidance away from the middle between classes, of mixtures (default 1, none)"
+    )
+    sample.add_argument("--contrast", type=float, default=1.0, help=contrast)
     sample.add_argument(
         "--key",
         type=_tonic,
@@ -89,7 +99,7 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--experiment",
         metavar="NAME",
-        help="tables, rho, alpha, swap or transfer, instead of RUN",
+        help="tables, rho, alpha, strength, swap or transfer, instead of RUN",
     )
     evaluate.add_argument(
         "--plan", metavar="PLAN.toml", help="its size and seeds, see manifests/experiments"

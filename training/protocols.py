@@ -54,6 +54,13 @@ class Generator(Protocol):
 
 
 @runtime_checkable
+class Steered(Protocol):
+    """Writes an emotion as strongly as SamplingConfig's strength, noise and contrast ask."""
+
+    steered_by: str
+
+
+@runtime_checkable
 class Autoencoder(Protocol):
     """Writes a song again from latents."""
 
@@ -101,6 +108,7 @@ class Clustered(Protocol):
 # What a model without an ability cannot do, in words that end a sentence.
 ABILITIES = {
     Generator: "write music of an emotion",
+    Steered: "write an emotion more or less strongly",
     Autoencoder: "write a song again from latents",
     Decoder: "tell the next token from latents",
     Classifier: "tell the emotion of a song",

@@ -1,7 +1,7 @@
 """Views: a song as models read it (REMI bars, rhythm, key), and the song that a model's
 tokens say."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from schemas.grid import Grid, quantise
 from schemas.remi import (
+    BAR_TOKEN,
     HIGHEST_PITCH,
     LOWEST_PITCH,
     N_BEATS,
@@ -21,7 +22,7 @@ from schemas.rhythm import count_rhythm
 from schemas.row import from_row
 from schemas.runs import rank_in_group, run_begins
 from schemas.song import BASS, DRUMS, TRACKS, Song, covered_ticks, regular_bars, sort_keys
-from training.config import ViewConfig
+from training.config import DataConfig, ViewConfig
 from training.data.keys import (
     from_tonic,
     keys_of,
@@ -188,6 +189,19 @@ def song_of(
     if tonic is not None and tonic.any():
         song = from_tonic(song, tonic)
     return replace(song, notes=separate(song.notes))
+
+
+def padded_pieces(songs: Sequence[Song], config: DataConfig) -> np.ndarray:
+    """Songs as crops of config.bars bars from their start, int64 (n, T, L), empty bars
+    where they end before."""
+    crops = np.full((len(songs), config.bars, config.tokens_per_bar), PAD, np.int64)
+    crops[:, :, 0] = BAR_TOKEN
+    for crop, song in zip(crops, songs, strict=True):
+        view = view_song(song, config, RemiConfig())
+        bars = np.split(view.tokens, view.bar_offset[1:-1])[: config.bars]
+        for at, bar in enumerate(bars):
+            crop[at, : len(bar)] = bar
+    return crops
 
 
 def songs_of(tokens: np.ndarray, tonic: np.ndarray | None = None) -> list[Song]:

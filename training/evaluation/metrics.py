@@ -1,6 +1,7 @@
 """Measures of tokens, notes and classes: pure functions on arrays, each small enough to
 check by hand."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from schemas.rhythm import count_rhythm
 from schemas.song import Song
 from training.data.keys import keys_of
 
+RESAMPLES = 200
 PAIRS_AT_ONCE = 1 << 22
 TOKEN_TYPES = ("bar", "beat", "tempo", "pitch", "velocity", "duration")
 
@@ -62,6 +64,20 @@ def accuracies(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
         "majority": float(majority),
         "n": len(true),
     }
+
+
+def over_songs(
+    song: np.ndarray, statistic: Callable[[np.ndarray], float], seed: int = 0
+) -> list[float]:
+    """95 % interval of a statistic of rows, by drawing songs again: song (n) of each row;
+    statistic of row numbers. Rows of one song are alike, and say less than as many songs."""
+    of_song = [np.flatnonzero(song == one) for one in np.unique(song)]
+    random = np.random.default_rng(seed)
+    drawn = [
+        statistic(np.concatenate([of_song[at] for at in random.integers(0, n, n)]))
+        for n in [len(of_song)] * RESAMPLES
+    ]
+    return np.nanpercentile(drawn, [2.5, 97.5]).tolist()
 
 
 def auc(score: np.ndarray, label: np.ndarray) -> float:

@@ -11,20 +11,22 @@ from schemas.labels import QUADRANTS
 from schemas.remi import PAD
 from schemas.song import Song
 from training.config import AXES, UNLABELLED, DataConfig
+from training.data.keys import chroma
 from training.data.loader import crops
-from training.data.views import songs_of
+from training.data.views import padded_pieces, songs_of
 from training.errors import RunFailed
-from training.evaluation.classifiers import Judge
+from training.evaluation.classifiers import Judge, JudgesConfig
 from training.evaluation.handcrafted import feature_table
 from training.evaluation.judging import pieces_of
 from training.evaluation.latent_swap import similarities
+from training.evaluation.metrics import auc, cosine, mean_of, note_f1, rhythm_vector
 from training.evaluation.model_reports import class_report, latent_report
 from training.evaluation.outputs import ModelOutputs, run_model
 from training.evaluation.realism import distance_to_real
 from training.experiments.plan import Cell
 from training.experiments.store import Store
 from training.generation.transfer import shift_emotion, song_latents, swap_latents
-from training.generation.writing import in_keys
+from training.generation.writing import Writer, in_keys
 from training.parts.sampling import SamplingConfig
 from training.protocols import (
     Autoencoder,
@@ -39,17 +41,52 @@ CROPS, ALL_SONGS = 4, 10**9
 
 
 def judged(store: Store, cell: Cell) -> dict[str, Any]:
-    """chance: of high, as each judge hears each piece; wanted: what was asked for;
-    realism; what the model knows."""
+    """What is said of its pieces, and what the model knows."""
     writer = store.model(cell)
     require(writer.model, Generator)
-    sampling = replace(store.plan.judging, seed=cell.seed)
+    return {
+        **_written(store, writer, replace(store.plan.judging, seed=cell.seed)),
+        **(_known(store, writer.model, writer.data) if cell.config else {}),
+    }
+
+
+def steered(store: Store, cell: Cell) -> dict[str, Any]:
+    """What is said of its pieces at each strength of the plan; of a plain rival, which has
+    none, at 1."""
+    writer = store.model(cell)
+    strengths = store.plan.strengths if cell.config else (1.0,)
+    asked = replace(store.plan.judging, seed=cell.seed)
+    return {
+        f"{strength:g}": _written(store, writer, replace(asked, strength=strength))
+        for strength in strengths
+    }
+
+
+def _written(store: Store, writer: Writer, sampling: JudgesConfig) -> dict[str, Any]:
+    """chance: of high, as each judge hears each piece; wanted: what was asked for; own: AUC
+    of the model's own odds of its pieces, read again; realism."""
     songs, wanted = pieces_of(writer, store.judge_data.bars, sampling)
     return {
         "wanted": wanted.tolist(),
         "chance": {judge.name: judge.probability(songs).tolist() for judge in store.judges},
+        "own": own_auc(writer, songs, wanted, store.request.device),
         **_realism(store, songs, wanted),
-        **(_known(store, writer.model, writer.data) if cell.config else {}),
+    }
+
+
+def own_auc(
+    writer: Writer, songs: list[Song], wanted: np.ndarray, device: str
+) -> dict[str, float]:
+    """AUC of q(y|x), by axis, of pieces (n) for the classes (n, 2) they were written for;
+    nothing of a model without."""
+    if not isinstance(writer.model, Classifier) or not len(songs):
+        return {}
+    tokens = torch.from_numpy(padded_pieces(songs, writer.data)).to(device)
+    with torch.no_grad():
+        odds = writer.model.odds(tokens)
+    return {
+        axis: auc(odds[axis].mean(1).cpu().numpy(), wanted[:, index])
+        for index, axis in enumerate(AXES)
     }
 
 
@@ -154,14 +191,15 @@ def turned(store: Store, cell: Cell) -> dict[str, Any]:
 
     turned: of each judge, source and target, the share heard as each quadrant; a source
     turned to itself is written again. untouched: of each judge and source, the same of the
-    songs as they were. n: songs of each source.
+    songs as they were. kept: of each source and target, how like the song is to what it was.
+    n: songs of each source.
     """
     reads = store.model(cell)
     clustered, writer = require(reads.model, Clustered), require(reads.model, Autoencoder)
     tokens, tonic, labels = excerpts(store, reads.data, cell.seed)
     z = song_latents(reads.model, tokens)
     sampling = replace(store.plan.judging, seed=cell.seed)
-    found: dict[str, Any] = {"turned": {}, "untouched": {}, "n": {}}
+    found: dict[str, Any] = {"turned": {}, "untouched": {}, "kept": {}, "n": {}}
     for source, name in QUADRANTS.items():
         of_source = np.flatnonzero((labels == source).all(1))
         found["n"][name] = len(of_source)
@@ -179,11 +217,30 @@ def turned(store: Store, cell: Cell) -> dict[str, Any]:
                 )
                 for target, goal in QUADRANTS.items()
             }
+            found["kept"][name] = {
+                goal: _kept(songs, own, store.judge_data.bars)
+                for goal, songs in moved.items()
+            }
             for judge in store.judges:
                 told = {goal: _shares(judge, songs) for goal, songs in moved.items()}
                 found["turned"].setdefault(judge.name, {})[name] = told
                 found["untouched"].setdefault(judge.name, {})[name] = _shares(judge, own)
     return found
+
+
+def _kept(changed: list[Song], own: list[Song], bars: int) -> dict[str, float]:
+    """How much of each song is left: F1 of its notes, cosines of its onsets and of its pitch
+    classes."""
+    return mean_of(
+        [
+            {
+                "note_f1": note_f1(one, other, bars)["f1"],
+                "rhythm": cosine(rhythm_vector(one, bars), rhythm_vector(other, bars)),
+                "pitch_classes": cosine(chroma(one).sum(0), chroma(other).sum(0)),
+            }
+            for one, other in zip(changed, own, strict=True)
+        ]
+    )
 
 
 def _shares(judge: Judge, songs: list[Song]) -> dict[str, float]:

@@ -41,7 +41,7 @@ class Plan:
     seeds: of training and of sampling; supervision: the share of songs whose label is used
     (the paper's rho); rhos, alphas: of figures 6-9; judging: the judges, and the budget,
     temperature and top_p of sampling; songs: of the test split that are exchanged and
-    turned; strength: lambda of eq. (21).
+    turned; strength: lambda of eq. (21); strengths: of the lambda-curve.
     """
 
     recipes: Mapping[str, Recipe]
@@ -55,10 +55,11 @@ class Plan:
     judging: JudgesConfig = field(default_factory=JudgesConfig)
     songs: int = 100
     strength: float = 1.0
+    strengths: tuple[float, ...] = (0.0, 1.0, 2.0, 4.0)
 
     def __post_init__(self) -> None:
         refuse_unknown(dict.fromkeys(self.models), [*self.recipes, *PLAIN], "models")
-        for name in ("seeds", "rhos", "alphas"):
+        for name in ("seeds", "rhos", "alphas", "strengths"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values) or min(values) < 0:
                 raise ValueError(

@@ -21,7 +21,7 @@ from training.evaluation import handcrafted as hand
 from training.evaluation import metrics as measures
 from training.experiments import measure as measuring
 from training.experiments.plan import Cell, Plan
-from training.experiments.report import alpha, rho, swap, tables, transfer
+from training.experiments.report import alpha, rho, strength, swap, tables, transfer
 from training.experiments.store import Request, Store
 
 Measured = dict[str, Any]
@@ -42,6 +42,7 @@ EXPERIMENTS = {
     "rho": Experiment(rho.cells_of, ("judged",), rho.report),
     "alpha": Experiment(alpha.cells_of, ("judged", "latents"), alpha.report),
     "swap": Experiment(swap.cells_of, ("swapped",), swap.report, judged=False),
+    "strength": Experiment(strength.cells_of, ("steered",), strength.report),
     "transfer": Experiment(transfer.cells_of, ("turned",), transfer.report),
 }
 

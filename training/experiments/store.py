@@ -180,6 +180,7 @@ class Store:
                 plan["judging"],
                 plan["songs"],
                 plan["strength"],
+                plan["strengths"],
                 settings,
             ]
         )

@@ -1,6 +1,7 @@
 """Sample: the latents of songs, read from MIDI or a release, turned and exchanged; and
 written pieces as MIDI files."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -126,6 +127,15 @@ def save_songs(songs: Sequence[Song], names: Sequence[str], out: str) -> list[st
     for song, path in zip(songs, paths, strict=True):
         write_midi(song, path)
     return paths
+
+
+def note_origin(out: str, names: Sequence[str], origin: Mapping[str, Any]) -> None:
+    """Say in OUT/pieces.json what made each piece; pieces that other commands wrote there
+    are kept."""
+    path = Path(out) / "pieces.json"
+    told = json.loads(path.read_text()) if path.exists() else {}
+    told |= {f"{name}.mid": dict(origin) for name in names}
+    path.write_text(json.dumps(dict(sorted(told.items())), indent=2) + "\n")
 
 
 def emotion_name(classes: Mapping[str, int | None]) -> str:

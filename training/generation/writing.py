@@ -11,7 +11,7 @@ from schemas.song import Song
 from training.config import DataConfig, RunConfig
 from training.data.keys import KeyTable, from_tonic
 from training.parts.sampling import SamplingConfig
-from training.protocols import Generator, require
+from training.protocols import Generator, Steered, require
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,9 @@ class Writer:
         tonic: int | None = None,
     ) -> list[Song]:
         """n pieces, each in the key of a song drawn among those of its classes, or all
-        relative to `tonic`."""
+        relative to `tonic`; RunFailed for a strength that the model has no handle for."""
+        if (sampling.strength, sampling.noise, sampling.contrast) != (1, 1, 1):
+            require(self.model, Steered)
         songs: list[Song] = self.model.generate(classes, n, bars, sampling)
         if self.keys is None:
             return songs

@@ -75,6 +75,8 @@ class Slot(nn.Module):
 class Ccvae(AxisVae):
     """Semg-GMVAE's encoders and decoder around CCVAE's slots."""
 
+    steered_by = "p(z_c|y)"
+
     def __init__(self, config: CcvaeConfig, data: DataConfig) -> None:
         super().__init__(config, data)
         self.slots: Any = nn.ModuleDict({axis: Slot(config.slot) for axis in AXES})

@@ -43,6 +43,8 @@ class Control(nn.Module):
     """p(token | tokens before, classes); a linear map of one-hot classes is an embedding
     of each axis, added."""
 
+    steered_by = "guidance"
+
     def __init__(self, config: ControlConfig, data: DataConfig) -> None:
         super().__init__()
         self.config, self.packed, self.length = (

@@ -49,6 +49,8 @@ class Ec2vaeConfig:
 class Ec2vae(nn.Module):
     """Bars of 16 steps, each from its own latent."""
 
+    steered_by = "the mean latents of classes"
+
     means: Tensor
 
     def __init__(self, config: Ec2vaeConfig, data: DataConfig) -> None:

@@ -26,6 +26,8 @@ class ConditionalVae(BarVae):
     """One latent (B, T, 2·latent), prior N(0, I); the class of each axis is an embedding at
     every layer of both nets."""
 
+    steered_by = "its class codes"
+
     def __init__(self, config: VaeConfig, data: DataConfig) -> None:
         super().__init__(config, data)
         self.encoder = Encoder(replace(config, latent=2 * config.latent), 0.0)

@@ -60,6 +60,8 @@ def _local_decoder(config: GmVaeConfig, outputs: int) -> nn.Module:
 class GmVae(AxisVae):
     """The whole model; forward gives the loss of eq. (17) and its terms."""
 
+    steered_by = "its components"
+
     def __init__(self, config: GmVaeConfig, data: DataConfig) -> None:
         # Start with the components' own variance: else q(y|x) is one-hot noise from the
         # first step.

@@ -15,9 +15,9 @@ class Guided:
     def __init__(self, decoder: Decoder, weight: float) -> None:
         self.decoder, self.weight, self.stack = decoder, weight, self
 
-    def embedding(self, token: Tensor) -> Tensor:
+    def embed_step(self, token: Tensor, beat: Tensor) -> Tensor:
         """(B) to (2B, width)."""
-        return self.decoder.embedding(token).repeat(2, 1)
+        return self.decoder.embed_step(token, beat).repeat(2, 1)
 
     def condition(self, codes: Tensor) -> Tensor:
         """(B, T, 2·size) to (2B, T, width)."""

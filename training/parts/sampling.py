@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from schemas.remi import (  # fmt: skip
     BAR_TOKEN,
@@ -25,6 +26,7 @@ from schemas.remi import (  # fmt: skip
 from training.parts.backbone import Decoder
 
 AT_ONCE = 64
+LEAST_CHANCE = 1e-30
 Piece = TypeVar("Piece")
 
 
@@ -52,6 +54,14 @@ class SamplingConfig:
             raise ValueError(
                 "temperature must be 0 or more, and top_p over 0 and at most 1"
             )
+
+
+def token_kinds() -> Tensor:
+    """Which kind each token is, one-hot (V, 6): Bar and what is no music, Beat, Tempo,
+    Pitch, Velocity, Duration."""
+    firsts = torch.tensor([BEAT, TEMPO_TOKEN, PITCH, VELOCITY, DURATION])
+    kind = torch.bucketize(torch.arange(VOCABULARY_SIZE), firsts, right=True)
+    return functional.one_hot(kind, len(firsts) + 1).float()
 
 
 def grammar() -> Tensor:
@@ -95,6 +105,20 @@ def sample_token(
     )
 
 
+def within_kinds(logits: Tensor, legal: Tensor, kinds: Tensor) -> Tensor:
+    """Logits (B, V) with tokens that are not legal (B, V) left out, their chance going to
+    legal ones of the same kind: kinds (V, K), one-hot.
+
+    Spread over all kinds, it would go to Beats and bar lines, since what small models get
+    wrong is mostly the order of pitches: bars came out with half of the notes.
+    """
+    chance = logits.float().softmax(-1)
+    within = chance * legal
+    whole, left = chance @ kinds, within @ kinds
+    factor = torch.where(left > 0, whole / left.clamp(min=LEAST_CHANCE), 0.0)
+    return (within * (factor @ kinds.T)).log()
+
+
 @torch.no_grad()
 def write_bars(
     decoder: Decoder, z: Tensor, length: int, sampling: SamplingConfig
@@ -107,6 +131,7 @@ def write_bars(
         (kind >= BEAT) & (kind < TEMPO_TOKEN),
         (kind >= PITCH) & (kind < VELOCITY),
     )
+    kinds = token_kinds().to(z.device)
     condition, memory = decoder.condition(z), decoder.stack.memory(len(z), length, z.device)
     written = torch.full((*z.shape[:2], length), PAD, device=z.device)
     for bar in range(z.shape[1]):
@@ -117,15 +142,17 @@ def write_bars(
         for place in range(length):
             written[:, bar, place] = torch.where(alive, token, PAD)
             hidden = decoder.stack.step(
-                decoder.embedding(token), memory, condition[:, bar], alive
+                decoder.embed_step(token, (beat - BEAT + 1).clamp(min=0)),
+                memory,
+                condition[:, bar],
+                alive,
             )
             rising = ~(is_beat & (kind <= beat[:, None])) & ~(
                 is_pitch & (kind <= pitch[:, None])
             )
+            logits = decoder.head(hidden).masked_fill(~allowed[token], -torch.inf)
             following = sample_token(
-                decoder.head(hidden).masked_fill(~(allowed[token] & rising), -torch.inf),
-                sampling,
-                generator,
+                within_kinds(logits, rising, kinds), sampling, generator
             )
             alive = alive & (following != BAR_TOKEN)
             if not alive.any():

@@ -290,7 +290,7 @@ def test_what_is_retrieved_is_reported_as_copied(
     memory = report.pop("memorisation")
     assert memory["written"] == {"nearest_bar": 1, "copied_bars": 1, "n": 4 * 2 * DATA.bars}
     assert memory["real"]["copied_bars"] == pytest.approx(
-        (12 - N_JUDGES) / 12 if split == "train" else 0
+        (12 - N_JUDGES) / 12 if split == "train" else 0, abs=0.02
     )
     assert set(report) == set(QUADRANTS.values())
     for of_class in report.values():

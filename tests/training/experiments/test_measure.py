@@ -153,6 +153,7 @@ def test_songs_are_turned_from_their_own_class_and_told_apart(
 ):
     code, moves = Code(), []
     monkeypatch.setattr(measuring, "songs_of", lambda tokens, *_: list(tokens))
+    monkeypatch.setattr(measuring, "_kept", lambda *given: {})
     monkeypatch.setattr(
         measuring, "song_latents", lambda model, tokens: torch.zeros(*tokens.shape[:2], 2)
     )

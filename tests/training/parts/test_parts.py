@@ -15,6 +15,7 @@ from training.parts.adversary import (
     unlikelihood,
 )
 from training.parts.attention import AttentionStack, Layout, rotate
+from training.parts.backbone import Embedding, StackConfig, beat_of
 from training.parts.latent import (
     Mixture,
     cyclical_weight,
@@ -283,6 +284,22 @@ def test_the_adversary_teaches_the_encoder_alone_and_against_the_feature():
     feature_loss(decoder(reverse_gradient(turned)), target).backward()
     torch.testing.assert_close(turned.grad, -plain.grad)
     assert feature_loss(decoder(z), torch.full((6,), -100)) == 0
+
+
+def test_each_token_is_told_its_beat_bar_by_bar():
+    tokens = torch.tensor([[[2, 3, 90, 600, 850, 7, 91], [2, 18, 90, 600, 850, 0, 0]]])
+    assert beat_of(tokens).tolist() == [
+        [[0, 1, 1, 1, 1, 5, 5], [0, 16, 16, 16, 16, 16, 16]]
+    ]
+    config = StackConfig(1, 2, 16, 32, 0.0, beats=True)
+    made, packed = Embedding(config), Layout.of(tokens != 0, packed=True)
+    padded = Layout.of(tokens != 0, packed=False)
+    whole = padded.spread(made.laid(tokens.flatten(), padded))
+    some = packed.spread(made.laid(packed.gather(tokens), packed))
+    torch.testing.assert_close(whole[tokens != 0], some[tokens != 0])
+    torch.testing.assert_close(
+        whole[0, 0, 5], made.step(torch.tensor([7]), torch.tensor([5]))[0]
+    )
 
 
 def test_kl_weight_that_rises_once_stays():

@@ -34,14 +34,16 @@ def _at(plan: Plan, model: str, rho: float) -> list[Cell]:
 def report(
     store: Store, measured: Mapping[str, Mapping[str, Any]]
 ) -> tuple[dict[str, Any], str]:
-    """Accuracy and AUC of what is written, and accuracy of q(y|x), over rho; as JSON
+    """Accuracy and AUC of what is written, and AUC of q(y|x), over rho; as JSON
     values and in Markdown, and rho.png."""
     plan, real = store.plan, store.real()
     judge, rows = best_judge(real), list[dict[str, Any]]()
     for model in MODELS:
         for rho in plan.rhos:
             if found := [measured[cell.name]["judged"] for cell in _at(plan, model, rho)]:
-                told = {axis: spread(found, "classes", axis, "accuracy") for axis in AXES}
+                told = {
+                    axis: spread(found, "classes", axis, "ranking_auc") for axis in AXES
+                }
                 written = heard(found, judge, real)
                 rows.append({"model": model, "rho": rho, "written": written, "q": told})
     figures.lines(
@@ -65,7 +67,7 @@ def _panels(rows: Sequence[Mapping[str, Any]], judge: str) -> figures.Panels:
                 for name, says in KINDS.items()
             }
             points |= (
-                {f"{axis}: q(y|x) of test songs": (q["mean"], q["least"], q["most"])}
+                {f"{axis}: AUC of q(y|x) of test songs": (q["mean"], q["least"], q["most"])}
                 if q
                 else {}
             )
@@ -90,10 +92,10 @@ def _text(rows: Sequence[Mapping[str, Any]], judge: str, real: Mapping[str, Any]
     written = [f"pieces {axis}, {says}" for says in KINDS.values() for axis in "AV"]
     texts = [
         f"# Figures 6 and 7: accuracy over rho, pieces heard by {judge}",
-        f"Pieces: chance .5, 95 % intervals, {SEEDS_SAY} q(y|x) of real test songs: mean over seeds, least "
+        f"Pieces: chance .5, 95 % intervals, {SEEDS_SAY} AUC of q(y|x) of real test songs: mean over seeds, least "
         "and most. The paper draws these figures without numbers; by its text GMVAEs are high from .05 on, and CCVAE "
         "and SSVAE gain more a label.",
         judges_table(real, CEILING_SAYS),
-        grid(["model", "rho", *written, r"q(y\|x) A", r"q(y\|x) V"], lines),
+        grid(["model", "rho", *written, r"AUC of q(y\|x), A", r"AUC of q(y\|x), V"], lines),
     ]  # fmt: skip
     return document(texts)
