@@ -35,6 +35,9 @@ class Settling(Protocol):
     def settles_at(self, step: int) -> bool:
         """Whether it is to be done before this step."""
 
+    def fit_prior(self, tokens: "Sequence[Tensor]", labels: "Sequence[Tensor]") -> None:
+        """The same once it is trained, for what it draws pieces from."""
+
     def settle(self, tokens: "Sequence[Tensor]", labels: "Sequence[Tensor]") -> None:
         """tokens (B, T, L) and labels (B, 2) of batches of labelled songs."""
 

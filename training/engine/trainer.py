@@ -183,21 +183,24 @@ class Trainer:
                     progress(self.step, self.log_step(log, terms, speed))
                 speed = Speed()
             if self._due(config.validate_every):
+                if isinstance(self.model, Settling):
+                    self.model.fit_prior(*self._labelled())
                 self._validate(log)
             if self.step % config.save_every == 0:
                 self.save()
 
     def _settle(self) -> None:
-        """Put a model's prior where labelled songs lie, where it asks for that."""
+        """Put a model's parts where labelled songs lie, where it asks for that."""
         model: Any = self.model
-        if not isinstance(model, Settling) or not model.settles_at(self.step):
-            return
-        batches = self.loader.labelled(SETTLED_BY)
-        device = self.ranks.device
-        tensors = [to_device(batch, device) for batch in batches]
+        if isinstance(model, Settling) and model.settles_at(self.step):
+            model.settle(*self._labelled())
+
+    def _labelled(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Tokens and labels of batches of labelled songs."""
         self.model.eval()
-        tokens = [one["tokens"].long() for one in tensors]
-        model.settle(tokens, [one["label"] for one in tensors])
+        batches = self.loader.labelled(SETTLED_BY)
+        tensors = [to_device(batch, self.ranks.device) for batch in batches]
+        return [one["tokens"].long() for one in tensors], [one["label"] for one in tensors]
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.config.train.steps

@@ -159,17 +159,23 @@ class BarVae(nn.Module):
         layout = self.layout(tokens)
         return layout.gather(tokens), layout.gather(batch["target"].long()), layout
 
+    def code(self, z: Tensor) -> Tensor:
+        """What the decoder is given of z."""
+        return z
+
     def decode(self, tokens: Tensor, z: Tensor) -> Tensor:
         """Logits (B, T, L, vocabulary) of the token after each of tokens (B, T, L), from
         codes (B, T, size)."""
         layout = self.layout(tokens)
-        return layout.spread(self.decoder(layout.gather(tokens), layout, z).float())
+        return layout.spread(
+            self.decoder(layout.gather(tokens), layout, self.code(z)).float()
+        )
 
     def write(self, z: Tensor, sampling: SamplingConfig) -> list[Song]:
         """A piece from each code of (B, T, size)."""
         return [
             song_of(tokens)
-            for tokens in write_pieces(self.decoder, z, self.length, sampling)
+            for tokens in write_pieces(self.decoder, self.code(z), self.length, sampling)
         ]
 
     def write_beside(
@@ -180,7 +186,7 @@ class BarVae(nn.Module):
         if middle is None:
             return self.write(z, sampling)
         guided: Any = Guided(self.decoder, sampling.contrast)
-        both = torch.cat([z, middle], -1)
+        both = torch.cat([self.code(z), self.code(middle)], -1)
         return [
             song_of(piece) for piece in write_pieces(guided, both, self.length, sampling)
         ]

@@ -26,6 +26,7 @@ from training.parts.adversary import (
     unlikelihood,
 )
 from training.parts.backbone import Decoder, sample_latent, token_terms
+from training.parts.bar_prior import BarPrior
 from training.parts.bar_vae import AxisVae, Terms, bars_a_token
 from training.parts.latent import Mixture, free_below, mixture_kl, prior_latents
 from training.parts.mixture_settings import GmVaeConfig
@@ -70,6 +71,10 @@ class GmVae(AxisVae):
         self.mixtures: Any = nn.ModuleDict(
             {axis: Mixture(2, config.latent, config.sigma) for axis in AXES}
         )
+        fitted = AXES if config.prior == "fitted" else ()
+        self.priors: Any = nn.ModuleDict(
+            {axis: BarPrior(2, config.latent) for axis in fitted}
+        )
         self.decoder = Decoder(config, 2 * config.latent)
         sizes = {"arousal": N_BEATS * self.counts, "valence": N_KEYS}
         self.local: Any = nn.ModuleDict(
@@ -91,11 +96,13 @@ class GmVae(AxisVae):
         flat, wanted, layout = self.read(batch)
         gaussians = self.gaussians(flat, layout)
         z = {axis: sample_latent(*gaussians[axis]) for axis in AXES}
-        logits = self.decoder(flat, layout, torch.cat([z[axis] for axis in AXES], -1))
+        both = torch.cat([z[axis] for axis in AXES], -1)
+        logits = self.decoder(flat, layout, self.code(both))
         terms = token_terms(logits, wanted)
         kl_weight = self.config.kl_weight_at(step)
+        coded = {axis: self.code(z[axis]) for axis in AXES}
         of_bars: Tensor | float = (
-            0.0 if self.config.vanilla else self._features(batch, z, terms)
+            0.0 if self.config.vanilla else self._features(batch, coded, terms)
         )
         for index, axis in enumerate(AXES):
             of_bars = of_bars + self._latent(
@@ -208,6 +215,22 @@ class GmVae(AxisVae):
                 middles = [mean[label == level].mean(0) for level in range(2)]
                 self.mixtures[axis].means.copy_(torch.stack(middles))
 
+    @torch.no_grad()
+    def fit_prior(self, tokens: Sequence[Tensor], labels: Sequence[Tensor]) -> None:
+        """Fit what pieces are drawn from to labelled songs: tokens (B, T, L) and labels (B,
+        2) of batches."""
+        coded = [self.encode(batch) for batch in tokens] if self.priors else []
+        for axis, prior in self.priors.items():
+            label = torch.cat([of_batch[:, AXES.index(axis)] for of_batch in labels])
+            mean, log_variance = (
+                torch.cat([batch[axis][part] for batch in coded]) for part in range(2)
+            )
+            prior.fit(mean, log_variance, label)
+
+    def code(self, z: Tensor) -> Tensor:
+        """z, in units of sigma where unit_scale says so."""
+        return z / self.config.sigma if self.config.unit_scale else z
+
     def settles_at(self, step: int) -> bool:
         """Whether components are to be put at the class means before this step."""
         return self.config.start == "labels" and step in (0, self.config.kl_warmup)
@@ -246,15 +269,10 @@ class GmVae(AxisVae):
         strengths = (
             (sampling.strength,) if sampling.contrast == 1 else (sampling.strength, 0.0)
         )
+        priors = self.priors if self.priors else self.mixtures
         codes = [
             prior_latents(
-                self.mixtures,
-                conditioning,
-                n,
-                bars,
-                sampling.seed,
-                strength,
-                sampling.noise,
+                priors, conditioning, n, bars, sampling.seed, strength, sampling.noise
             )
             for strength in strengths
         ]

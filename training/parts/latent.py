@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.parts.bar_prior import BarPrior
+
 LEAST = 1e-20
 
 
@@ -49,6 +51,15 @@ class Mixture(nn.Module):
             (z, self.means) if z.dtype == torch.float64 else (z.float(), self.means.float())
         )
         return -0.5 * (z.unsqueeze(-2) - means).pow(2).sum(-1) * (-self.log_variance).exp()
+
+    def draw(
+        self, level: Tensor, drawn: Tensor, strength: float = 1.0, noise: float = 1.0
+    ) -> Tensor:
+        """z = m + λ(μ_y − m) + noise·σ·ε of classes (n) from ε (n, T, d), m the components'
+        midpoint."""
+        middle = self.means.mean(0)
+        centre = middle + strength * (self.means[level] - middle)
+        return centre[:, None] + noise * (0.5 * self.log_variance).exp() * drawn
 
     def distance(self) -> Tensor:
         """‖μ₁ − μ₀‖ / σ."""
@@ -163,7 +174,7 @@ def monotone_weight(
 
 @torch.no_grad()
 def prior_latents(
-    mixtures: Mapping[str, Mixture],
+    mixtures: Mapping[str, Mixture | BarPrior],
     conditioning: Mapping[str, int | None],
     n: int,
     bars: int,
@@ -171,8 +182,8 @@ def prior_latents(
     strength: float = 1.0,
     noise: float = 1.0,
 ) -> Tensor:
-    """z = m + λ(μ_y − m) + noise·σ·ε of every mixture for each bar, side by side: (n, bars,
-    Σd), m the components' midpoint; without a class one at random a piece."""
+    """z as `draw` of every mixture gives it for each bar, side by side: (n, bars, Σd);
+    without a class one at random a piece."""
     generator = torch.Generator().manual_seed(seed)
     parts = []
     for axis, mixture in mixtures.items():
@@ -187,8 +198,5 @@ def prior_latents(
             else torch.full((n,), level)
         )
         drawn = torch.randn(n, bars, size, generator=generator).to(device)
-        middle = mixture.means.mean(0)
-        centre = middle + strength * (mixture.means[chosen.to(device)] - middle)
-        deviation = noise * (0.5 * mixture.log_variance).exp()
-        parts.append(centre[:, None] + drawn * deviation)
+        parts.append(mixture.draw(chosen.to(device), drawn, strength, noise))
     return torch.cat(parts, -1)

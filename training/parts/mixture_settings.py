@@ -22,7 +22,9 @@ class GmVaeConfig(VaeConfig):
     which are encoded once at the start and after the KL's warm-up. components: learned
     `joint`ly through the one KL, or `follow` a posterior held still at full weight, and
     free bits are of the encoder's KL alone. tempo: which latents a third head reads each
-    bar's tempo from; tempo_weight: of it.
+    bar's tempo from; tempo_weight: of it. prior: what pieces are drawn from, the
+    `components`, or a Gaussian of each class over bars that is `fitted` to labelled songs
+    after training (parts/bar_prior.py). unit_scale: whether decoders are given z / sigma.
     """
 
     sigma: float = 0.1353352832366127
@@ -40,6 +42,8 @@ class GmVaeConfig(VaeConfig):
     components: Literal["joint", "follow"] = "joint"
     tempo: Literal["none", "arousal", "valence", "both"] = "none"
     tempo_weight: float = 1.0
+    prior: Literal["components", "fitted"] = "components"
+    unit_scale: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -9,6 +9,7 @@ from training.models.semg_gmvae import SemgGmvae
 from training.parts.adversary import feature_loss, unlikelihood
 from training.parts.gaussian_mixture_vae import first_tempo
 from training.parts.latent import mixture_kl
+from training.parts.sampling import SamplingConfig
 
 
 def make(tables, **changes):
@@ -195,6 +196,19 @@ def test_components_start_at_the_means_of_labelled_classes(tables, batch):
     )
     model.settle([batch["tokens"]], [torch.tensor([[0, -1]] * 4)])
     assert not torch.equal(model.mixtures["valence"].means, before)
+
+
+def test_a_fitted_prior_is_what_pieces_are_drawn_from(tables, batch):
+    model = make(tables, prior="fitted", unit_scale=True).eval()
+    given = []
+    model.decoder.condition.register_forward_hook(lambda _, z, __: given.append(z[0]))
+    model.fit_prior([batch["tokens"]], [torch.tensor([[0, 1], [1, 0], [1, 1], [0, 0]])])
+    asked = {"arousal": 1, "valence": 0}
+    model.generate(asked, 2, 3, SamplingConfig(noise=0.0))
+    sigma = model.config.sigma
+    wanted = [model.priors[axis].means[level] / sigma for axis, level in asked.items()]
+    torch.testing.assert_close(given[0], torch.cat(wanted).expand(2, 3, -1))
+    assert (model.priors["arousal"].means[0] != model.priors["arousal"].means[1]).all()
 
 
 def test_the_first_tempo_of_a_bar_is_told():

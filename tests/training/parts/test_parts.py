@@ -16,6 +16,7 @@ from training.parts.adversary import (
 )
 from training.parts.attention import AttentionStack, Layout, rotate
 from training.parts.backbone import Embedding, StackConfig, beat_of
+from training.parts.bar_prior import BarPrior
 from training.parts.latent import (
     Mixture,
     cyclical_weight,
@@ -299,6 +300,33 @@ def test_each_token_is_told_its_beat_bar_by_bar():
     torch.testing.assert_close(whole[tokens != 0], some[tokens != 0])
     torch.testing.assert_close(
         whole[0, 0, 5], made.step(torch.tensor([7]), torch.tensor([5]))[0]
+    )
+
+
+def test_a_fitted_prior_is_the_process_that_songs_came_from():
+    torch.manual_seed(0)
+    label = torch.arange(1200) % 3 - 1
+    truth = BarPrior(2, 3)
+    truth.means.copy_(torch.tensor([[1.0, 0.0, 2.0], [-1.0, 0.5, 2.0]]))
+    truth.deviation.copy_(torch.tensor([0.5, 1.0, 2.0]))
+    truth.carry.copy_(torch.tensor([0.0, 0.5, 0.9]))
+    z = truth.draw(label.clamp(min=0), torch.randn(1200, 12, 3))
+    found = BarPrior(2, 3)
+    found.fit(z, torch.full_like(z, -60.0), label)
+    for name in ("means", "deviation", "carry"):
+        torch.testing.assert_close(
+            getattr(found, name), getattr(truth, name), atol=0.12, rtol=0
+        )
+    again = BarPrior(2, 3)
+    again.fit(z, torch.zeros_like(z), label)
+    torch.testing.assert_close(
+        again.deviation.pow(2), found.deviation.pow(2) + 1, rtol=1e-4, atol=1e-4
+    )
+    again.fit(z * 0, z * 0, label.clamp(max=0))
+    assert again.means.abs().sum() > 0
+    still = truth.draw(torch.tensor([0, 1]), torch.randn(2, 4, 3), 3.0, 0.0)
+    torch.testing.assert_close(
+        still[0, 0] - still[1, 3], 3 * (truth.means[0] - truth.means[1])
     )
 
 
