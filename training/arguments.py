@@ -99,7 +99,7 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--experiment",
         metavar="NAME",
-        help="tables, rho, alpha, strength, swap or transfer, instead of RUN",
+        help="tables, rho, unlabelled, alpha, strength, swap or transfer, instead of RUN",
     )
     evaluate.add_argument(
         "--plan", metavar="PLAN.toml", help="its size and seeds, see manifests/experiments"

@@ -39,7 +39,8 @@ class Experiment(NamedTuple):
 
 EXPERIMENTS = {
     "tables": Experiment(tables.cells_of, ("judged",), tables.report),
-    "rho": Experiment(rho.cells_of, ("judged",), rho.report),
+    "rho": Experiment(rho.RHO.cells_of, ("judged",), rho.RHO.report),
+    "unlabelled": Experiment(rho.UNLABELLED.cells_of, ("judged",), rho.UNLABELLED.report),
     "alpha": Experiment(alpha.cells_of, ("judged", "latents"), alpha.report),
     "swap": Experiment(swap.cells_of, ("swapped",), swap.report, judged=False),
     "strength": Experiment(strength.cells_of, ("steered",), strength.report),

@@ -175,6 +175,10 @@ class GmVae(AxisVae):
         log_odds = mixture.log_odds(z) / config.temperature
         label = label[:, None].expand(z.shape[:-1])
         log_q = log_odds.log_softmax(-1)
+        if axis not in config.inferred:
+            # Certain of neither: the average component is the middle, and nothing is spread.
+            log_q = torch.where(label[..., None] >= 0, log_q, -math.log(2.0))
+            alpha, mutual = 0.0, False
         found = mixture_kl(*gaussian, log_q, mixture, label, mutual)
         each = found.kl + alpha * found.spread
         if config.components == "joint":

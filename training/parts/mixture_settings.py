@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from training.config import AXES
 from training.parts.bar_vae import VaeConfig
 
 
@@ -24,7 +25,10 @@ class GmVaeConfig(VaeConfig):
     free bits are of the encoder's KL alone. tempo: which latents a third head reads each
     bar's tempo from; tempo_weight: of it. prior: what pieces are drawn from, the
     `components`, or a Gaussian of each class over bars that is `fitted` to labelled songs
-    after training (parts/bar_prior.py). unit_scale: whether decoders are given z / sigma.
+    after training (parts/bar_prior.py). inferred: the axes whose class is inferred for
+    unlabelled songs; of another axis they are only held to the middle between its
+    components, as where what tells it, such as loudness, means another thing in every
+    corpus. unit_scale: whether decoders are given z / sigma.
     """
 
     sigma: float = 0.1353352832366127
@@ -42,6 +46,7 @@ class GmVaeConfig(VaeConfig):
     components: Literal["joint", "follow"] = "joint"
     tempo: Literal["none", "arousal", "valence", "both"] = "none"
     tempo_weight: float = 1.0
+    inferred: tuple[str, ...] = AXES
     prior: Literal["components", "fitted"] = "components"
     unit_scale: bool = False
 
@@ -49,3 +54,5 @@ class GmVaeConfig(VaeConfig):
         super().__post_init__()
         if self.sigma <= 0 or self.temperature <= 0:
             raise ValueError("sigma and temperature must be over 0")
+        if set(self.inferred) - set(AXES):
+            raise ValueError(f"inferred must be some of {', '.join(AXES)}")

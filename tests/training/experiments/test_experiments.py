@@ -34,6 +34,7 @@ PLAN = """
 seeds = [0, 1]
 supervision = 1.0
 rhos = [0.2, 1.0]
+labelled_shares = [1.0, -1.0]
 alphas = [0.2, 0.0]
 strengths = [1.0, 3.0]
 songs = 4
@@ -206,7 +207,7 @@ def test_every_experiment_writes_json_markdown_and_plots(done):
         assert ("| boosting | valence |" in text) == (name != "swap")
     plots = {path.name for path in done.glob("*.png")}
     assert plots == {"tables.png", "rho.png", "alpha.png", "projection-arousal.png", "projection-valence.png", "swap.png",
-                     "transfer.png", "strength.png"}  # fmt: skip
+                     "transfer.png", "strength.png", "labelled_share.png"}  # fmt: skip
     assert len(list((done / "runs").iterdir())) == 1 + 2 * (6 + 2 + 3)
 
 
@@ -423,7 +424,7 @@ def test_the_budget_is_in_the_name_of_what_was_measured(shared, done, tmp_path):
         (
             "tabels",
             (),
-            "must be one of tables, rho, alpha, swap, strength, transfer, not tabels",
+            "must be one of tables, rho, unlabelled, alpha, swap, strength, transfer, not tabels",
         ),
         (
             "tables",

@@ -8,7 +8,7 @@ from training.config import AXES, from_tables
 from training.models.semg_gmvae import SemgGmvae
 from training.parts.adversary import feature_loss, unlikelihood
 from training.parts.gaussian_mixture_vae import first_tempo
-from training.parts.latent import mixture_kl
+from training.parts.latent import gaussian_kl, mixture_kl
 from training.parts.sampling import SamplingConfig
 
 
@@ -209,6 +209,24 @@ def test_a_fitted_prior_is_what_pieces_are_drawn_from(tables, batch):
     wanted = [model.priors[axis].means[level] / sigma for axis, level in asked.items()]
     torch.testing.assert_close(given[0], torch.cat(wanted).expand(2, 3, -1))
     assert (model.priors["arousal"].means[0] != model.priors["arousal"].means[1]).all()
+
+
+def test_of_an_axis_that_is_not_inferred_unlabelled_songs_are_held_to_the_middle(
+    tables, batch
+):
+    model = make(tables, inferred=["valence"])
+    unlabelled = {**batch, "label": torch.full((4, 2), -1)}
+    terms = terms_of(model, unlabelled)
+    mean, log_variance = model.encode(batch["tokens"])["arousal"]
+    mixture = model.mixtures["arousal"]
+    wanted = gaussian_kl(mean, log_variance, mixture.means.mean(0), mixture.log_variance)
+    torch.testing.assert_close(terms["arousal_kl"], wanted.sum(-1).mean())
+    assert terms["arousal_category"] == 0 and terms["valence_category"] > 0
+    assert terms["arousal_spread"] > 0
+    moved = make(tables, inferred=["valence"], alpha=0.9)
+    torch.testing.assert_close(
+        terms_of(moved, unlabelled)["arousal_kl"], terms["arousal_kl"]
+    )
 
 
 def test_the_first_tempo_of_a_bar_is_told():
