@@ -32,6 +32,7 @@ from training.evaluation.music_metrics import music_metrics
 from training.evaluation.outputs import ModelOutputs, run_model
 from training.evaluation.probes import leakage_report
 from training.evaluation.realism import TrainingBars, distance_to_real
+from training.evaluation.structure import structure
 from training.generation.transfer import save_songs, swap_latents
 from training.generation.writing import Writer
 from training.parts.sampling import SamplingConfig
@@ -186,7 +187,7 @@ def _beside_real(
 
 
 def _facts(song: Song, bars: int) -> dict[str, float]:
-    return measures.song_facts(song, bars) | music_metrics(song)
+    return measures.song_facts(song, bars) | music_metrics(song) | structure(song)
 
 
 def reports(

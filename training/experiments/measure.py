@@ -23,6 +23,7 @@ from training.evaluation.metrics import auc, cosine, mean_of, note_f1, rhythm_ve
 from training.evaluation.model_reports import class_report, latent_report
 from training.evaluation.outputs import ModelOutputs, run_model
 from training.evaluation.realism import distance_to_real
+from training.evaluation.structure import structure
 from training.experiments.plan import Cell
 from training.experiments.store import Store
 from training.generation.transfer import shift_emotion, song_latents, swap_latents
@@ -64,11 +65,12 @@ def steered(store: Store, cell: Cell) -> dict[str, Any]:
 
 def _written(store: Store, writer: Writer, sampling: JudgesConfig) -> dict[str, Any]:
     """chance: of high, as each judge hears each piece; wanted: what was asked for; own: AUC
-    of the model's own odds of its pieces, read again; realism."""
+    of the model's own odds of its pieces, read again; structure; realism."""
     songs, wanted = pieces_of(writer, store.judge_data.bars, sampling)
     return {
         "wanted": wanted.tolist(),
         "chance": {judge.name: judge.probability(songs).tolist() for judge in store.judges},
+        "structure": mean_of([structure(song) for song in songs]),
         "own": own_auc(writer, songs, wanted, store.request.device),
         **_realism(store, songs, wanted),
     }

@@ -35,7 +35,9 @@ from training.evaluation.classifiers import (
 )
 from training.evaluation.handcrafted import feature_table
 from training.evaluation.judging import ceiling
+from training.evaluation.metrics import mean_of
 from training.evaluation.realism import TrainingBars, distance_to_real
+from training.evaluation.structure import structure
 from training.experiments.plan import PLAIN, Cell, judge_config, load
 from training.generation.writing import Writer
 
@@ -205,10 +207,9 @@ class Store:
                 name: distance_to_real(*self._halves(levels))
                 for levels, name in QUADRANTS.items()
             }
-            return {
-                **halves,
-                **self.training_bars.overlap([self.heard.songs[at] for at in some]),
-            }
+            songs = [self.heard.songs[at] for at in some]
+            like = mean_of([structure(song) for song in songs])
+            return {**halves, **self.training_bars.overlap(songs), "structure": like}
 
         return self.kept("unseen", public(self.judge_data), work)
 

@@ -40,8 +40,10 @@ BESIDE = (
     "otherwise; low, the decoder is deaf. A distance is the mean Wasserstein distance of hand features to real songs of the "
     "class, in their standard deviations; it falls with the number of pieces, so that only models are to be compared, and the "
     "last line, one half of a class's real songs to the other, is no floor. Overlap and copies are of bars of four notes and "
-    "more."
+    "more. repeated, figures: how much of a bar's notes, and of where they start, an earlier bar of the piece has; answered: the "
+    "bar before."
 )
+STRUCTURE = ("repeated", "figures", "answered")
 KINDS = {"accuracy": "accuracy", "auc": "AUC"}
 COLUMNS = ("precision", "recall", "f1", "balanced", "control")
 
@@ -98,6 +100,7 @@ def _more(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             name: spread(found, "distance_to_real", name) for name in QUADRANT_CLASSES
         },
         **{name: spread(found, name) for name in ("nearest_bar", "copied_bars")},
+        **{name: spread(found, "structure", name) for name in STRUCTURE},
     }
 
 
@@ -173,7 +176,7 @@ def _within(rows: Sequence[Mapping[str, Any]], judge: str) -> list[list[str]]:
     ]
 
 
-def _beside(rows: Sequence[Mapping[str, Any]], unseen: Mapping[str, float]) -> str:
+def _beside(rows: Sequence[Mapping[str, Any]], unseen: Mapping[str, Any]) -> str:
     """What is measured beside control, and the same of real test songs that no model has
     seen."""
     known = ("nll", *(f"{part}_{axis}" for part in ("q", "own") for axis in AXES))
@@ -181,7 +184,7 @@ def _beside(rows: Sequence[Mapping[str, Any]], unseen: Mapping[str, float]) -> s
     lines = [
         [row["model"], row["taught"], *(ranged(row[name], 3) for name in known)]
         + [ranged(row["distance_to_real"][name]) for name in QUADRANT_CLASSES]
-        + [ranged(row[name], 3) for name in copied]
+        + [ranged(row[name], 3) for name in (*copied, *STRUCTURE)]
         for row in rows
     ]
     distances = [number(unseen[name], 2) for name in QUADRANT_CLASSES]
@@ -191,6 +194,7 @@ def _beside(rows: Sequence[Mapping[str, Any]], unseen: Mapping[str, float]) -> s
             *["–"] * (1 + len(known)),
             *distances,
             *(number(unseen[name]) for name in copied),
+            *(number(unseen["structure"][name]) for name in STRUCTURE),
         ]
     )
     head = [
@@ -203,7 +207,9 @@ def _beside(rows: Sequence[Mapping[str, Any]], unseen: Mapping[str, float]) -> s
         "own AUC V",
         *(f"distance, {name}" for name in QUADRANT_CLASSES),
     ]
-    return grid([*head, "overlap with the nearest training bar", "copied bars"], lines)
+    return grid(
+        [*head, "overlap with the nearest training bar", "copied bars", *STRUCTURE], lines
+    )
 
 
 def _table(rows: Sequence[Mapping[str, Any]], judge: str, axis: str) -> str:
