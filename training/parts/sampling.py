@@ -27,6 +27,7 @@ from training.parts.backbone import Decoder
 
 AT_ONCE = 64
 LEAST_CHANCE = 1e-30
+MOST_GROWN = 5.0
 Piece = TypeVar("Piece")
 
 
@@ -110,12 +111,13 @@ def within_kinds(logits: Tensor, legal: Tensor, kinds: Tensor) -> Tensor:
     legal ones of the same kind: kinds (V, K), one-hot.
 
     Spread over all kinds, it would go to Beats and bar lines, since what small models get
-    wrong is mostly the order of pitches: bars came out with half of the notes.
+    wrong is mostly the order of pitches. Legal ones grow MOST_GROWN-fold at most: over the
+    highest pitch of a piano there are only tracks that nobody plays.
     """
     chance = logits.float().softmax(-1)
     within = chance * legal
     whole, left = chance @ kinds, within @ kinds
-    factor = torch.where(left > 0, whole / left.clamp(min=LEAST_CHANCE), 0.0)
+    factor = (whole / left.clamp(min=LEAST_CHANCE)).clamp(max=MOST_GROWN)
     return (within * (factor @ kinds.T)).log()
 
 
