@@ -4,9 +4,10 @@ BIN := .venv/bin
 DATA ?= ../shared/data
 PIP_INSTALL := $(BIN)/pip install --constraint constraints.txt --editable
 
-.PHONY: help dataset test lint format bench real clean
+.PHONY: help dataset demo test lint format bench real clean
 help:
 	@echo "make dataset            build the embedded sample into out/sample"
+	@echo "make demo               train the smallest model on it, and write sixteen pieces into out/demo/pieces"
 	@echo "make test               run the tests, one process a core"
 	@echo "make lint               ruff, format check, mypy"
 	@echo "make bench DATA=FOLDER  speed on real LPD-5, with ratios to the plain way"
@@ -54,6 +55,13 @@ bench: .venv/dev
 real: .venv/pipelines
 	$(BIN)/moodroll-data build manifests/builds/lpd5-nottingham.toml --out out/real \
 		--set sources.lpd5.root=$(DATA)/lpd_5/lpd_5_full --set sources.nottingham.root=$(DATA)/nottingham
+
+# The smallest model on the sample, and sixteen pieces by it: out/demo/pieces says which run made what.
+demo: .venv/dev
+	@test -f out/sample/release/manifest.json || $(MAKE) dataset
+	$(BIN)/moodroll-model train manifests/runs/tiny.toml --data out/sample/release --out out/demo/run
+	@for emotion in happy tense sad calm; do $(BIN)/moodroll-model sample out/demo/run --emotion $$emotion --n 4 \
+		--strength 2 --out out/demo/pieces || exit 1; done
 
 clean:
 	rm -rf .venv out

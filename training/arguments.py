@@ -4,8 +4,11 @@ import argparse
 from typing import Any
 
 from schemas.code import installed_version
+from schemas.keys import KEY_NAMES_ASCII
 from schemas.labels import QUADRANT_CLASSES
 
+# C, Db, D, ... as the major keys are spelled.
+TONICS = [name.removesuffix(" major") for name in KEY_NAMES_ASCII[:12]]
 EXAMPLES = {
     "train": "moodroll-model train manifests/runs/small.toml --data out/release --out runs/small --set train.steps=2000",
     "sample": "moodroll-model sample runs/small --emotion happy --n 5 --out happy",
@@ -47,6 +50,22 @@ def parser() -> argparse.ArgumentParser:
     sample.add_argument(
         "--bars", type=_count, default=0, help="bars of each (default: as trained)"
     )
+    farther = (
+        "how far beyond the class as trained, 0 the middle between classes (default 1)"
+    )
+    sample.add_argument("--strength", type=float, default=1.0, help=farther)
+    spread = "of latents around their class, 0 none (default 1)"
+    sample.add_argument("--noise", type=float, default=1.0, help=spread)
+    contrast = (
+        "guidance away from the middle between classes, of mixtures (default 1, none)"
+    )
+    sample.add_argument("--contrast", type=float, default=1.0, help=contrast)
+    sample.add_argument(
+        "--key",
+        type=_tonic,
+        metavar="TONIC",
+        help="C, Db, D, ... of every piece (default: drawn as songs of the emotion have it)",
+    )
     transfer = _writer(
         commands, "transfer", "turn a song to another emotion, eq. (21)", songs=1
     )
@@ -80,7 +99,7 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--experiment",
         metavar="NAME",
-        help="tables, rho, alpha, swap or transfer, instead of RUN",
+        help="tables, rho, unlabelled, alpha, strength, swap or transfer, instead of RUN",
     )
     evaluate.add_argument(
         "--plan", metavar="PLAN.toml", help="its size and seeds, see manifests/experiments"
@@ -109,6 +128,12 @@ def parser() -> argparse.ArgumentParser:
     for command in (train, evaluate, judge):
         _data(command, required=True)
     return top
+
+
+def _tonic(text: str) -> int:
+    if text not in TONICS:
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(TONICS)}, not {text}")
+    return TONICS.index(text)
 
 
 def _count(text: str) -> int:

@@ -20,10 +20,10 @@ from training.config import AXES, load
 from training.errors import RunFailed
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from schemas.song import Song
+    from training.config import RunConfig
     from training.data.cache import Split
+    from training.generation.transfer import Piece
     from training.parts.sampling import SamplingConfig
 
 DONE, FAILED, USAGE = 0, 1, 2
@@ -70,15 +70,22 @@ def run_sample(arguments: Namespace) -> None:
     """Write pieces of an emotion."""
     from training.engine.checkpoint import load_run
     from training.generation.transfer import emotion_name
-    from training.protocols import Generator, require
+    from training.generation.writing import Writer
 
     classes = _classes(arguments)
-    sampling = _sampling(arguments)
-    model, config, _ = load_run(arguments.model, arguments.device)
-    bars = arguments.bars or config.data.bars
-    songs = require(model, Generator).generate(classes, arguments.n, bars, sampling)
+    sampling = _sampling(arguments, "strength", "noise", "contrast")
+    loaded = load_run(arguments.model, arguments.device)
+    writer = Writer.of(*loaded)
+    if arguments.key is not None and writer.keys is None:
+        raise SettingsError(
+            "--key needs a run that reads pitch relative to the tonic: "
+            "leave it out, or train with data.pitch = tonic"
+        )
+    bars = arguments.bars or writer.data.bars
+    songs = writer.write(classes, arguments.n, bars, sampling, arguments.key)
     stem = f"{emotion_name(classes)}-{sampling.seed}"
-    _save(songs, [f"{stem}-{index:03d}" for index in range(arguments.n)], arguments)
+    names = [f"{stem}-{index:03d}" for index in range(arguments.n)]
+    _save(songs, names, arguments, loaded[1:])
 
 
 def run_transfer(arguments: Namespace) -> None:
@@ -89,10 +96,12 @@ def run_transfer(arguments: Namespace) -> None:
         shift_emotion,
         song_latents,
     )
+    from training.generation.writing import in_keys
 
     classes = _classes(arguments)
     sampling = _sampling(arguments)
-    model, (tokens,) = _pieces(arguments)
+    model, (piece,), origin = _pieces(arguments)
+    tokens = piece.tokens
     source = (
         list(QUADRANT_CLASSES[arguments.source])
         if arguments.source
@@ -103,32 +112,39 @@ def run_transfer(arguments: Namespace) -> None:
         model, song_latents(model, tokens), source, target, arguments.strength
     )
     heard = emotion_name(dict(zip(AXES, source, strict=True)))
-    _save(model.write(z, sampling), [f"{heard}-to-{emotion_name(classes)}"], arguments)
+    songs = in_keys(model.write(z, sampling), piece.tonic)
+    _save(songs, [f"{heard}-to-{emotion_name(classes)}"], arguments, origin)
 
 
 def run_swap(arguments: Namespace) -> None:
     """Exchange a latent of two songs."""
+    import numpy as np
     import torch
 
     from training.generation.transfer import song_latents, swap_latents
+    from training.generation.writing import in_keys
 
     sampling = _sampling(arguments)
-    model, pieces = _pieces(arguments)
-    first, second = (song_latents(model, tokens) for tokens in pieces)
+    model, pieces, origin = _pieces(arguments)
+    first, second = (song_latents(model, piece.tokens) for piece in pieces)
     axis = "arousal" if arguments.part == "rhythm" else "valence"
     both = torch.cat(swap_latents(first, second, axis))
     part = arguments.part
     names = [f"first-with-{part}-of-second", f"second-with-{part}-of-first"]
-    _save(model.write(both, sampling), names, arguments)
+    bars = both.shape[1]
+    tonics = np.concatenate([piece.tonic[:, :bars] for piece in pieces])
+    _save(in_keys(model.write(both, sampling), tonics), names, arguments, origin)
 
 
 def run_reconstruct(arguments: Namespace) -> None:
     """Write a song again."""
     from training.generation.transfer import song_latents
+    from training.generation.writing import in_keys
 
     sampling = _sampling(arguments)
-    model, (tokens,) = _pieces(arguments)
-    _save(model.write(song_latents(model, tokens), sampling), ["reconstruction"], arguments)
+    model, (piece,), origin = _pieces(arguments)
+    songs = model.write(song_latents(model, piece.tokens), sampling)
+    _save(in_keys(songs, piece.tonic), ["reconstruction"], arguments, origin)
 
 
 def run_evaluate(arguments: Namespace) -> None:
@@ -205,22 +221,28 @@ def _classes(arguments: Namespace) -> dict[str, int | None]:
     return by_axis
 
 
-def _sampling(arguments: Namespace) -> "SamplingConfig":
+def _sampling(arguments: Namespace, *more: str) -> "SamplingConfig":
     from training.parts.sampling import SamplingConfig
 
-    table = {name: getattr(arguments, name) for name in ("temperature", "top_p", "seed")}
+    table = {
+        name: getattr(arguments, name) for name in ("temperature", "top_p", "seed", *more)
+    }
     return build(SamplingConfig, table, "sampling")
 
 
-def _pieces(arguments: Namespace) -> "tuple[Any, list[Tensor]]":
-    """The model of a run, and tokens (1, T, L) of each song that is named."""
+Origin = tuple["RunConfig", dict[str, Any]]
+
+
+def _pieces(arguments: Namespace) -> "tuple[Any, list[Piece], Origin]":
+    """The model of a run, each song that is named as it reads it, and the run's settings
+    and facts."""
     from training.data.cache import open_split, prepare
     from training.data.release import open_release
     from training.engine.checkpoint import load_run
     from training.generation.transfer import read_piece
     from training.protocols import Autoencoder, require
 
-    model, config, _ = load_run(arguments.model, arguments.device)
+    model, config, facts = load_run(arguments.model, arguments.device)
     splits: Callable[[str], Split] | None = None
     if arguments.data:
         folder = prepare(open_release(arguments.data), config.data, arguments.cache)
@@ -228,13 +250,39 @@ def _pieces(arguments: Namespace) -> "tuple[Any, list[Tensor]]":
     pieces = [
         read_piece(name, config.data, splits, arguments.start) for name in arguments.song
     ]
-    return require(model, Autoencoder), [piece.to(arguments.device) for piece in pieces]
+    on_device = [
+        piece._replace(tokens=piece.tokens.to(arguments.device)) for piece in pieces
+    ]
+    return require(model, Autoencoder), on_device, (config, facts)
 
 
-def _save(songs: "Sequence[Song]", names: Sequence[str], arguments: Namespace) -> None:
-    from training.generation.transfer import save_songs
+def _save(
+    songs: "Sequence[Song]", names: Sequence[str], arguments: Namespace, origin: "Origin"
+) -> None:
+    """Write the songs, and which run made them, of what, with which settings."""
+    from training.generation.transfer import note_origin, save_songs
 
     print("\n".join(save_songs(songs, names, arguments.out)))
+    config, facts = origin
+    asked = (
+        "emotion",
+        "arousal",
+        "valence",
+        "key",
+        "strength",
+        "noise",
+        "contrast",
+        "part",
+    )
+    settings = (*asked, "temperature", "top_p", "seed", "song")
+    told = {
+        name: value for name in settings if (value := vars(arguments).get(name)) is not None
+    }
+    run = {"run": config.name, "kind": config.kind, "step": facts["step"]}
+    hashes = {name: facts[name] for name in ("release", "code")}
+    note_origin(
+        arguments.out, names, {"command": arguments.command, **run, **hashes, **told}
+    )
 
 
 RUN: dict[str, Callable[[Namespace], None]] = {

@@ -22,7 +22,8 @@ class ViewConfig:
     included; overflow: `keep_onsets` thins a longer bar until it fits, `tail` cuts it as
     the paper does; rhythm: notes that start in (`onsets`) or sound in (`sounding`) each
     sixteenth, at most max_count (ambiguity n, o of the paper: its words say sounding, its
-    reason onsets).
+    reason onsets); pitch: as written (`absolute`), or relative to the tonic of the song
+    (`tonic`) or of each bar (`bar_tonic`), keys likewise.
     """
 
     tracks: tuple[str, ...] = TRACKS
@@ -30,6 +31,7 @@ class ViewConfig:
     overflow: Literal["keep_onsets", "tail"] = "keep_onsets"
     rhythm: Literal["onsets", "sounding"] = "onsets"
     max_count: int = 15
+    pitch: Literal["absolute", "tonic", "bar_tonic"] = "absolute"
 
     def __post_init__(self) -> None:
         if not self.tracks or set(self.tracks) - set(TRACKS):

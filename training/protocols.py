@@ -1,7 +1,7 @@
 """What the rest of the package asks of a model: that it learns, and the abilities it may
 have."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from training.errors import RunFailed
@@ -29,6 +29,20 @@ class Trainable(Protocol):
 
 
 @runtime_checkable
+class Settling(Protocol):
+    """Puts parts of itself where labelled songs lie, before some of its steps."""
+
+    def settles_at(self, step: int) -> bool:
+        """Whether it is to be done before this step."""
+
+    def fit_prior(self, tokens: "Sequence[Tensor]", labels: "Sequence[Tensor]") -> None:
+        """The same once it is trained, for what it draws pieces from."""
+
+    def settle(self, tokens: "Sequence[Tensor]", labels: "Sequence[Tensor]") -> None:
+        """tokens (B, T, L) and labels (B, 2) of batches of labelled songs."""
+
+
+@runtime_checkable
 class Generator(Protocol):
     """Writes music of an emotion."""
 
@@ -40,6 +54,13 @@ class Generator(Protocol):
         sampling: "SamplingConfig",
     ) -> "list[Song]":
         """n pieces; conditioning: LOW, HIGH or None (any) of each axis."""
+
+
+@runtime_checkable
+class Steered(Protocol):
+    """Writes an emotion as strongly as SamplingConfig's strength, noise and contrast ask."""
+
+    steered_by: str
 
 
 @runtime_checkable
@@ -90,6 +111,7 @@ class Clustered(Protocol):
 # What a model without an ability cannot do, in words that end a sentence.
 ABILITIES = {
     Generator: "write music of an emotion",
+    Steered: "write an emotion more or less strongly",
     Autoencoder: "write a song again from latents",
     Decoder: "tell the next token from latents",
     Classifier: "tell the emotion of a song",

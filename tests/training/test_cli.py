@@ -10,8 +10,10 @@ import pytest
 
 from schemas import mock
 from schemas.midi import write_midi
+from schemas.song import DRUMS
 from training.cli import main
 from training.config import from_tables, load
+from training.data.midi import read_midi
 from training.engine.trainer import Trainer
 
 
@@ -308,4 +310,57 @@ def test_every_run_file_reads_and_says_its_command_time_and_result(path):
         f"moodroll-model train manifests/runs/{path.name}" in text
         and "Time: " in text
         and "Expected result: " in text
+    )
+
+
+def test_pieces_have_the_key_that_is_asked_for_and_say_where_they_are_from(
+    release, tmp_path, capsys
+):
+    tables = {
+        "name": "tonic", "kind": "semg_gmvae",
+        "model": {"layers": 1, "heads": 2, "width": 16, "feed_forward": 32, "latent": 4, "kl_warmup": 0},
+        "data": {"bars": 3, "tokens_per_bar": 48, "pitch": "tonic"},
+        "train": {"steps": 1, "batch": 4, "validate_every": 1, "validation_batches": 1, "threads": 1, "tensorboard": False},
+    }  # fmt: skip
+    made = str(tmp_path / "tonic")
+    Trainer(from_tables(tables), release, made, str(tmp_path / "cache")).run()
+    sample = ["sample", made, "--emotion", "sad", "--strength", "2", "--temperature", "0"]
+    pitches = {}
+    for key in ("C", "D"):
+        out = tmp_path / key
+        assert main([*sample, "--key", key, "--out", str(out)]) == 0
+        notes = read_midi(str(out / "sad-0-000.mid")).notes
+        pitches[key] = notes["pitch"][notes["track"] != DRUMS].astype(int)
+        told = json.loads((out / "pieces.json").read_text())["sad-0-000.mid"]
+        assert told["run"] == "tonic" and told["strength"] == 2 and told["step"] == 1
+    # An untrained model also writes the highest pitches, which come in at the lower end.
+    assert sorted(pitches["D"]) == sorted((pitches["C"] - 21 + 2) % 88 + 21)
+    song = str(tmp_path / "C" / "sad-0-000.mid")
+    assert main(["reconstruct", made, song, "--out", str(tmp_path / "C")]) == 0
+    assert len(json.loads((tmp_path / "C" / "pieces.json").read_text())) == 2
+    capsys.readouterr()
+
+
+def test_a_key_or_a_strength_that_a_run_has_no_handle_for_is_refused(
+    run, release, tmp_path, capsys
+):
+    words = ["sample", run, "--emotion", "sad", "--out", str(tmp_path)]
+    fails(capsys, 2, "train with data.pitch = tonic", *words, "--key", "D")
+    fails(capsys, 2, "must be 0 or more", *words, "--strength", "-1")
+    tables = {
+        "name": "bare", "kind": "musemorphose",
+        "model": {"layers": 1, "heads": 2, "width": 16, "feed_forward": 32, "latent": 4},
+        "data": {"bars": 3, "tokens_per_bar": 48},
+        "train": {"steps": 1, "batch": 4, "validate_every": 1, "validation_batches": 1, "threads": 1, "tensorboard": False},
+    }  # fmt: skip
+    made = str(tmp_path / "bare")
+    Trainer(from_tables(tables), release, made, str(tmp_path / "cache")).run()
+    words[1] = made
+    fails(
+        capsys,
+        1,
+        "cannot write an emotion more or less strongly",
+        *words,
+        "--strength",
+        "2",
     )

@@ -32,7 +32,7 @@ META, SONGS_FILE = "meta.json", "songs.npz"
 
 
 # The flat files of a split, and what stands in songs.npz, a value a song.
-FILES = {"tokens": "u2", "bar_offset": "i8", "rhythm": "u1", "key": "u1"}
+FILES = {"tokens": "u2", "bar_offset": "i8", "rhythm": "u1", "key": "u1", "tonic": "u1"}
 
 
 SONGS = {
@@ -183,6 +183,7 @@ def _convert(
                 seen.bar_offset[1:] + counts["tokens"],
                 seen.rhythm,
                 seen.key,
+                seen.tonic,
             )
             for (name, dtype), array in zip(FILES.items(), arrays, strict=True):
                 files[name].write(np.ascontiguousarray(array, dtype).tobytes())
@@ -215,13 +216,14 @@ def _convert(
 @dataclass(frozen=True, eq=False)
 class Split:
     """The songs of one split as flat arrays: tokens (memory-mapped), bar_offset, rhythm
-    (n_bars, 16), key (n_bars), and a value a song: n_bars, first_bar, label_rank, judge,
-    is_cut, labels (n_songs, 2: arousal, valence; -1 unlabelled), ids."""
+    (n_bars, 16), key and tonic (n_bars), and a value a song: n_bars, first_bar,
+    label_rank, judge, is_cut, labels (n_songs, 2: arousal, valence; -1 unlabelled), ids."""
 
     tokens: np.ndarray
     bar_offset: np.ndarray
     rhythm: np.ndarray
     key: np.ndarray
+    tonic: np.ndarray
     n_bars: np.ndarray
     first_bar: np.ndarray
     label_rank: np.ndarray

@@ -14,19 +14,23 @@ import numpy as np
 from schemas.remi import BAR_TOKEN, EOS, PAD
 from training.config import UNLABELLED, DataConfig
 from training.data.cache import Split
+from training.data.keys import KeyTable
 from training.errors import RunFailed
+
+LABELLED_AT_ONCE = 16
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
     """B crops of T bars: tokens, target int16 (B, T, L), PAD where there is none; rhythm
-    uint8 (B, T, 16); key uint8 (B, T); label int64 (B, 2), -1 where none is used; song,
-    start: which bars these are."""
+    uint8 (B, T, 16); key, tonic uint8 (B, T); label int64 (B, 2), -1 where none is used;
+    song, start: which bars these are."""
 
     tokens: np.ndarray
     target: np.ndarray
     rhythm: np.ndarray
     key: np.ndarray
+    tonic: np.ndarray
     label: np.ndarray
     song: np.ndarray
     start: np.ndarray
@@ -60,7 +64,16 @@ def crops(
         np.where(is_end, EOS, BAR_TOKEN)[..., None].astype(np.int16),
         axis=2,
     )
-    return Batch(tokens, target, split.rhythm[bar], split.key[bar], label, song, start)
+    return Batch(
+        tokens,
+        target,
+        split.rhythm[bar],
+        split.key[bar],
+        split.tonic[bar],
+        label,
+        song,
+        start,
+    )
 
 
 def used_labels(split: Split, usable: np.ndarray, supervision: float) -> np.ndarray:
@@ -200,6 +213,37 @@ class Loader:
                 self.step += 1
                 ahead.append(pool.submit(self.batch_at, self.step + threads))
                 yield batch
+
+    def labelled(self, most: int) -> list[Batch]:
+        """A crop each of at most `most` of its labelled songs, drawn with the seed, alike on
+        every rank."""
+        has_label = (self.labels != UNLABELLED).any(axis=1)
+        random = np.random.default_rng([self.seed, most])
+        songs = np.concatenate([songs for songs, _ in self.groups])
+        chosen = random.permutation(np.sort(songs[has_label[songs]]))[:most]
+        room = self.split.n_bars[chosen] - self.config.bars + 1
+        start = np.floor(random.random(len(chosen)) * room).astype(np.int64)
+        length = self.config.tokens_per_bar
+        return [
+            crops(
+                self.split,
+                chosen[at : at + LABELLED_AT_ONCE],
+                start[at : at + LABELLED_AT_ONCE],
+                self.config.bars,
+                length,
+                self.labels[chosen[at : at + LABELLED_AT_ONCE]],
+            )
+            for at in range(0, len(chosen), LABELLED_AT_ONCE)
+        ]
+
+    def keys(self) -> dict[str, list[int]] | None:
+        """How many of its songs are written relative to each tonic, by quadrant; None where
+        pitch is absolute. See keys.KeyTable."""
+        if self.config.pitch == "absolute":
+            return None
+        songs = np.sort(np.concatenate([songs for songs, _ in self.groups]))
+        tonic = self.split.tonic[self.split.first_bar[songs]]
+        return dict(KeyTable.of(tonic, self.labels[songs]).counts)
 
     def state_dict(self) -> dict[str, int]:
         """Where the loader stands."""

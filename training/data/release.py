@@ -20,8 +20,8 @@ from training.errors import RunFailed
 COLUMNS = [
     "song_id", "source", "source_key", "title", "artist", "genre", "note_start", "note_duration", "note_pitch", "note_velocity",
     "note_track", "bar_start", "bar_length", "bar_numerator", "bar_denominator", "tempo_start", "tempo_bpm", "meter_source",
-    "source_sha256", "folder_track_ids", "is_cut", "remi", "remi_bar_offset", "rhythm_onsets", "rhythm_sounding", "key", "n_notes",
-    "tokens_per_bar_max", "group_id", "label_rank", "judge", "valence_class", "arousal_class",
+    "source_sha256", "folder_track_ids", "is_cut", "remi", "remi_bar_offset", "rhythm_onsets", "rhythm_sounding", "key", "song_key",
+    "n_notes", "tokens_per_bar_max", "group_id", "label_rank", "judge", "valence_class", "arousal_class",
 ]  # fmt: skip
 
 

@@ -1,15 +1,15 @@
 """Views: a song as models read it (REMI bars, rhythm, key), and the song that a model's
 tokens say."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from schemas.grid import Grid, quantise
-from schemas.keys import NO_KEY
 from schemas.remi import (
+    BAR_TOKEN,
     HIGHEST_PITCH,
     LOWEST_PITCH,
     N_BEATS,
@@ -22,7 +22,15 @@ from schemas.rhythm import count_rhythm
 from schemas.row import from_row
 from schemas.runs import rank_in_group, run_begins
 from schemas.song import BASS, DRUMS, TRACKS, Song, covered_ticks, regular_bars, sort_keys
-from training.config import ViewConfig
+from training.config import DataConfig, ViewConfig
+from training.data.keys import (
+    from_tonic,
+    keys_of,
+    relative_key,
+    song_key_of,
+    to_tonic,
+    tonics_of,
+)
 
 # Which track's note stays longest where a position is thinned: the paper asks for a piano,
 # then what carries the harmony.
@@ -31,14 +39,15 @@ TRACK_STAYS = np.array([2, 0, 3, 1, 4])
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """tokens: uint16; bar_offset: int64, n_bars + 1; rhythm: uint8 (n_bars, 16); key:
-    uint8 (n_bars); bars_over, notes, notes_cut: bars longer than tokens_per_bar, notes
-    heard, notes that did not fit."""
+    """tokens: uint16; bar_offset: int64, n_bars + 1; rhythm: uint8 (n_bars, 16); key,
+    tonic: uint8 (n_bars), the pitch class that was brought to C; bars_over, notes,
+    notes_cut: bars longer than tokens_per_bar, notes heard, notes that did not fit."""
 
     tokens: np.ndarray
     bar_offset: np.ndarray
     rhythm: np.ndarray
     key: np.ndarray
+    tonic: np.ndarray
     bars_over: int
     notes: int
     notes_cut: int
@@ -46,11 +55,13 @@ class View:
 
 def view_row(row: Mapping[str, Any], config: ViewConfig, remi: RemiConfig) -> View:
     """A release row as a model reads it: its stored tokens where they serve, else
-    encoded anew from its notes."""
+    encoded anew from its notes; keys are the row's where all its tracks are heard."""
     key = np.asarray(row["key"], np.uint8)
+    all_tracks = set(config.tracks) == set(TRACKS)
     if (
-        set(config.tracks) == set(TRACKS)
+        all_tracks
         and row["tokens_per_bar_max"] <= config.tokens_per_bar
+        and config.pitch == "absolute"
     ):
         rhythm = np.asarray(row[f"rhythm_{config.rhythm}"], np.uint8).reshape(-1, N_BEATS)
         offset = np.asarray(row["remi_bar_offset"], np.int64)
@@ -59,21 +70,32 @@ def view_row(row: Mapping[str, Any], config: ViewConfig, remi: RemiConfig) -> Vi
             offset,
             np.minimum(rhythm, config.max_count),
             key,
+            np.zeros_like(key),
             0,
             row["n_notes"],
             0,
         )
-    return view_song(from_row(row), config, remi, key)
+    song = from_row(row)
+    return view_song(song, config, remi, Keys(key, row["song_key"]) if all_tracks else None)
+
+
+class Keys(NamedTuple):
+    """Key of each bar (n_bars) and of the whole song, 0-23, 24 for none."""
+
+    of_bars: np.ndarray
+    of_song: int
 
 
 def view_song(
-    song: Song, config: ViewConfig, remi: RemiConfig, key: np.ndarray | None = None
+    song: Song, config: ViewConfig, remi: RemiConfig, keys: Keys | None = None
 ) -> View:
-    """Any song as a model reads it; key: one a bar, none where not given. Rhythm counts the
-    notes before thinning."""
+    """Any song as a model reads it; keys: told by the tracks that are heard where not given.
+    Rhythm counts the notes before thinning."""
     heard = _with_notes(
         song, np.isin(song.notes["track"], [TRACKS.index(name) for name in config.tracks])
     )
+    keys = keys or Keys(keys_of(heard).astype(np.uint8), song_key_of(heard))
+    heard, key, tonic = _relative(heard, keys, config)
     grid, limit, cut = quantise(heard), config.tokens_per_bar, 0
     rhythm = np.minimum(
         getattr(count_rhythm(grid), config.rhythm), config.max_count
@@ -90,8 +112,18 @@ def view_song(
         inside = np.arange(len(tokens)) - np.repeat(offset[:-1], lengths) < limit
         cut = -(-int((lengths - limit)[over].sum()) // 3)
         tokens, offset = tokens[inside], np.append(0, np.cumsum(np.minimum(lengths, limit)))
-    key = np.full(len(song.bars), NO_KEY, np.uint8) if key is None else key
-    return View(tokens, offset, rhythm, key, int(over.sum()), len(heard.notes), cut)
+    return View(tokens, offset, rhythm, key, tonic, int(over.sum()), len(heard.notes), cut)
+
+
+def _relative(
+    song: Song, keys: Keys, config: ViewConfig
+) -> tuple[Song, np.ndarray, np.ndarray]:
+    """The song as config.pitch writes it, its keys likewise, and the tonics that were
+    brought to C (0 where nothing was)."""
+    if config.pitch == "absolute":
+        return song, keys.of_bars, np.zeros(len(keys.of_bars), np.uint8)
+    tonic = tonics_of(keys.of_bars, keys.of_song, config.pitch == "bar_tonic")
+    return to_tonic(song, tonic), relative_key(keys.of_bars, tonic), tonic
 
 
 def _with_notes(song: Song, keep: np.ndarray) -> Song:
@@ -143,19 +175,40 @@ def separate(notes: np.ndarray) -> np.ndarray:
     return line[np.argsort(sort_keys(line), kind="stable")]
 
 
-def song_of(tokens: np.ndarray, name: str = "generated") -> Song:
-    """The song that generated tokens say, in bars of 4/4, playable (see `separate`)."""
+def song_of(
+    tokens: np.ndarray, name: str = "generated", tonic: np.ndarray | None = None
+) -> Song:
+    """The song that generated tokens say, in bars of 4/4, playable (see `separate`); tonic
+    (n_bars): where they were written relative to it."""
     said = decode(tokens)
-    notes = separate(said.notes)
-    needed = covered_ticks(notes)
-    bars = (
-        said.bars
-        if said.bars["start"][-1] + said.bars["length"][-1] >= needed
-        else regular_bars(needed)
-    )
-    return Song("generated", name, notes, bars, said.tempi, "assumed_4_4")
+    bars = said.bars
+    needed = covered_ticks(said.notes)
+    if bars["start"][-1] + bars["length"][-1] < needed:
+        bars = regular_bars(needed)
+    song = Song("generated", name, said.notes, bars, said.tempi, "assumed_4_4")
+    if tonic is not None and tonic.any():
+        song = from_tonic(song, tonic)
+    return replace(song, notes=separate(song.notes))
 
 
-def songs_of(tokens: np.ndarray) -> list[Song]:
-    """The songs that padded crops (n, T, L) say."""
-    return [song_of(piece[piece != PAD].astype(np.uint16)) for piece in tokens]
+def padded_pieces(songs: Sequence[Song], config: DataConfig) -> np.ndarray:
+    """Songs as crops of config.bars bars from their start, int64 (n, T, L), empty bars
+    where they end before."""
+    crops = np.full((len(songs), config.bars, config.tokens_per_bar), PAD, np.int64)
+    crops[:, :, 0] = BAR_TOKEN
+    for crop, song in zip(crops, songs, strict=True):
+        view = view_song(song, config, RemiConfig())
+        bars = np.split(view.tokens, view.bar_offset[1:-1])[: config.bars]
+        for at, bar in enumerate(bars):
+            crop[at, : len(bar)] = bar
+    return crops
+
+
+def songs_of(tokens: np.ndarray, tonic: np.ndarray | None = None) -> list[Song]:
+    """The songs that padded crops (n, T, L) say; tonic: (n, T), where they were written
+    relative to it."""
+    told = [None] * len(tokens) if tonic is None else tonic
+    return [
+        song_of(piece[piece != PAD].astype(np.uint16), tonic=of_bars)
+        for piece, of_bars in zip(tokens, told, strict=True)
+    ]

@@ -30,8 +30,11 @@ from training.engine.optimizer import learning_rate, make_optimiser
 from training.engine.speed import Speed
 from training.engine.validation import validate, validation_loader
 from training.errors import RunFailed
+from training.protocols import Settling
 from training.registry import MODELS
 
+# Labelled songs that tell a model where classes lie.
+SETTLED_BY = 512
 STOPS = (signal.SIGTERM, signal.SIGINT)
 
 Progress = Callable[[int, str], object]
@@ -142,7 +145,7 @@ class Trainer:
         facts = {
             "step": self.step, "best": None if math.isinf(self.best) else self.best, "config": public(self.config),
             "release": self.release.sha256, "code": checkpoint.code_version(), "torch": torch.__version__,
-            "loader": {**self.loader.state_dict(), "step": self.step},
+            "loader": {**self.loader.state_dict(), "step": self.step}, "keys": self.loader.keys(),
         }  # fmt: skip
         optimiser = self.optimiser if name == checkpoint.LAST else None
         checkpoint.save(self.out / name, self.model, facts, optimiser)
@@ -172,6 +175,7 @@ class Trainer:
         while self.step < config.steps and not self._all_stop():
             start = time.perf_counter()
             batch = next(batches)
+            self._settle()
             terms = self.train_step(batch)
             speed.add(batch, time.perf_counter() - start)
             if self._due(config.log_every):
@@ -179,9 +183,24 @@ class Trainer:
                     progress(self.step, self.log_step(log, terms, speed))
                 speed = Speed()
             if self._due(config.validate_every):
+                if isinstance(self.model, Settling):
+                    self.model.fit_prior(*self._labelled())
                 self._validate(log)
             if self.step % config.save_every == 0:
                 self.save()
+
+    def _settle(self) -> None:
+        """Put a model's parts where labelled songs lie, where it asks for that."""
+        model: Any = self.model
+        if isinstance(model, Settling) and model.settles_at(self.step):
+            model.settle(*self._labelled())
+
+    def _labelled(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Tokens and labels of batches of labelled songs."""
+        self.model.eval()
+        batches = self.loader.labelled(SETTLED_BY)
+        tensors = [to_device(batch, self.ranks.device) for batch in batches]
+        return [one["tokens"].long() for one in tensors], [one["label"] for one in tensors]
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.config.train.steps

@@ -15,10 +15,10 @@ from schemas.labels import HIGH, LOW
 from schemas.song import DRUMS, Song, make_notes, make_tempi
 from training.config import AXES, DataConfig
 from training.data.cache import Split
+from training.data.keys import keys_of
 from training.data.loader import crops
 from training.data.views import separate, songs_of
 from training.errors import RunFailed
-from training.evaluation.metrics import keys_of
 from training.parts.sampling import SamplingConfig
 
 FASTER, LOUDER = 1.25, 15
@@ -58,7 +58,7 @@ class Retrieval:
         batch = crops(
             split, song, start, bars, self._data.tokens_per_bar, split.labels[song]
         )
-        return songs_of(batch.tokens)
+        return songs_of(batch.tokens, batch.tonic)
 
 
 class RuleEditing(Retrieval):

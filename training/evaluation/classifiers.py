@@ -107,7 +107,7 @@ def windows_of(
     )
     song, start = evenly(split, rows, data.bars, per_song)
     batch = crops(split, song, start, data.bars, data.tokens_per_bar, split.labels[song])
-    return Windows(songs_of(batch.tokens), song, batch.label)
+    return Windows(songs_of(batch.tokens, batch.tonic), song, batch.label)
 
 
 def taught_judges(

@@ -14,6 +14,7 @@ from schemas.labels import QUADRANTS
 from schemas.song import Song
 from training.config import AXES, DataConfig
 from training.data.cache import Split, open_split, prepare
+from training.data.keys import KeyTable
 from training.data.release import open_release
 from training.data.views import songs_of
 from training.engine.checkpoint import load_run
@@ -31,7 +32,9 @@ from training.evaluation.music_metrics import music_metrics
 from training.evaluation.outputs import ModelOutputs, run_model
 from training.evaluation.probes import leakage_report
 from training.evaluation.realism import TrainingBars, distance_to_real
+from training.evaluation.structure import structure
 from training.generation.transfer import save_songs, swap_latents
+from training.generation.writing import Writer
 from training.parts.sampling import SamplingConfig
 from training.protocols import (
     Autoencoder,
@@ -125,8 +128,7 @@ def _note_f1(found: Sequence[Song], wanted: Sequence[Song], bars: int) -> dict[s
 
 
 def emotion_report(
-    model: Generator,
-    bars: int,
+    writer: Writer,
     settings: EvaluateConfig,
     training: Split,
     outputs: ModelOutputs,
@@ -135,24 +137,30 @@ def emotion_report(
     """Pieces written for each quadrant (kept as MIDI), and real songs of it; how near
     all come to bars trained on."""
     report: dict[str, Any] = {}
+    bars = writer.data.bars
     _, firsts = outputs.first_of_songs()
     pieces: list[Song] = []
     for levels, name in QUADRANTS.items():
-        songs = model.generate(
+        songs = writer.write(
             dict(zip(AXES, levels, strict=True)), settings.pieces, bars, settings
         )
         save_songs(
             songs, [f"{name}-{index:03d}" for index in range(len(songs))], str(out / "midi")
         )
         of_class = firsts[(outputs.batch.label[firsts] == levels).all(1)]
-        report[name] = _beside_real(songs, songs_of(outputs.batch.tokens[of_class]), bars)
+        report[name] = _beside_real(songs, _real(outputs, of_class), bars)
         pieces += songs
-    trained_on, real = TrainingBars(training), songs_of(outputs.batch.tokens[firsts])
+    trained_on, real = TrainingBars(training), _real(outputs, firsts)
     report["memorisation"] = {
         "written": trained_on.overlap(pieces),
         "real": trained_on.overlap(real),
     }
     return report
+
+
+def _real(outputs: ModelOutputs, rows: np.ndarray) -> list[Song]:
+    """Crops as songs, in their own keys."""
+    return songs_of(outputs.batch.tokens[rows], outputs.batch.tonic[rows])
 
 
 def _beside_real(
@@ -179,12 +187,13 @@ def _beside_real(
 
 
 def _facts(song: Song, bars: int) -> dict[str, float]:
-    return measures.song_facts(song, bars) | music_metrics(song)
+    return measures.song_facts(song, bars) | music_metrics(song) | structure(song)
 
 
 def reports(
     model: Any,
     data: DataConfig,
+    keys: KeyTable | None,
     training: Split,
     split: Split,
     settings: EvaluateConfig,
@@ -208,9 +217,8 @@ def reports(
         report["latent"] = latent_report(model, outputs)
         plots.scatter(model, outputs, out / "latent.png")
     if isinstance(model, Generator) and settings.pieces:
-        report["emotion"] = emotion_report(
-            model, data.bars, settings, training, outputs, out
-        )
+        writer = Writer(model, data, keys)
+        report["emotion"] = emotion_report(writer, settings, training, outputs, out)
     return report
 
 
@@ -230,6 +238,7 @@ def evaluate(
     found = reports(
         model,
         config.data,
+        KeyTable(facts["keys"]) if facts.get("keys") else None,
         open_split(folder, "train"),
         open_split(folder, settings.split),
         settings,

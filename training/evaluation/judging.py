@@ -34,7 +34,7 @@ from training.evaluation.whole_songs import (
     whole_song_judges,
     whole_songs_table,
 )
-from training.protocols import Generator, require
+from training.generation.writing import Writer
 
 CALIBRATION_BINS = 10
 
@@ -123,13 +123,13 @@ def calibration(said: np.ndarray, label: np.ndarray) -> float:
 
 
 def pieces_of(
-    generator: Generator, bars: int, settings: JudgesConfig
+    writer: Writer, bars: int, settings: JudgesConfig
 ) -> tuple[list[Song], np.ndarray]:
     """As many pieces of every quadrant, and the classes that each was asked to have, (n,
     2)."""
     songs = list[Song]()
     for levels in QUADRANTS:
-        songs += generator.generate(
+        songs += writer.write(
             dict(zip(AXES, levels, strict=True)), settings.pieces, bars, settings
         )
     return songs, np.repeat(list(QUADRANTS), settings.pieces, axis=0)
@@ -206,11 +206,11 @@ def judge_windows(
 ) -> tuple[dict[str, Any], list[str], Sequence[str]]:
     """The report of judges of windows, its tables, and the tracks that they hear."""
     model, config = load_judge(run, opened, device)
-    writers: dict[str, Generator] = {}
+    writers: dict[str, Writer] = {}
     if generator:
         found, its_config, its_facts = load_run(generator, device)
         refuse_unfit(its_config, its_facts, opened, config.data)
-        writers[its_config.name] = require(found, Generator)
+        writers[its_config.name] = Writer.of(found, its_config, its_facts)
     folder = prepare(opened, config.data, cache)
     training, split = open_split(folder, "train"), open_split(folder, settings.split)
     judges = taught_judges(
@@ -219,8 +219,9 @@ def judge_windows(
     real = windows_of(split, np.ones(len(split.ids), bool), config.data, settings.windows)
     report = {"real": ceiling(judges, real, settings)}
     texts = [judges_table(report["real"], f"{CEILING_SAYS} The {settings.split} split.")]
-    plain: dict[str, Generator] = {
-        rival.name: rival(training, config.data) for rival in (Retrieval, RuleEditing)
+    plain = {
+        rival.name: Writer(rival(training, config.data), config.data)
+        for rival in (Retrieval, RuleEditing)
     }
     for name, writer in (plain | writers).items():
         report[name] = verdicts(judges, *pieces_of(writer, config.data.bars, settings))

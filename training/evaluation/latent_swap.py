@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from schemas.song import Song
+from training.data.keys import chroma
 from training.evaluation import metrics as measures
 
 VECTORS: dict[str, Callable[[Song, int], np.ndarray]] = {
     "rhythm": measures.rhythm_vector,
-    "pitch_classes": lambda song, bars: measures.chroma(song).sum(0),
+    "pitch_classes": lambda song, bars: chroma(song).sum(0),
 }
 
 

@@ -1,17 +1,19 @@
 """Measures of tokens, notes and classes: pure functions on arrays, each small enough to
 check by hand."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from schemas.grid import quantise
 from schemas.keys import N_KEYS
-from schemas.krumhansl import krumhansl_schmuckler
 from schemas.remi import BEAT, DURATION, N_BEATS, PITCH, TEMPO_TOKEN, VELOCITY
 from schemas.rhythm import count_rhythm
-from schemas.song import DRUMS, Song
+from schemas.song import Song
+from training.data.keys import keys_of
 
+RESAMPLES = 200
 PAIRS_AT_ONCE = 1 << 22
 TOKEN_TYPES = ("bar", "beat", "tempo", "pitch", "velocity", "duration")
 
@@ -64,6 +66,20 @@ def accuracies(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
     }
 
 
+def over_songs(
+    song: np.ndarray, statistic: Callable[[np.ndarray], float], seed: int = 0
+) -> list[float]:
+    """95 % interval of a statistic of rows, by drawing songs again: song (n) of each row;
+    statistic of row numbers. Rows of one song are alike, and say less than as many songs."""
+    of_song = [np.flatnonzero(song == one) for one in np.unique(song)]
+    random = np.random.default_rng(seed)
+    drawn = [
+        statistic(np.concatenate([of_song[at] for at in random.integers(0, n, n)]))
+        for n in [len(of_song)] * RESAMPLES
+    ]
+    return np.nanpercentile(drawn, [2.5, 97.5]).tolist()
+
+
 def auc(score: np.ndarray, label: np.ndarray) -> float:
     """Chance that a high song scores over a low one."""
     high, low = score[label == 1], score[label == 0]
@@ -92,25 +108,6 @@ def note_f1(found: Song, wanted: Song, bars: int) -> dict[str, float]:
         "recall": recall,
         "f1": 2 * precision * recall / max(precision + recall, 1e-12),
     }
-
-
-def chroma(song: Song) -> np.ndarray:
-    """Sounding ticks of each pitch class in each bar (by onset), without drums: float
-    (n_bars, 12)."""
-    notes, grid = song.notes, quantise(song)
-    pitched = notes["track"] != DRUMS
-    at = grid.bar[pitched] * 12 + notes["pitch"][pitched] % 12
-    return np.bincount(at, notes["duration"][pitched], len(song.bars) * 12).reshape(-1, 12)
-
-
-def keys_of(song: Song) -> np.ndarray:
-    """Key of each bar by Krumhansl and Schmuckler over the bar and its neighbours: 0-23, 24
-    without pitched notes."""
-    wide = chroma(song)
-    padded = np.pad(wide, ((1, 1), (0, 0)))
-    wide = padded[:-2] + padded[1:-1] + padded[2:]
-    key, _ = krumhansl_schmuckler(wide)
-    return key.astype(np.int64)
 
 
 def song_facts(song: Song, bars: int | None = None) -> dict[str, float]:

@@ -82,6 +82,7 @@ def class_report(outputs: ModelOutputs) -> dict[str, Any]:
         report[axis] = measures.accuracies(high[known], label[known])
         report[axis] |= {
             "ranking_auc": measures.auc(by_song[known], label[known]),
+            **_intervals(by_song[known], label[known]),
             "share_high": float(high.mean()),
         }
     both = (labels >= 0).all(1)
@@ -89,6 +90,21 @@ def class_report(outputs: ModelOutputs) -> dict[str, Any]:
         (said[0] * 2 + said[1])[both], (labels @ [2, 1])[both]
     )
     return report
+
+
+def _intervals(score: np.ndarray, label: np.ndarray) -> dict[str, list[float]]:
+    """95 % intervals of accuracy and AUC, songs drawn again."""
+    song = np.arange(len(label))
+    if len(np.unique(label)) < 2:
+        return {}
+    return {
+        "accuracy_interval": measures.over_songs(
+            song, lambda rows: float(((score > 0) == (label == 1))[rows].mean())
+        ),
+        "auc_interval": measures.over_songs(
+            song, lambda rows: measures.auc(score[rows], label[rows])
+        ),
+    }
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ from training.errors import RunFailed
 from training.protocols import Autoencoder, Classifier, Decoder
 
 BATCH = 16
+GOLDEN = 0.6180339887498949
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +48,15 @@ def evenly(
     split: Split, chosen: np.ndarray, bars: int, per_song: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Song and first bar of evenly spaced crops of the chosen songs (rows of the split),
-    all of at least `bars` bars."""
+    all of at least `bars` bars.
+
+    Where the first lies differs from song to song (by the golden ratio), so that a crop a
+    song is of openings, middles and ends alike.
+    """
+    part = (np.arange(per_song) + np.arange(len(chosen))[:, None] * GOLDEN % 1) / per_song
+    room = split.n_bars[chosen] - bars + 1
     starts = [
-        np.unique(np.linspace(0, split.n_bars[song] - bars, per_song).astype(int))
-        for song in chosen
+        np.unique((parts * n).astype(int)) for parts, n in zip(part, room, strict=True)
     ]
     return np.repeat(chosen, [len(start) for start in starts]), np.concatenate(
         [np.empty(0, int), *starts]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from schemas.song import DRUMS, TICKS_PER_QUARTER, TRACKS, Song
+from training.data.keys import chroma
 from training.engine.log import read_log
-from training.evaluation.metrics import chroma
 
 COLOURS = ("#9a9a9a", "#1f5fa8", "#2f8f4e", "#8a3ba0", "#d07a1c")
 CLASSES = {-1: ("unlabelled", "#c8c8c8"), 0: ("low", "#1f5fa8"), 1: ("high", "#c8442e")}

@@ -2,7 +2,7 @@
 songs. Each gives plain JSON values."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,19 +11,23 @@ from schemas.labels import QUADRANTS
 from schemas.remi import PAD
 from schemas.song import Song
 from training.config import AXES, UNLABELLED, DataConfig
+from training.data.keys import chroma
 from training.data.loader import crops
-from training.data.views import songs_of
+from training.data.views import padded_pieces, songs_of
 from training.errors import RunFailed
-from training.evaluation.classifiers import Judge
+from training.evaluation.classifiers import Judge, JudgesConfig
 from training.evaluation.handcrafted import feature_table
 from training.evaluation.judging import pieces_of
 from training.evaluation.latent_swap import similarities
+from training.evaluation.metrics import auc, cosine, mean_of, note_f1, rhythm_vector
 from training.evaluation.model_reports import class_report, latent_report
 from training.evaluation.outputs import ModelOutputs, run_model
 from training.evaluation.realism import distance_to_real
+from training.evaluation.structure import structure
 from training.experiments.plan import Cell
 from training.experiments.store import Store
 from training.generation.transfer import shift_emotion, song_latents, swap_latents
+from training.generation.writing import Writer, in_keys
 from training.parts.sampling import SamplingConfig
 from training.protocols import (
     Autoencoder,
@@ -38,16 +42,53 @@ CROPS, ALL_SONGS = 4, 10**9
 
 
 def judged(store: Store, cell: Cell) -> dict[str, Any]:
-    """chance: of high, as each judge hears each piece; wanted: what was asked for;
-    realism; what the model knows."""
-    model, data = store.model(cell)
-    sampling = replace(store.plan.judging, seed=cell.seed)
-    songs, wanted = pieces_of(require(model, Generator), store.judge_data.bars, sampling)
+    """What is said of its pieces, and what the model knows."""
+    writer = store.model(cell)
+    require(writer.model, Generator)
+    return {
+        **_written(store, writer, replace(store.plan.judging, seed=cell.seed)),
+        **(_known(store, writer.model, writer.data) if cell.config else {}),
+    }
+
+
+def steered(store: Store, cell: Cell) -> dict[str, Any]:
+    """What is said of its pieces at each strength of the plan; of a plain rival, which has
+    none, at 1."""
+    writer = store.model(cell)
+    strengths = store.plan.strengths if cell.config else (1.0,)
+    asked = replace(store.plan.judging, seed=cell.seed)
+    return {
+        f"{strength:g}": _written(store, writer, replace(asked, strength=strength))
+        for strength in strengths
+    }
+
+
+def _written(store: Store, writer: Writer, sampling: JudgesConfig) -> dict[str, Any]:
+    """chance: of high, as each judge hears each piece; wanted: what was asked for; own: AUC
+    of the model's own odds of its pieces, read again; structure; realism."""
+    songs, wanted = pieces_of(writer, store.judge_data.bars, sampling)
     return {
         "wanted": wanted.tolist(),
         "chance": {judge.name: judge.probability(songs).tolist() for judge in store.judges},
+        "structure": mean_of([structure(song) for song in songs]),
+        "own": own_auc(writer, songs, wanted, store.request.device),
         **_realism(store, songs, wanted),
-        **(_known(store, model, data) if cell.config else {}),
+    }
+
+
+def own_auc(
+    writer: Writer, songs: list[Song], wanted: np.ndarray, device: str
+) -> dict[str, float]:
+    """AUC of q(y|x), by axis, of pieces (n) for the classes (n, 2) they were written for;
+    nothing of a model without."""
+    if not isinstance(writer.model, Classifier) or not len(songs):
+        return {}
+    tokens = torch.from_numpy(padded_pieces(songs, writer.data)).to(device)
+    with torch.no_grad():
+        odds = writer.model.odds(tokens)
+    return {
+        axis: auc(odds[axis].mean(1).cpu().numpy(), wanted[:, index])
+        for index, axis in enumerate(AXES)
     }
 
 
@@ -87,9 +128,10 @@ def _seen(store: Store, model: Any, data: DataConfig) -> ModelOutputs:
 def latents(store: Store, cell: Cell) -> dict[str, Any]:
     """Of each axis: the mean latent of every labelled test song, its label, the
     components and their spread."""
-    model, data = store.model(cell)
+    writer = store.model(cell)
     found: dict[str, Any] = {}
-    outputs = _seen(store, require(model, Clustered), data)
+    model = require(writer.model, Clustered)
+    outputs = _seen(store, model, writer.data)
     _, first = outputs.first_of_songs()
     for index, axis in enumerate(AXES):
         label = outputs.batch.label[first, index]
@@ -102,9 +144,17 @@ def latents(store: Store, cell: Cell) -> dict[str, Any]:
     return found
 
 
-def excerpts(store: Store, data: DataConfig, seed: int) -> tuple[torch.Tensor, np.ndarray]:
-    """A window of each of plan.songs labelled test songs, drawn with a seed: tokens (B,
-    T, L) as read, labels (B, 2)."""
+class Excerpts(NamedTuple):
+    """Windows of real songs: tokens (B, T, L) as a model reads them, tonic (B, T) that they
+    are written relative to, label (B, 2)."""
+
+    tokens: torch.Tensor
+    tonic: np.ndarray
+    label: np.ndarray
+
+
+def excerpts(store: Store, data: DataConfig, seed: int) -> Excerpts:
+    """A window of each of plan.songs labelled test songs, drawn with a seed."""
     split, bars = store.split(store.plan.judging.split, data), store.judge_data.bars
     usable = np.flatnonzero((split.labels != UNLABELLED).all(1) & (split.n_bars >= bars))
     random = np.random.default_rng(seed)
@@ -117,14 +167,16 @@ def excerpts(store: Store, data: DataConfig, seed: int) -> tuple[torch.Tensor, n
         np.int64
     )
     batch = crops(split, song, start, bars, data.tokens_per_bar, split.labels[song])
-    return torch.from_numpy(batch.tokens).to(store.request.device).long(), batch.label
+    tokens = torch.from_numpy(batch.tokens).to(store.request.device).long()
+    return Excerpts(tokens, batch.tonic, batch.label)
 
 
 def swapped(store: Store, cell: Cell) -> dict[str, Any]:
     """Figures 11-12: the similarities of songs whose z_r, or z_k, was exchanged with
-    another's."""
-    model, data = store.model(cell)
-    tokens, _ = excerpts(store, data, cell.seed)
+    another's; relative to the tonic where the model reads pitch so."""
+    writer = store.model(cell)
+    model = writer.model
+    tokens = excerpts(store, writer.data, cell.seed).tokens
     half = len(tokens) // 2
     z, originals = song_latents(model, tokens), songs_of(tokens.cpu().numpy())
     a, b = originals[:half], originals[half : 2 * half]
@@ -141,32 +193,56 @@ def turned(store: Store, cell: Cell) -> dict[str, Any]:
 
     turned: of each judge, source and target, the share heard as each quadrant; a source
     turned to itself is written again. untouched: of each judge and source, the same of the
-    songs as they were. n: songs of each source.
+    songs as they were. kept: of each source and target, how like the song is to what it was.
+    n: songs of each source.
     """
-    model, data = store.model(cell)
-    clustered, writer = require(model, Clustered), require(model, Autoencoder)
-    tokens, labels = excerpts(store, data, cell.seed)
-    z, sampling = song_latents(model, tokens), replace(store.plan.judging, seed=cell.seed)
-    found: dict[str, Any] = {"turned": {}, "untouched": {}, "n": {}}
+    reads = store.model(cell)
+    clustered, writer = require(reads.model, Clustered), require(reads.model, Autoencoder)
+    tokens, tonic, labels = excerpts(store, reads.data, cell.seed)
+    z = song_latents(reads.model, tokens)
+    sampling = replace(store.plan.judging, seed=cell.seed)
+    found: dict[str, Any] = {"turned": {}, "untouched": {}, "kept": {}, "n": {}}
     for source, name in QUADRANTS.items():
         of_source = np.flatnonzero((labels == source).all(1))
         found["n"][name] = len(of_source)
         if len(of_source):
-            own = songs_of(tokens[of_source].cpu().numpy())
+            own = songs_of(tokens[of_source].cpu().numpy(), tonic[of_source])
             moved = {
-                goal: writer.write(
-                    shift_emotion(
-                        clustered, z[of_source], source, target, store.plan.strength
+                goal: in_keys(
+                    writer.write(
+                        shift_emotion(
+                            clustered, z[of_source], source, target, store.plan.strength
+                        ),
+                        sampling,
                     ),
-                    sampling,
+                    tonic[of_source],
                 )
                 for target, goal in QUADRANTS.items()
+            }
+            found["kept"][name] = {
+                goal: _kept(songs, own, store.judge_data.bars)
+                for goal, songs in moved.items()
             }
             for judge in store.judges:
                 told = {goal: _shares(judge, songs) for goal, songs in moved.items()}
                 found["turned"].setdefault(judge.name, {})[name] = told
                 found["untouched"].setdefault(judge.name, {})[name] = _shares(judge, own)
     return found
+
+
+def _kept(changed: list[Song], own: list[Song], bars: int) -> dict[str, float]:
+    """How much of each song is left: F1 of its notes, cosines of its onsets and of its pitch
+    classes."""
+    return mean_of(
+        [
+            {
+                "note_f1": note_f1(one, other, bars)["f1"],
+                "rhythm": cosine(rhythm_vector(one, bars), rhythm_vector(other, bars)),
+                "pitch_classes": cosine(chroma(one).sum(0), chroma(other).sum(0)),
+            }
+            for one, other in zip(changed, own, strict=True)
+        ]
+    )
 
 
 def _shares(judge: Judge, songs: list[Song]) -> dict[str, float]:

@@ -11,7 +11,6 @@ from schemas.settings import (
     build,
     override,
     public,
-    read_toml,
     refuse_unknown,
 )
 from training.config import RunConfig, from_tables
@@ -39,9 +38,10 @@ class Plan:
     recipes: a model's run file, or a Recipe; judge: the same of the judge; overrides: laid
     over every model's recipe, before its own; models: which take part (none named: all);
     seeds: of training and of sampling; supervision: the share of songs whose label is used
-    (the paper's rho); rhos, alphas: of figures 6-9; judging: the judges, and the budget,
+    (the paper's rho); rhos, alphas: of figures 6-9; labelled_shares: of a batch, for the
+    curve over unlabelled songs (-1: as they come); judging: the judges, and the budget,
     temperature and top_p of sampling; songs: of the test split that are exchanged and
-    turned; strength: lambda of eq. (21).
+    turned; strength: lambda of eq. (21); strengths: of the lambda-curve.
     """
 
     recipes: Mapping[str, Recipe]
@@ -51,14 +51,16 @@ class Plan:
     seeds: tuple[int, ...] = (0, 1, 2)
     supervision: float = 0.25
     rhos: tuple[float, ...] = (0.02, 0.08, 0.25)
+    labelled_shares: tuple[float, ...] = (1.0, 0.5, 0.25)
     alphas: tuple[float, ...] = (1.0, 0.5, 0.2, 0.0)
     judging: JudgesConfig = field(default_factory=JudgesConfig)
     songs: int = 100
     strength: float = 1.0
+    strengths: tuple[float, ...] = (0.0, 1.0, 2.0, 4.0)
 
     def __post_init__(self) -> None:
         refuse_unknown(dict.fromkeys(self.models), [*self.recipes, *PLAIN], "models")
-        for name in ("seeds", "rhos", "alphas"):
+        for name in ("seeds", "rhos", "alphas", "strengths"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values) or min(values) < 0:
                 raise ValueError(
@@ -82,8 +84,9 @@ class Cell:
 
 
 def load(path: str, assignments: Sequence[str] = ()) -> Plan:
-    """The plan of a file with `--set` laid over; its run files are found beside it."""
-    tables = override(read_toml(path), assignments)
+    """The plan of a file, which may have a `base` as recipes have, with `--set` laid over;
+    its run files are found beside it."""
+    tables = override(read_recipe(path), assignments)
     recipes = tables.get("recipes", {})
     if not isinstance(recipes, Mapping):
         raise SettingsError(f"recipes must be a table of run files, not {recipes!r}")

@@ -21,7 +21,7 @@ from training.evaluation import handcrafted as hand
 from training.evaluation import metrics as measures
 from training.experiments import measure as measuring
 from training.experiments.plan import Cell, Plan
-from training.experiments.report import alpha, rho, swap, tables, transfer
+from training.experiments.report import alpha, rho, strength, swap, tables, transfer
 from training.experiments.store import Request, Store
 
 Measured = dict[str, Any]
@@ -39,9 +39,11 @@ class Experiment(NamedTuple):
 
 EXPERIMENTS = {
     "tables": Experiment(tables.cells_of, ("judged",), tables.report),
-    "rho": Experiment(rho.cells_of, ("judged",), rho.report),
+    "rho": Experiment(rho.RHO.cells_of, ("judged",), rho.RHO.report),
+    "unlabelled": Experiment(rho.UNLABELLED.cells_of, ("judged",), rho.UNLABELLED.report),
     "alpha": Experiment(alpha.cells_of, ("judged", "latents"), alpha.report),
     "swap": Experiment(swap.cells_of, ("swapped",), swap.report, judged=False),
+    "strength": Experiment(strength.cells_of, ("steered",), strength.report),
     "transfer": Experiment(transfer.cells_of, ("turned",), transfer.report),
 }
 

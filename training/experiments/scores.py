@@ -83,7 +83,7 @@ def control(balanced: float, real: Measured) -> float:
 
 def heard(found: Sequence[Measured], judge: str, real: Measured) -> dict[str, Any]:
     """Of what `judged` measured in each seed: by axis binary_scores and AUC, mean over
-    seeds, interval and control; quadrants.
+    seeds, interval and control; AUC of valence among pieces of one arousal; quadrants.
 
     AUC needs no threshold: it shows control of pieces that are all heard as low, because
     they are unlike real ones.
@@ -113,6 +113,15 @@ def heard(found: Sequence[Measured], judge: str, real: Measured) -> dict[str, An
             "control": control(scores["balanced"], real[judge][axis]),
             "by_seed": seeds,
         }
+    for level in (0, 1):
+        report["valence"][f"auc_arousal_{level}"] = float(
+            np.mean(
+                [
+                    auc(one[other[:, 0] == level, 1], other[other[:, 0] == level, 1])
+                    for one, other in zip(chance, wanted, strict=True)
+                ]
+            )
+        )
     right = [
         float(((one > CHANCE) == other).all(1).mean())
         for one, other in zip(chance, wanted, strict=True)

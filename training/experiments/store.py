@@ -17,6 +17,7 @@ from schemas.manifest import canonical_sha256
 from schemas.settings import public
 from training.config import AXES, DataConfig, RunConfig
 from training.data.cache import Split, open_split, prepare
+from training.data.keys import KeyTable
 from training.data.release import open_release
 from training.engine.checkpoint import LAST, load_run, read
 from training.engine.trainer import Trainer
@@ -34,12 +35,15 @@ from training.evaluation.classifiers import (
 )
 from training.evaluation.handcrafted import feature_table
 from training.evaluation.judging import ceiling
+from training.evaluation.metrics import mean_of
 from training.evaluation.realism import TrainingBars, distance_to_real
+from training.evaluation.structure import structure
 from training.experiments.plan import PLAIN, Cell, judge_config, load
+from training.generation.writing import Writer
 
 # To be raised with every change of what is measured: what was kept before is then measured
 # again.
-MEASURED = 1
+MEASURED = 2
 
 
 @dataclass(frozen=True)
@@ -113,16 +117,16 @@ class Store:
             )
         return folder
 
-    def model(self, cell: Cell) -> tuple[Any, DataConfig]:
+    def model(self, cell: Cell) -> Writer:
         """A cell's model and what it reads; of a plain rival what the judges read.
         RunFailed where it may not be judged."""
         if cell.config is None:
-            return PLAIN[cell.model](
-                self.split("train", self.judge_data), self.judge_data
-            ), self.judge_data
+            training = self.split("train", self.judge_data)
+            return Writer(PLAIN[cell.model](training, self.judge_data), self.judge_data)
         found, config, facts = load_run(str(self.train(cell.config)), self.request.device)
         refuse_unfit(config, facts, self.release, self.judge_data)
-        return found, config.data
+        keys = facts.get("keys")
+        return Writer(found, config.data, KeyTable(keys) if keys else None)
 
     def trained(self, config: RunConfig) -> list[Any]:
         """A run's settings and the hashes of its weights, once it is trained."""
@@ -178,6 +182,7 @@ class Store:
                 plan["judging"],
                 plan["songs"],
                 plan["strength"],
+                plan["strengths"],
                 settings,
             ]
         )
@@ -202,10 +207,9 @@ class Store:
                 name: distance_to_real(*self._halves(levels))
                 for levels, name in QUADRANTS.items()
             }
-            return {
-                **halves,
-                **self.training_bars.overlap([self.heard.songs[at] for at in some]),
-            }
+            songs = [self.heard.songs[at] for at in some]
+            like = mean_of([structure(song) for song in songs])
+            return {**halves, **self.training_bars.overlap(songs), "structure": like}
 
         return self.kept("unseen", public(self.judge_data), work)
 

@@ -1,9 +1,10 @@
 """Sample: the latents of songs, read from MIDI or a release, turned and exchanged; and
 written pieces as MIDI files."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -66,11 +67,19 @@ def swap_latents(first: Tensor, second: Tensor, axis: str) -> tuple[Tensor, Tens
     return mixed if axis == "arousal" else (mixed[1], mixed[0])
 
 
+class Piece(NamedTuple):
+    """tokens (1, T, L); tonic (1, T) that they are written relative to, 0 where pitch is
+    absolute."""
+
+    tokens: Tensor
+    tonic: np.ndarray
+
+
 def read_piece(
     name: str, data: DataConfig, open_data: Callable[[str], Split] | None, start: int
-) -> Tensor:
-    """Tokens (1, T, L) of a MIDI file, or of a song_id of the release, from bar `start` on;
-    RunFailed where there is none."""
+) -> Piece:
+    """A MIDI file, or a song_id of the release, from bar `start` on; RunFailed where there
+    is none."""
     if Path(name).exists():
         return _midi_piece(name, data, start)
     if open_data is None:
@@ -93,11 +102,11 @@ def read_piece(
                 data.tokens_per_bar,
                 split.labels[song],
             )
-            return torch.from_numpy(found.tokens.astype(np.int64))
+            return Piece(torch.from_numpy(found.tokens.astype(np.int64)), found.tonic)
     raise RunFailed(f"{name} is neither a file nor a song_id of the release")
 
 
-def _midi_piece(path: str, data: DataConfig, start: int) -> Tensor:
+def _midi_piece(path: str, data: DataConfig, start: int) -> Piece:
     view = view_song(read_midi(path), data, RemiConfig())
     parts = np.split(view.tokens, view.bar_offset[1:-1])[start : start + data.bars]
     if not any(len(part) > 1 for part in parts):
@@ -108,7 +117,8 @@ def _midi_piece(path: str, data: DataConfig, start: int) -> Tensor:
         np.pad(part, (0, data.tokens_per_bar - len(part)), constant_values=PAD)
         for part in parts
     ]
-    return torch.from_numpy(np.stack(padded).astype(np.int64))[None]
+    tonic = view.tonic[start : start + len(padded)]
+    return Piece(torch.from_numpy(np.stack(padded).astype(np.int64))[None], tonic[None])
 
 
 def save_songs(songs: Sequence[Song], names: Sequence[str], out: str) -> list[str]:
@@ -118,6 +128,15 @@ def save_songs(songs: Sequence[Song], names: Sequence[str], out: str) -> list[st
     for song, path in zip(songs, paths, strict=True):
         write_midi(song, path)
     return paths
+
+
+def note_origin(out: str, names: Sequence[str], origin: Mapping[str, Any]) -> None:
+    """Say in OUT/pieces.json what made each piece; pieces that other commands wrote there
+    are kept."""
+    path = Path(out) / "pieces.json"
+    told = json.loads(path.read_text()) if path.exists() else {}
+    told |= {f"{name}.mid": dict(origin) for name in names}
+    path.write_text(json.dumps(dict(sorted(told.items())), indent=2) + "\n")
 
 
 def emotion_name(classes: Mapping[str, int | None]) -> str:

@@ -33,13 +33,12 @@ from training.parts.sampling import SamplingConfig
 class CcvaeConfig(VaeConfig):
     """The backbone and its KL; slot: how much of each axis's latent is z_c; draws: K.
 
-    category_weight: of the terms of q(y|·) beside mean losses, about one over a song's
-    tokens, as if all were nats a token.
+    category_weight: of the terms of q(y|·), which are nats a song.
     """
 
     slot: int = 64
     draws: int = 100
-    category_weight: float = 0.01
+    category_weight: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,6 +75,8 @@ class Slot(nn.Module):
 class Ccvae(AxisVae):
     """Semg-GMVAE's encoders and decoder around CCVAE's slots."""
 
+    steered_by = "p(z_c|y)"
+
     def __init__(self, config: CcvaeConfig, data: DataConfig) -> None:
         super().__init__(config, data)
         self.slots: Any = nn.ModuleDict({axis: Slot(config.slot) for axis in AXES})
@@ -98,11 +99,15 @@ class Ccvae(AxisVae):
         )
         weight = torch.stack(log_weight).sum(0).exp()
         reconstruction = (weight * scored.nll).sum() / scored.n.sum().clamp(min=1)
-        divergence = free_below(torch.cat(kl, -1) * weight[:, None, None], config.free_bits)
+        of_dimensions = torch.cat(kl, -1) * weight[:, None, None]
+        divergence = free_below(of_dimensions, config.free_bits)
+        a_song = scored.a_row()
+        a_bar = a_song * of_dimensions.shape[1]
         weighed = weight * torch.stack(within).sum(0)
         category = (weighed + torch.stack(outside).sum(0)).mean()
         kl_weight = config.kl_weight_at(step)
-        loss = reconstruction + kl_weight * divergence + config.category_weight * category
+        loss = reconstruction + kl_weight * a_bar * divergence
+        loss = loss + config.category_weight * a_song * category
         terms = scored.terms() | label_terms(torch.stack(odds, -1).detach(), label)
         terms |= {
             "kl": divergence,
@@ -160,8 +165,8 @@ class Ccvae(AxisVae):
         bars: int,
         sampling: SamplingConfig,
     ) -> list[Song]:
-        """n pieces of an emotion, z_c from p(z_c|y), z_s from N(0, I); an axis without a
-        class takes one at random a piece."""
+        """n pieces of an emotion, z_c from p(z_c|y), z_s from N(0, I), with the sampling's
+        strength and noise; an axis without a class takes one at random a piece."""
         generator, device = (
             torch.Generator().manual_seed(sampling.seed),
             self.decoder.head.weight.device,
@@ -169,10 +174,13 @@ class Ccvae(AxisVae):
         label, parts = sample_labels(conditioning, n, generator).to(device), []
         for index, axis in enumerate(AXES):
             z = torch.randn(n, bars, self.config.latent, generator=generator).to(device)
+            z = sampling.noise * z
             mean, log_variance = (
                 of_class[label[:, index], None].detach()
                 for of_class in self.slots[axis].prior()
             )
+            middle = self.slots[axis].means.detach().mean(0)
+            mean = middle + sampling.strength * (mean - middle)
             z_c = mean + z[..., : self.config.slot] * (0.5 * log_variance).exp()
             parts += [z_c, z[..., self.config.slot :]]
         return self.write(torch.cat(parts, -1), sampling)

@@ -18,9 +18,10 @@ from schemas.remi import PAD
 from schemas.song import Song
 from training.config import AXES, UNLABELLED, DataConfig
 from training.data.views import song_of
-from training.parts.attention import Layout, Memory
+from training.parts.attention import Layout
 from training.parts.backbone import Decoder, StackConfig, backbone_flops, token_terms
 from training.parts.conditioning import N_LEVELS, class_code, label_of
+from training.parts.guidance import Guided
 from training.parts.sampling import SamplingConfig, write_pieces
 
 
@@ -38,43 +39,11 @@ class ControlConfig(StackConfig):
             raise ValueError("hidden must be from 0 to 1, and guidance 0 or more")
 
 
-class Guided:
-    """A decoder whose logits are u + w·(c − u): c with its classes, u with none, worked
-    side by side in one batch."""
-
-    def __init__(self, decoder: Decoder, weight: float) -> None:
-        self.decoder, self.weight, self.stack = decoder, weight, self
-
-    def embedding(self, token: Tensor) -> Tensor:
-        """(B) to (2B, width)."""
-        return self.decoder.embedding(token).repeat(2, 1)
-
-    def condition(self, code: Tensor) -> Tensor:
-        """(B, T, 6) to (2B, T, width), the second half of unknown classes."""
-        nothing = class_code(
-            torch.full((len(code), len(AXES)), UNLABELLED, device=code.device)
-        )
-        return self.decoder.condition(torch.cat([code, nothing[:, None].expand_as(code)]))
-
-    def memory(self, batch: int, length: int, device: torch.device) -> Memory:
-        """An empty memory of 2B."""
-        return self.decoder.stack.memory(2 * batch, length, device)
-
-    def step(
-        self, hidden: Tensor, memory: Memory, condition: Tensor, alive: Tensor
-    ) -> Tensor:
-        """One token more: hidden, condition (2B, width); alive (B)."""
-        return self.decoder.stack.step(hidden, memory, condition, alive.repeat(2))
-
-    def head(self, hidden: Tensor) -> Tensor:
-        """(2B, width) to logits (B, vocabulary)."""
-        with_class, without = self.decoder.head(hidden).chunk(2)
-        return without + self.weight * (with_class - without)
-
-
 class Control(nn.Module):
     """p(token | tokens before, classes); a linear map of one-hot classes is an embedding
     of each axis, added."""
+
+    steered_by = "guidance"
 
     def __init__(self, config: ControlConfig, data: DataConfig) -> None:
         super().__init__()
@@ -116,17 +85,18 @@ class Control(nn.Module):
         sampling: SamplingConfig,
     ) -> list[Song]:
         """n pieces of an emotion; an axis without a class is unknown, as in songs without a
-        label."""
+        label. sampling.strength multiplies the guidance."""
         code = (
             class_code(label_of(conditioning, n))
             .to(self.decoder.head.weight.device)[:, None]
             .expand(-1, bars, -1)
         )
-        decoder: Any = (
-            self.decoder
-            if self.config.guidance == 1
-            else Guided(self.decoder, self.config.guidance)
-        )
+        weight = self.config.guidance * sampling.strength
+        decoder: Any = self.decoder
+        if weight != 1:
+            nothing = class_code(torch.full((n, len(AXES)), UNLABELLED, device=code.device))
+            code = torch.cat([code, nothing[:, None].expand_as(code)], -1)
+            decoder = Guided(decoder, weight)
         return [
             song_of(tokens) for tokens in write_pieces(decoder, code, self.length, sampling)
         ]

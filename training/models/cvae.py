@@ -34,7 +34,8 @@ class Cvae(ConditionalVae):
         scored, kl = self.score(batch["tokens"].long(), batch["target"].long(), label)
         terms = scored.terms(counts) | {"kl": free_below(kl, self.config.free_bits, counts)}
         kl_weight = self.config.kl_weight_at(step)
-        loss = terms["reconstruction"] + kl_weight * terms["kl"]
+        a_bar = scored.a_row(counts) * kl.shape[1]
+        loss = terms["reconstruction"] + kl_weight * a_bar * terms["kl"]
         return terms | {
             "loss": loss,
             "kl_weight": torch.as_tensor(kl_weight),

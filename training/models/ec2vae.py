@@ -31,12 +31,13 @@ KEPT = 0.99
 
 @dataclass(frozen=True)
 class Ec2vaeConfig:
-    """Sizes and weight of the KL are the paper's; latent: of each half."""
+    """Sizes are the paper's; latent: of each half; kl_weight: β, of nats a step (the paper's
+    .1 of a mean over 128 dimensions)."""
 
     width: int = 1024
     embedding: int = 128
     latent: int = 128
-    kl_weight: float = 0.1
+    kl_weight: float = 0.0125
 
     def __post_init__(self) -> None:
         if min(self.width, self.embedding, self.latent) < 1 or self.kl_weight < 0:
@@ -47,6 +48,8 @@ class Ec2vaeConfig:
 
 class Ec2vae(nn.Module):
     """Bars of 16 steps, each from its own latent."""
+
+    steered_by = "the mean latents of classes"
 
     means: Tensor
 
@@ -117,7 +120,7 @@ class Ec2vae(nn.Module):
         }  # fmt: skip
         if self.training:
             self._note(mean.detach().view(*by_bar.shape[:2], 2, -1).mean(1), batch["label"])
-        kl = kl_r.mean() + kl_p.mean()
+        kl = (kl_r.sum() + kl_p.sum()) / N_BEATS
         return terms | {
             "loss": terms["reconstruction"] + terms["rhythm"] + self.config.kl_weight * kl
         }
@@ -181,17 +184,20 @@ class Ec2vae(nn.Module):
         bars: int,
         sampling: SamplingConfig,
     ) -> list[Song]:
-        """n pieces around the mean latents of a class, N(0, I) where an axis has none."""
+        """n pieces around the mean latents of a class, with the sampling's strength and
+        noise; N(0, I) where an axis has none."""
         generator = torch.Generator().manual_seed(sampling.seed)
         noise = torch.randn(n, bars, 2 * self.config.latent, generator=generator).to(
             self.means.device
         )
         levels = [conditioning[axis] for axis in AXES]
         centre = [
-            torch.zeros_like(mean[0]) if level is None else mean[level]
+            torch.zeros_like(mean[0])
+            if level is None
+            else torch.lerp(mean.mean(0), mean[level], sampling.strength)
             for mean, level in zip(self.means, levels, strict=True)
         ]
-        return self.write(noise + torch.cat(centre), sampling)
+        return self.write(sampling.noise * noise + torch.cat(centre), sampling)
 
     def flops_per_step(self, places: int, length: int) -> float:
         """Multiply-adds ×2 of one training step, at 16 steps a bar that is full of

@@ -8,7 +8,8 @@ To Music FaderNets' GM-VAE (parts/gaussian_mixture_vae.py) it adds a variance pe
 from dataclasses import dataclass
 from typing import Literal
 
-from training.parts.gaussian_mixture_vae import GmVae, GmVaeConfig
+from training.parts.gaussian_mixture_vae import GmVae
+from training.parts.mixture_settings import GmVaeConfig
 
 
 @dataclass(frozen=True)

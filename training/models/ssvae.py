@@ -27,7 +27,7 @@ QUADRANTS = torch.cartesian_prod(torch.arange(2), torch.arange(2))
 @dataclass(frozen=True)
 class SsvaeConfig(VaeConfig):
     """The backbone and its KL; label_weight: the paper's alpha; category_weight: of
-    KL[q(y|x) ‖ p(y)] beside mean losses."""
+    KL[q(y|x) ‖ p(y)]; both are nats a song."""
 
     label_weight: float = 1.0
     category_weight: float = 1.0
@@ -60,10 +60,10 @@ class Ssvae(ConditionalVae):
         }
         terms |= label_terms(odds, label)
         kl_weight = config.kl_weight_at(step)
-        loss = terms["reconstruction"] + kl_weight * (
-            terms["kl"] + config.category_weight * category
-        )
-        loss = loss + config.label_weight * terms["label_loss"]
+        a_song = scored.a_row(weight)
+        of_song = kl.shape[1] * terms["kl"] + config.category_weight * category
+        loss = terms["reconstruction"] + kl_weight * a_song * of_song
+        loss = loss + config.label_weight * a_song * terms["label_loss"]
         return terms | {"loss": loss, "kl_weight": torch.as_tensor(kl_weight)}
 
     def song_odds(self, tokens: Tensor) -> Tensor:

@@ -97,10 +97,12 @@ class AttributeVae(BarVae):
         logits = self.decoder(
             flat, layout, beside(z, self.condition(bar_attributes(batch["tokens"].long())))
         )
-        terms = row_tokens(logits, wanted, layout).terms()
+        scored = row_tokens(logits, wanted, layout)
+        terms = scored.terms()
         terms["kl"] = free_below(standard_kl(mean, log_variance), self.config.free_bits)
         kl_weight = self.config.kl_weight_at(step)
-        terms["loss"] = terms["reconstruction"] + kl_weight * terms["kl"]
+        a_bar = scored.a_row() * z.shape[1]
+        terms["loss"] = terms["reconstruction"] + kl_weight * a_bar * terms["kl"]
         return terms | {"kl_weight": torch.as_tensor(kl_weight)}, z
 
     def encode(self, tokens: Tensor) -> dict[str, tuple[Tensor, Tensor]]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from schemas.remi import PAD, VOCABULARY_SIZE
+from schemas.remi import BEAT, N_BEATS, PAD, TEMPO_TOKEN, VOCABULARY_SIZE
 from training.parts.attention import AttentionStack, Layout
 from training.parts.recurrent import RecurrentStack
 
@@ -19,8 +19,11 @@ EMBEDDING_STD = 0.3
 
 @dataclass(frozen=True)
 class StackConfig:
-    """Sizes of a stack, as Semg-GMVAE's paper has them (4.3; feed_forward it leaves
-    out)."""
+    """Sizes of a stack, as Semg-GMVAE's paper has them (4.3; feed_forward it leaves out).
+
+    beats: whether each token is also told which Beat of its bar it stands behind, which a
+    small stack does not find out for itself.
+    """
 
     layers: int = 12
     heads: int = 8
@@ -28,6 +31,7 @@ class StackConfig:
     feed_forward: int = 2048
     dropout: float = 0.1
     cell: Literal["attention", "lstm"] = "attention"
+    beats: bool = False
 
     def __post_init__(self) -> None:
         if (
@@ -69,16 +73,44 @@ def make_stack(config: StackConfig, causal: bool) -> nn.Module:
     )
 
 
+class Embedding(nn.Embedding):
+    """What each token is, and with `beats` behind which Beat of its bar it stands."""
+
+    def __init__(self, config: StackConfig) -> None:
+        super().__init__(VOCABULARY_SIZE, config.width)
+        nn.init.normal_(self.weight, std=EMBEDDING_STD)
+        self.of_beat = nn.Embedding(N_BEATS + 1, config.width) if config.beats else None
+        if self.of_beat is not None:
+            nn.init.normal_(self.of_beat.weight, std=EMBEDDING_STD)
+
+    def laid(self, flat: Tensor, layout: Layout) -> Tensor:
+        """Tokens (N) of bars to (N, width)."""
+        if self.of_beat is None:
+            return self(flat)
+        beat = layout.gather(beat_of(layout.spread(flat)))
+        return self(flat) + self.of_beat(beat)
+
+    def step(self, token: Tensor, beat: Tensor) -> Tensor:
+        """A token (B) behind a beat (B), 0 for none and 1-16, to (B, width)."""
+        return self(token) if self.of_beat is None else self(token) + self.of_beat(beat)
+
+
+def beat_of(tokens: Tensor) -> Tensor:
+    """Which Beat, 1-16, each token of bars (..., L) stands behind or is, 0 before the
+    first."""
+    is_beat = (tokens >= BEAT) & (tokens < TEMPO_TOKEN)
+    return torch.where(is_beat, tokens - BEAT + 1, 0).cummax(-1).values
+
+
 class Encoder(nn.Module):
     """Tokens to q(z|x) of each bar, eq. (19), which starts with log variance
     `log_variance`."""
 
     def __init__(self, config: BackboneConfig, log_variance: float) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(VOCABULARY_SIZE, config.width)
+        self.embedding = Embedding(config)
         self.stack: Any = make_stack(config, causal=False)
         self.gaussian = nn.Linear(config.width, 2 * config.latent)
-        nn.init.normal_(self.embedding.weight, std=EMBEDDING_STD)
         nn.init.constant_(self.gaussian.bias[config.latent :], log_variance)
 
     def forward(
@@ -86,7 +118,7 @@ class Encoder(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Tokens (N), and the condition of each layer (B, T, width), to mean and log
         variance (B, T, latent), float32 or better."""
-        hidden = self.stack(self.embedding(flat), layout, condition)
+        hidden = self.stack(self.embedding.laid(flat, layout), layout, condition)
         mean, log_variance = self.gaussian(layout.mean(hidden)).chunk(2, -1)
         return (
             (mean, log_variance)
@@ -101,15 +133,19 @@ class Decoder(nn.Module):
 
     def __init__(self, config: StackConfig, latent: int) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(VOCABULARY_SIZE, config.width)
+        self.embedding = Embedding(config)
         self.condition = nn.Linear(latent, config.width)
         self.stack: Any = make_stack(config, causal=True)
         self.head = nn.Linear(config.width, VOCABULARY_SIZE)
-        nn.init.normal_(self.embedding.weight, std=EMBEDDING_STD)
 
     def forward(self, flat: Tensor, layout: Layout, z: Tensor) -> Tensor:
         """Tokens (N) and z (B, T, latent) to logits (N, vocabulary) of the next token."""
-        return self.head(self.stack(self.embedding(flat), layout, self.condition(z)))
+        hidden = self.embedding.laid(flat, layout)
+        return self.head(self.stack(hidden, layout, self.condition(z)))
+
+    def embed_step(self, token: Tensor, beat: Tensor) -> Tensor:
+        """A token (B) behind a beat (B) to (B, width)."""
+        return self.embedding.step(token, beat)
 
 
 def token_terms(logits: Tensor, wanted: Tensor) -> dict[str, Tensor]:

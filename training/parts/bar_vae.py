@@ -3,7 +3,7 @@ writing from latents."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,8 @@ from training.config import AXES, DataConfig
 from training.data.views import song_of
 from training.parts.attention import Layout
 from training.parts.backbone import BackboneConfig, Decoder, Encoder, backbone_flops
-from training.parts.latent import cyclical_weight
+from training.parts.guidance import Guided
+from training.parts.latent import cyclical_weight, monotone_weight
 from training.parts.sampling import SamplingConfig, write_pieces
 
 Terms = dict[str, Tensor]
@@ -27,14 +28,17 @@ CERTAIN = -60.0
 class VaeConfig(BackboneConfig):
     """The backbone and the KL beside it.
 
-    Losses are means over tokens, positions and latent dimensions; the KL is 0 for kl_warmup
-    steps, then comes in cycles of kl_cycle up to kl_weight, and is free below free_bits
-    nats a dimension (MuseMorphose: 0.25).
+    Every term of a loss is in nats a token: what is said of a bar, summed over its latent
+    dimensions or positions, weighs one over the tokens a bar has. So kl_weight is the ELBO's
+    β in every model: 1 is a bound on the likelihood. The KL is 0 for kl_warmup steps, then
+    comes in cycles of kl_cycle (`cyclical`) or rises once (`monotone`) up to kl_weight, and
+    is free below free_bits nats a bar and dimension (MuseMorphose: 0.25).
     """
 
     kl_weight: float = 1.0
     kl_warmup: int = 10_000
     kl_cycle: int = 5_000
+    kl_anneal: Literal["cyclical", "monotone"] = "cyclical"
     free_bits: float = 0.0
 
     def __post_init__(self) -> None:
@@ -46,7 +50,8 @@ class VaeConfig(BackboneConfig):
 
     def kl_weight_at(self, step: Tensor | None) -> Tensor | float:
         """The KL's weight at a step; without one, as in validation, its full weight."""
-        return cyclical_weight(step, self.kl_warmup, self.kl_cycle, self.kl_weight)
+        anneal = cyclical_weight if self.kl_anneal == "cyclical" else monotone_weight
+        return anneal(step, self.kl_warmup, self.kl_cycle, self.kl_weight)
 
 
 class RowTokens(NamedTuple):
@@ -57,6 +62,11 @@ class RowTokens(NamedTuple):
     right: Tensor
     n: Tensor
 
+    def a_row(self, weight: Tensor | float = 1.0) -> Tensor:
+        """What a nat a row weighs in a loss of nats a token, rows weighed by (B)."""
+        weighed = weight * torch.ones_like(self.n)
+        return weighed.sum() / (weight * self.n).sum().clamp(min=1)
+
     def terms(self, weight: Tensor | float = 1.0) -> Terms:
         """`reconstruction` and `token_accuracy` a token, rows weighed by (B)."""
         total = (weight * self.n).sum().clamp(min=1)
@@ -64,6 +74,11 @@ class RowTokens(NamedTuple):
             "reconstruction": (weight * self.nll).sum() / total,
             "token_accuracy": ((weight * self.right).sum() / total).detach(),
         }
+
+
+def bars_a_token(wanted: Tensor, bars: int) -> Tensor:
+    """What a nat a bar weighs in a loss of nats a token: targets (N) of `bars` bars."""
+    return bars / (wanted != PAD).sum().clamp(min=1)
 
 
 def row_tokens(logits: Tensor, wanted: Tensor, layout: Layout) -> RowTokens:
@@ -144,17 +159,36 @@ class BarVae(nn.Module):
         layout = self.layout(tokens)
         return layout.gather(tokens), layout.gather(batch["target"].long()), layout
 
+    def code(self, z: Tensor) -> Tensor:
+        """What the decoder is given of z."""
+        return z
+
     def decode(self, tokens: Tensor, z: Tensor) -> Tensor:
         """Logits (B, T, L, vocabulary) of the token after each of tokens (B, T, L), from
         codes (B, T, size)."""
         layout = self.layout(tokens)
-        return layout.spread(self.decoder(layout.gather(tokens), layout, z).float())
+        return layout.spread(
+            self.decoder(layout.gather(tokens), layout, self.code(z)).float()
+        )
 
     def write(self, z: Tensor, sampling: SamplingConfig) -> list[Song]:
         """A piece from each code of (B, T, size)."""
         return [
             song_of(tokens)
-            for tokens in write_pieces(self.decoder, z, self.length, sampling)
+            for tokens in write_pieces(self.decoder, self.code(z), self.length, sampling)
+        ]
+
+    def write_beside(
+        self, z: Tensor, middle: Tensor | None = None, *, sampling: SamplingConfig
+    ) -> list[Song]:
+        """A piece from each code of (B, T, size), guided away from what the decoder says of
+        `middle` by sampling.contrast where that is given."""
+        if middle is None:
+            return self.write(z, sampling)
+        guided: Any = Guided(self.decoder, sampling.contrast)
+        both = torch.cat([self.code(z), self.code(middle)], -1)
+        return [
+            song_of(piece) for piece in write_pieces(guided, both, self.length, sampling)
         ]
 
     def flops_per_step(self, places: int, length: int) -> float:

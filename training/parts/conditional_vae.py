@@ -26,6 +26,8 @@ class ConditionalVae(BarVae):
     """One latent (B, T, 2·latent), prior N(0, I); the class of each axis is an embedding at
     every layer of both nets."""
 
+    steered_by = "its class codes"
+
     def __init__(self, config: VaeConfig, data: DataConfig) -> None:
         super().__init__(config, data)
         self.encoder = Encoder(replace(config, latent=2 * config.latent), 0.0)
@@ -66,12 +68,15 @@ class ConditionalVae(BarVae):
         bars: int,
         sampling: SamplingConfig,
     ) -> list[Song]:
-        """n pieces of an emotion, z from N(0, I); an axis without a class takes one at
-        random a piece."""
+        """n pieces of an emotion, z from N(0, I), with the sampling's strength and noise; an
+        axis without a class takes one at random a piece."""
         generator, device = (
             torch.Generator().manual_seed(sampling.seed),
             self.decoder.head.weight.device,
         )
         label = sample_labels(conditioning, n, generator).to(device)
         z = torch.randn(n, bars, 2 * self.config.latent, generator=generator).to(device)
-        return self.write(beside(z, self.label_code(label, bars)), sampling)
+        code, other = (self.label_code(one, bars) for one in (label, 1 - label))
+        middle = (code + other) / 2
+        code = middle + sampling.strength * (code - middle)
+        return self.write(beside(sampling.noise * z, code), sampling)

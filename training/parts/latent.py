@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.parts.bar_prior import BarPrior
+
 LEAST = 1e-20
 
 
@@ -50,6 +52,15 @@ class Mixture(nn.Module):
         )
         return -0.5 * (z.unsqueeze(-2) - means).pow(2).sum(-1) * (-self.log_variance).exp()
 
+    def draw(
+        self, level: Tensor, drawn: Tensor, strength: float = 1.0, noise: float = 1.0
+    ) -> Tensor:
+        """z = m + λ(μ_y − m) + noise·σ·ε of classes (n) from ε (n, T, d), m the components'
+        midpoint."""
+        middle = self.means.mean(0)
+        centre = middle + strength * (self.means[level] - middle)
+        return centre[:, None] + noise * (0.5 * self.log_variance).exp() * drawn
+
     def distance(self) -> Tensor:
         """‖μ₁ − μ₀‖ / σ."""
         return (self.means[1] - self.means[0]).norm() * (-0.5 * self.log_variance).exp()
@@ -72,15 +83,15 @@ def standard_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def free_below(kl: Tensor, free_bits: float, weight: Tensor | None = None) -> Tensor:
-    """Mean KL of (B, T, d) over rows (weighed by (B)), bars and dimensions, a
-    dimension's mean not pressed below free_bits."""
+    """KL of (B, T, d) in nats a bar: the mean over rows (weighed by (B)) and bars of the
+    sum of its dimensions, a dimension's mean not pressed below free_bits."""
     each = kl.mean(1)
     by_dimension = (
         each.mean(0)
         if weight is None
         else (each * weight[:, None]).sum(0) / weight.sum().clamp(min=1)
     )
-    return by_dimension.clamp(min=free_bits).mean()
+    return by_dimension.clamp(min=free_bits).sum()
 
 
 def mixture_kl(
@@ -90,14 +101,17 @@ def mixture_kl(
     mixture: Mixture,
     label: Tensor,
     mutual_information: bool,
+    means: Tensor | None = None,
 ) -> MixtureTerms:
     """The terms of L_sup and L_unsup (eqs. 5, 10, 14, 15).
 
     mean, log_variance (..., d) of q(z|x); log_posterior (..., K), log q(y|x); label (...),
     −1 where there is none: a labelled row counts as certain of its class, so its spread is
     0 and its kl is KL[q(z|x) ‖ p(z|y*)]. category: with mutual_information KL[q̄(y) ‖ p(y)]
-    of the batch's average, else E KL[q(y|x) ‖ p(y)]; unlabelled rows alone.
+    of the batch's average, else E KL[q(y|x) ‖ p(y)]; unlabelled rows alone. means: of the
+    components, where not the mixture's own, as when they are held still.
     """
+    means = mixture.means if means is None else means
     posterior = log_posterior.exp()
     labelled = label >= 0
     certain = functional.one_hot(label.clamp(min=0), posterior.shape[-1]).to(
@@ -105,9 +119,9 @@ def mixture_kl(
     )
     weight = torch.where(labelled.unsqueeze(-1), certain, posterior)
     # Sums, not matrix products: autocast would take those down to bfloat16.
-    average = (weight.unsqueeze(-1) * mixture.means).sum(-2)
+    average = (weight.unsqueeze(-1) * means).sum(-2)
     spread = (
-        ((weight.unsqueeze(-1) * mixture.means.pow(2)).sum(-2) - average.pow(2))
+        ((weight.unsqueeze(-1) * means.pow(2)).sum(-2) - average.pow(2))
         * (-mixture.log_variance).exp()
         / 2
     )
@@ -146,16 +160,30 @@ def cyclical_weight(
     return (highest * torch.where(done < 0, 0.0, rises)).float()
 
 
+def monotone_weight(
+    step: Tensor | None, warmup: int, rise: int, highest: float
+) -> Tensor | float:
+    """KL weight: 0 for `warmup`, then rises for `rise` steps and stays (Bowman et al.
+    2016); without a step, `highest`."""
+    if step is None:
+        return highest
+    done = (step - warmup).double()
+    share = ((done + 1) / max(rise, 1)).clamp(max=1.0)
+    return (highest * torch.where(done < 0, 0.0, share)).float()
+
+
 @torch.no_grad()
 def prior_latents(
-    mixtures: Mapping[str, Mixture],
+    mixtures: Mapping[str, Mixture | BarPrior],
     conditioning: Mapping[str, int | None],
     n: int,
     bars: int,
     seed: int,
+    strength: float = 1.0,
+    noise: float = 1.0,
 ) -> Tensor:
-    """z ~ N(μ_y, σ²) of every mixture for each bar, side by side: (n, bars, Σd); without
-    a class one at random a piece."""
+    """z as `draw` of every mixture gives it for each bar, side by side: (n, bars, Σd);
+    without a class one at random a piece."""
     generator = torch.Generator().manual_seed(seed)
     parts = []
     for axis, mixture in mixtures.items():
@@ -169,9 +197,6 @@ def prior_latents(
             if level is None
             else torch.full((n,), level)
         )
-        noise = torch.randn(n, bars, size, generator=generator).to(device)
-        parts.append(
-            mixture.means[chosen.to(device)][:, None]
-            + noise * (0.5 * mixture.log_variance).exp()
-        )
+        drawn = torch.randn(n, bars, size, generator=generator).to(device)
+        parts.append(mixture.draw(chosen.to(device), drawn, strength, noise))
     return torch.cat(parts, -1)

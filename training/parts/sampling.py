@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from schemas.remi import (  # fmt: skip
     BAR_TOKEN,
@@ -25,23 +26,43 @@ from schemas.remi import (  # fmt: skip
 from training.parts.backbone import Decoder
 
 AT_ONCE = 64
+LEAST_CHANCE = 1e-30
+MOST_GROWN = 5.0
 Piece = TypeVar("Piece")
 
 
 @dataclass(frozen=True)
 class SamplingConfig:
-    """How tokens are sampled: from the smallest set that holds top_p, flattened by
-    temperature; temperature 0 takes the best."""
+    """How pieces are sampled.
+
+    Tokens from the smallest set that holds top_p, flattened by temperature; temperature 0
+    takes the best. strength: λ, how far from the middle between classes towards the one
+    asked for, 1 as trained; noise: of a latent around its class, in its deviations;
+    contrast: guidance of a mixture's decoder away from what it says in the middle, 1 none.
+    """
 
     temperature: float = 1.2
     top_p: float = 0.9
     seed: int = 0
+    strength: float = 1.0
+    noise: float = 1.0
+    contrast: float = 1.0
 
     def __post_init__(self) -> None:
+        if min(self.strength, self.noise, self.contrast) < 0:
+            raise ValueError("strength, noise and contrast must be 0 or more")
         if self.temperature < 0 or not 0 < self.top_p <= 1:
             raise ValueError(
                 "temperature must be 0 or more, and top_p over 0 and at most 1"
             )
+
+
+def token_kinds() -> Tensor:
+    """Which kind each token is, one-hot (V, 6): Bar and what is no music, Beat, Tempo,
+    Pitch, Velocity, Duration."""
+    firsts = torch.tensor([BEAT, TEMPO_TOKEN, PITCH, VELOCITY, DURATION])
+    kind = torch.bucketize(torch.arange(VOCABULARY_SIZE), firsts, right=True)
+    return functional.one_hot(kind, len(firsts) + 1).float()
 
 
 def grammar() -> Tensor:
@@ -85,6 +106,21 @@ def sample_token(
     )
 
 
+def within_kinds(logits: Tensor, legal: Tensor, kinds: Tensor) -> Tensor:
+    """Logits (B, V) with tokens that are not legal (B, V) left out, their chance going to
+    legal ones of the same kind: kinds (V, K), one-hot.
+
+    Spread over all kinds, it would go to Beats and bar lines, since what small models get
+    wrong is mostly the order of pitches. Legal ones grow MOST_GROWN-fold at most: over the
+    highest pitch of a piano there are only tracks that nobody plays.
+    """
+    chance = logits.float().softmax(-1)
+    within = chance * legal
+    whole, left = chance @ kinds, within @ kinds
+    factor = (whole / left.clamp(min=LEAST_CHANCE)).clamp(max=MOST_GROWN)
+    return (within * (factor @ kinds.T)).log()
+
+
 @torch.no_grad()
 def write_bars(
     decoder: Decoder, z: Tensor, length: int, sampling: SamplingConfig
@@ -97,6 +133,7 @@ def write_bars(
         (kind >= BEAT) & (kind < TEMPO_TOKEN),
         (kind >= PITCH) & (kind < VELOCITY),
     )
+    kinds = token_kinds().to(z.device)
     condition, memory = decoder.condition(z), decoder.stack.memory(len(z), length, z.device)
     written = torch.full((*z.shape[:2], length), PAD, device=z.device)
     for bar in range(z.shape[1]):
@@ -107,15 +144,17 @@ def write_bars(
         for place in range(length):
             written[:, bar, place] = torch.where(alive, token, PAD)
             hidden = decoder.stack.step(
-                decoder.embedding(token), memory, condition[:, bar], alive
+                decoder.embed_step(token, (beat - BEAT + 1).clamp(min=0)),
+                memory,
+                condition[:, bar],
+                alive,
             )
             rising = ~(is_beat & (kind <= beat[:, None])) & ~(
                 is_pitch & (kind <= pitch[:, None])
             )
+            logits = decoder.head(hidden).masked_fill(~allowed[token], -torch.inf)
             following = sample_token(
-                decoder.head(hidden).masked_fill(~(allowed[token] & rising), -torch.inf),
-                sampling,
-                generator,
+                within_kinds(logits, rising, kinds), sampling, generator
             )
             alive = alive & (following != BAR_TOKEN)
             if not alive.any():

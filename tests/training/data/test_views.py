@@ -10,8 +10,9 @@ from schemas.remi import BAR_TOKEN, RemiConfig, encode
 from schemas.rhythm import count_rhythm
 from schemas.song import DRUMS, GUITAR, STRINGS, TRACKS, Song, make_notes
 from training.config import ViewConfig
+from training.data.keys import KeyTable, relative_key, tonics_of
 from training.data.midi import read_midi
-from training.data.views import separate, song_of, view_song
+from training.data.views import Keys, separate, song_of, view_song
 from training.errors import RunFailed
 
 SONGS = mock.songs(6, seed=3, n_bars=8)
@@ -123,6 +124,48 @@ def test_tokens_to_midi_and_back(tmp_path):
             encode(said, quantise(said)).tokens[: len(encode(back, quantise(back)).tokens)],
         )
         np.testing.assert_allclose(back.tempi["bpm"], said.tempi["bpm"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("pitch", ["tonic", "bar_tonic"])
+def test_pitch_relative_to_the_tonic_comes_back_exactly(pitch):
+    wide = mock.song("Piano: A0+C8 C4 D4 E4 | G4 A0 B7 C8\nDrums: C2 C2 A0 C2")
+    for song in [*SONGS, wide]:
+        keys = Keys(np.arange(len(song.bars), dtype=np.uint8) * 5 % 25, 14)
+        plain = view_song(song, ViewConfig(tokens_per_bar=4000), REMI, keys)
+        told = view_song(song, ViewConfig(tokens_per_bar=4000, pitch=pitch), REMI, keys)
+        back = song_of(told.tokens, tonic=told.tonic)
+        np.testing.assert_array_equal(back.notes, song_of(plain.tokens).notes)
+        np.testing.assert_array_equal(told.rhythm, plain.rhythm)
+        assert np.diff(told.bar_offset).tolist() == np.diff(plain.bar_offset).tolist()
+
+
+def test_a_song_and_its_transposition_are_one_to_a_tonic_view():
+    """Note by note: the degree over the tonic is what the view says, the key likewise."""
+    text = "Piano: {} {} {} {}\nDrums: C2 C2 C2 C2"
+    in_c = mock.song(text.format("C4", "Eb4", "G4", "C5"))
+    in_a = mock.song(text.format("A3", "C4", "E4", "A4"))
+    config = ViewConfig(tokens_per_bar=400, pitch="tonic")
+    views = [view_song(song, config, REMI) for song in (in_c, in_a)]
+    np.testing.assert_array_equal(views[0].tokens, views[1].tokens)
+    assert [view.key.tolist() for view in views] == [[12], [12]]
+    assert [view.tonic.tolist() for view in views] == [[0], [9]]
+
+
+def test_tonics_of_bars_without_a_key():
+    key = np.array([24, 7, 24, 21], np.uint8)
+    assert tonics_of(key, 14, by_bar=True).tolist() == [2, 7, 7, 9]
+    assert tonics_of(key, 14, by_bar=False).tolist() == [2, 2, 2, 2]
+    assert tonics_of(key, 24, by_bar=False).tolist() == [0, 0, 0, 0]
+    assert relative_key(key, np.array([2, 7, 7, 2])).tolist() == [24, 0, 24, 19]
+
+
+def test_keys_are_drawn_as_songs_of_the_quadrant_have_them():
+    label = np.array([[1, 1], [1, 1], [0, 0], [-1, -1]])
+    table = KeyTable.of(np.array([2, 7, 4, 11]), label)
+    happy = table.draw({"arousal": 1, "valence": 1}, 400, 0)
+    assert set(happy.tolist()) == {2, 7} and 150 < (happy == 2).sum() < 250
+    for classes in ({"arousal": 1, "valence": 0}, {"arousal": 1, "valence": None}):
+        assert set(table.draw(classes, 400, 0).tolist()) == {2, 4, 7, 11}
 
 
 def test_separate_leaves_what_an_instrument_can_play():

@@ -9,6 +9,7 @@ from schemas.labels import HIGH, LOW
 from schemas.song import DRUMS
 from training.config import DataConfig
 from training.data.cache import open_split, prepare
+from training.data.keys import keys_of
 from training.data.release import open_release
 from training.errors import RunFailed
 from training.evaluation.baselines import (
@@ -19,7 +20,6 @@ from training.evaluation.baselines import (
     with_arousal,
     with_valence,
 )
-from training.evaluation.metrics import keys_of
 from training.parts.sampling import SamplingConfig
 
 from ..conftest import mock_rows, write_release

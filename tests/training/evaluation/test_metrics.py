@@ -1,26 +1,28 @@
 """Measures on cases small enough to know the answer."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from schemas import mock
 from schemas.keys import KEY_NAMES_ASCII
+from training.data.keys import chroma, keys_of
 from training.evaluation.metrics import (
     NGram,
     accuracies,
     auc,
-    chroma,
     cosine,
-    keys_of,
     note_f1,
+    over_songs,
     rhythm_vector,
     rounded,
     song_facts,
     token_types,
 )
-from training.evaluation.probes import probe
+from training.evaluation.outputs import evenly
+from training.evaluation.probes import probe, r_squared
 
 SCALE = {"C major": "C4 D4 E4 F4 G4 A4 B4 C5", "A minor": "A3 B3 C4 D4 E4 F4 G#4 A4"}
 
@@ -112,9 +114,28 @@ def test_a_probe_finds_what_is_there_and_not_what_is_not():
     x, y = random.normal(size=(800, 6)), random.normal(size=(400, 6))
     inputs = (x, y)
     there = tuple((one[:, 0] > 0).astype(int) for one in inputs)
-    assert probe(inputs, there, 2, 300) > 0.9
-    assert (
-        probe(inputs, tuple(random.integers(0, 2, len(one)) for one in inputs), 2, 300)
-        < 0.6
-    )
-    assert probe(inputs, tuple(one[:, 1] * 3 + 5 for one in inputs), 0, 300) > 0.8
+    assert (probe(inputs, there, 2, 300) == there[1]).mean() > 0.9
+    nothing = tuple(random.integers(0, 2, len(one)) for one in inputs)
+    assert (probe(inputs, nothing, 2, 300) == nothing[1]).mean() < 0.6
+    numbers = tuple(one[:, 1] * 3 + 5 for one in inputs)
+    assert r_squared(probe(inputs, numbers, 0, 300), numbers[1]) > 0.8
+    assert r_squared(numbers[1].mean() + 0 * numbers[1], numbers[1]) == pytest.approx(0)
+
+
+def test_an_interval_over_songs_is_wider_than_one_over_their_rows():
+    random = np.random.default_rng(0)
+    by_song = random.integers(0, 2, 50).astype(float)
+    rows = np.repeat(by_song, 20)
+    low, high = over_songs(np.repeat(np.arange(50), 20), lambda at: float(rows[at].mean()))
+    half = 1.96 * np.sqrt(by_song.var() / 50)
+    assert (high - low) / 2 == pytest.approx(half, rel=0.15)
+    assert low < by_song.mean() < high
+
+
+def test_a_crop_a_song_is_not_its_opening():
+    split = SimpleNamespace(n_bars=np.array([4, 40, 40, 41, 200]))
+    song, start = evenly(split, np.arange(5), 4, 1)
+    assert song.tolist() == [0, 1, 2, 3, 4] and start[0] == 0
+    assert len(set(start[1:4].tolist())) == 3 and (start + 4 <= split.n_bars).all()
+    song, start = evenly(split, np.array([4]), 4, 3)
+    assert np.diff(start).tolist() in ([65, 66], [66, 65], [65, 65], [66, 66])

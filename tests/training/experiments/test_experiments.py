@@ -34,7 +34,9 @@ PLAN = """
 seeds = [0, 1]
 supervision = 1.0
 rhos = [0.2, 1.0]
+labelled_shares = [1.0, -1.0]
 alphas = [0.2, 0.0]
+strengths = [1.0, 3.0]
 songs = 4
 judge = "judge.toml"
 overrides = ["train.log_every=2"]
@@ -205,7 +207,7 @@ def test_every_experiment_writes_json_markdown_and_plots(done):
         assert ("| boosting | valence |" in text) == (name != "swap")
     plots = {path.name for path in done.glob("*.png")}
     assert plots == {"tables.png", "rho.png", "alpha.png", "projection-arousal.png", "projection-valence.png", "swap.png",
-                     "transfer.png"}  # fmt: skip
+                     "transfer.png", "strength.png", "labelled_share.png"}  # fmt: skip
     assert len(list((done / "runs").iterdir())) == 1 + 2 * (6 + 2 + 3)
 
 
@@ -246,6 +248,42 @@ def test_the_tables_have_ours_and_the_papers(done):
         if line.startswith("| semg_gmvae | semi-supervised |")
     )
     assert line.endswith("| 82.54 / 79.56 / 84.60 / 82.00 |")
+
+
+def test_the_curve_has_retrieval_beside_each_strength_of_each_model(done):
+    rows = json.loads((done / "strength.json").read_text())["rows"]
+    assert [(row["model"], row["strength"]) for row in rows] == [("retrieval", 1.0)] + [
+        (model, strength)
+        for model in ("control", "ssvae", "semg_gmvae")
+        for strength in (1.0, 3.0)
+    ]
+    own = {(row["model"], row["strength"]): row["own"]["valence"] for row in rows}
+    assert own["control", 1.0] is None and 0 <= own["semg_gmvae", 3.0]["mean"] <= 1
+    tables = json.loads((done / "tables.json").read_text())["rows"]
+    (as_trained,) = (
+        row
+        for row in tables
+        if row["model"] == "semg_gmvae" and row["taught"] == "semi-supervised"
+    )
+    (curve,) = (
+        row for row in rows if (row["model"], row["strength"]) == ("semg_gmvae", 1.0)
+    )
+    assert (
+        curve["written"]["arousal"]["auc"]
+        == pytest.approx(as_trained["judges"]["boosting"]["arousal"]["auc"])
+        or best_of(done) != "boosting"
+    )
+    assert curve["distance"]["mean"] > 0
+
+
+def best_of(done):
+    return json.loads((done / "strength.json").read_text())["judge"]
+
+
+def test_turned_songs_say_how_much_of_them_is_kept(done):
+    for row in json.loads((done / "transfer.json").read_text())["rows"]:
+        assert set(row["kept"]) == {"note_f1", "rhythm", "pitch_classes"}
+        assert all(0 <= value <= 1 for of in row["kept"].values() for value in of.values())
 
 
 def test_what_stands_is_neither_trained_nor_measured_again(shared, done, monkeypatch):
@@ -383,7 +421,11 @@ def test_the_budget_is_in_the_name_of_what_was_measured(shared, done, tmp_path):
 @pytest.mark.parametrize(
     ("name", "words", "says"),
     [
-        ("tabels", (), "must be one of tables, rho, alpha, swap, transfer, not tabels"),
+        (
+            "tabels",
+            (),
+            "must be one of tables, rho, unlabelled, alpha, swap, strength, transfer, not tabels",
+        ),
         (
             "tables",
             ("recipes.control={file='control.toml', overrides=['data.songs=judges']}",),

@@ -20,6 +20,7 @@ from training.evaluation.realism import TrainingBars
 from training.experiments import measure as measuring
 from training.experiments.plan import Cell, Plan, Recipe
 from training.experiments.store import Request, Store
+from training.generation import writing
 
 from ..conftest import mock_rows, write_release
 
@@ -68,7 +69,7 @@ def bench_of(folder, model, **plan):
     }
     return SimpleNamespace(
         plan=Plan(**recipes | plan), judge_data=DATA, judges=[Ear()], request=SimpleNamespace(device="cpu"),
-        model=lambda cell: (model, DATA), split=lambda name, data: open_split(folder, name),
+        model=lambda cell: writing.Writer(model, DATA), split=lambda name, data: open_split(folder, name),
         training_bars=TrainingBars(open_split(folder, "train")), features_of=lambda levels: np.zeros((2, 29)) + sum(levels),
     )  # fmt: skip
 
@@ -129,7 +130,7 @@ class Code:
 
 def test_exchanged_songs_have_one_latent_of_the_other(folder, monkeypatch):
     seen = []
-    monkeypatch.setattr(measuring, "songs_of", lambda tokens: list(tokens))
+    monkeypatch.setattr(measuring, "songs_of", lambda tokens, *_: list(tokens))
     monkeypatch.setattr(measuring, "similarities", lambda *given: seen.append(given) or {})
     found = measuring.swapped(bench_of(folder, Code()), CELL)
     assert list(found) == ["z_r", "z_k", "pairs"] and found["pairs"] == 2
@@ -151,7 +152,8 @@ def test_songs_are_turned_from_their_own_class_and_told_apart(
     folder, monkeypatch, strength
 ):
     code, moves = Code(), []
-    monkeypatch.setattr(measuring, "songs_of", lambda tokens: list(tokens))
+    monkeypatch.setattr(measuring, "songs_of", lambda tokens, *_: list(tokens))
+    monkeypatch.setattr(measuring, "_kept", lambda *given: {})
     monkeypatch.setattr(
         measuring, "song_latents", lambda model, tokens: torch.zeros(*tokens.shape[:2], 2)
     )
@@ -211,8 +213,9 @@ def test_latents_stand_beside_the_labels_of_their_own_axis(folder):
 
 def test_excerpts_are_drawn_with_the_seed_from_the_judged_split(folder):
     store, split = bench_of(folder, Code()), open_split(folder, "test")
-    first, labels = measuring.excerpts(store, DATA, 0)
-    again, _ = measuring.excerpts(store, DATA, 0)
+    first, tonic, labels = measuring.excerpts(store, DATA, 0)
+    again, *_ = measuring.excerpts(store, DATA, 0)
+    assert not tonic.any()
     assert torch.equal(first, again) and any(
         not torch.equal(first, measuring.excerpts(store, DATA, n)[0]) for n in (1, 2, 3)
     )

@@ -19,6 +19,7 @@ from schemas.remi import (
     decode,
     encode,
 )
+from training.config import from_tables
 from training.data.midi import read_midi
 from training.data.views import song_of
 from training.generation.transfer import (
@@ -29,7 +30,14 @@ from training.generation.transfer import (
     swap_latents,
 )
 from training.parts.latent import prior_latents
-from training.parts.sampling import SamplingConfig, grammar, sample_token, write_bars
+from training.parts.sampling import (
+    SamplingConfig,
+    grammar,
+    sample_token,
+    token_kinds,
+    within_kinds,
+    write_bars,
+)
 
 
 @pytest.fixture
@@ -87,8 +95,15 @@ def test_the_seed_decides(model):
     assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
 
 
-def test_the_first_choice_is_the_decoders(model, config):
+@pytest.mark.parametrize("beats", [False, True])
+def test_the_first_choice_is_the_decoders(tables, beats):
     """Token by token with memory gives the logits of reading the whole at once."""
+    from training.models.semg_gmvae import SemgGmvae
+
+    tables["model"]["beats"] = beats
+    config = from_tables(tables)
+    torch.manual_seed(0)
+    model = SemgGmvae(config.model, config.data).eval()
     z = prior_latents(model.mixtures, {"arousal": 0, "valence": 0}, 1, 3, 0)
     tokens = write_bars(model.decoder, z, 12, SamplingConfig(temperature=0.0))[0].astype(
         np.int64
@@ -113,7 +128,25 @@ def test_the_first_choice_is_the_decoders(model, config):
                 & ~((kind >= BEAT) & (kind <= beat))
                 & ~((kind >= PITCH) & (kind <= pitch))
             )
-            assert logits[bar, place].masked_fill(~may, -torch.inf).argmax() == after
+            chance = logits[bar, place].masked_fill(~allowed[before], -torch.inf).softmax(0)
+            # A token's share of the legal tokens of its kind, times the kind's chance.
+            for tokens_of in token_kinds().bool().T:
+                legal = chance[tokens_of & may].sum()
+                chance[tokens_of] *= min(5.0, chance[tokens_of].sum() / max(legal, 1e-30))
+            assert chance.masked_fill(~may, 0.0).argmax() == after
+
+
+def test_what_is_illegal_gives_its_chance_to_its_own_kind():
+    kinds = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    chance = torch.tensor(
+        [[0.2, 0.4, 0.3, 0.1], [0.4, 0.2, 0.3, 0.1], [1e-6, 0.6, 0.3, 0.1]]
+    )
+    legal = torch.tensor(
+        [[True, False, True, True], [False, False, True, True], [True, False, True, True]]
+    )
+    found = within_kinds(chance.log(), legal, kinds).softmax(-1)
+    wanted = [[0.6, 0.0, 0.3, 0.1], [0.0, 0.0, 0.75, 0.25], [1e-5, 0.0, 0.75, 0.25]]
+    torch.testing.assert_close(found, torch.tensor(wanted), atol=1e-5, rtol=1e-4)
 
 
 def test_nucleus_keeps_the_likeliest_only():

@@ -15,7 +15,16 @@ from training.parts.adversary import (
     unlikelihood,
 )
 from training.parts.attention import AttentionStack, Layout, rotate
-from training.parts.latent import Mixture, cyclical_weight, gaussian_kl, mixture_kl
+from training.parts.backbone import Embedding, StackConfig, beat_of
+from training.parts.bar_prior import BarPrior
+from training.parts.latent import (
+    Mixture,
+    cyclical_weight,
+    gaussian_kl,
+    mixture_kl,
+    monotone_weight,
+    prior_latents,
+)
 from training.parts.recurrent import RecurrentStack
 
 B, T, L, WIDTH = 2, 5, 7, 16
@@ -276,6 +285,69 @@ def test_the_adversary_teaches_the_encoder_alone_and_against_the_feature():
     feature_loss(decoder(reverse_gradient(turned)), target).backward()
     torch.testing.assert_close(turned.grad, -plain.grad)
     assert feature_loss(decoder(z), torch.full((6,), -100)) == 0
+
+
+def test_each_token_is_told_its_beat_bar_by_bar():
+    tokens = torch.tensor([[[2, 3, 90, 600, 850, 7, 91], [2, 18, 90, 600, 850, 0, 0]]])
+    assert beat_of(tokens).tolist() == [
+        [[0, 1, 1, 1, 1, 5, 5], [0, 16, 16, 16, 16, 16, 16]]
+    ]
+    config = StackConfig(1, 2, 16, 32, 0.0, beats=True)
+    made, packed = Embedding(config), Layout.of(tokens != 0, packed=True)
+    padded = Layout.of(tokens != 0, packed=False)
+    whole = padded.spread(made.laid(tokens.flatten(), padded))
+    some = packed.spread(made.laid(packed.gather(tokens), packed))
+    torch.testing.assert_close(whole[tokens != 0], some[tokens != 0])
+    torch.testing.assert_close(
+        whole[0, 0, 5], made.step(torch.tensor([7]), torch.tensor([5]))[0]
+    )
+
+
+def test_a_fitted_prior_is_the_process_that_songs_came_from():
+    torch.manual_seed(0)
+    label = torch.arange(1200) % 3 - 1
+    truth = BarPrior(2, 3)
+    truth.means.copy_(torch.tensor([[1.0, 0.0, 2.0], [-1.0, 0.5, 2.0]]))
+    truth.deviation.copy_(torch.tensor([0.5, 1.0, 2.0]))
+    truth.carry.copy_(torch.tensor([0.0, 0.5, 0.9]))
+    z = truth.draw(label.clamp(min=0), torch.randn(1200, 12, 3))
+    found = BarPrior(2, 3)
+    found.fit(z, torch.full_like(z, -60.0), label)
+    for name in ("means", "deviation", "carry"):
+        torch.testing.assert_close(
+            getattr(found, name), getattr(truth, name), atol=0.12, rtol=0
+        )
+    again = BarPrior(2, 3)
+    again.fit(z, torch.zeros_like(z), label)
+    torch.testing.assert_close(
+        again.deviation.pow(2), found.deviation.pow(2) + 1, rtol=1e-4, atol=1e-4
+    )
+    again.fit(z * 0, z * 0, label.clamp(max=0))
+    assert again.means.abs().sum() > 0
+    still = truth.draw(torch.tensor([0, 1]), torch.randn(2, 4, 3), 3.0, 0.0)
+    torch.testing.assert_close(
+        still[0, 0] - still[1, 3], 3 * (truth.means[0] - truth.means[1])
+    )
+
+
+def test_kl_weight_that_rises_once_stays():
+    weights = [float(monotone_weight(torch.tensor(step), 3, 4, 0.8)) for step in range(12)]
+    assert weights[:3] == [0, 0, 0] and weights[6:] == [pytest.approx(0.8)] * 6
+    assert weights[3:6] == pytest.approx([0.2, 0.4, 0.6])
+    assert float(monotone_weight(torch.tensor(3), 3, 0, 0.8)) == pytest.approx(0.8)
+
+
+def test_latents_lie_as_far_from_the_middle_as_strength_says():
+    mixtures = {"arousal": Mixture(2, 6, 0.2), "valence": Mixture(2, 6, 0.2)}
+    asked = ({"arousal": 1, "valence": 0}, 3, 4, 5)
+    near, far = (prior_latents(mixtures, *asked, strength) for strength in (1.0, 3.0))
+    means = [mixture.means.detach() for mixture in mixtures.values()]
+    away = torch.cat([means[0][1] - means[0][0], means[1][0] - means[1][1]])
+    torch.testing.assert_close(far - near, away.expand(3, 4, 12))
+    still = prior_latents(mixtures, *asked, 0.0, 0.0)
+    torch.testing.assert_close(
+        still, torch.cat([mean.mean(0) for mean in means]).expand(3, 4, 12)
+    )
 
 
 def test_kl_weight_cycles():

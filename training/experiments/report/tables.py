@@ -30,15 +30,20 @@ BOTH = ("supervised", "semi-supervised")
 ROWS = {
     "retrieval": ("plain",), "rule_editing": ("plain",),
     "emopia": BOTH, "emotionbox": ("no labels",), "musemorphose": ("no labels",), "gan_cvae": ("no labels",),
-    "cvae": ("supervised",), "control": BOTH, "ec2vae": ("semi-supervised",), "ssvae": BOTH, "ccvae": BOTH, "fadernets": BOTH,
+    "cvae": ("supervised",), "control": BOTH, "control_guided": BOTH,
+    "ec2vae": ("semi-supervised",), "ssvae": BOTH, "ccvae": BOTH, "fadernets": BOTH,
     "vanilla": ("semi-supervised",), "lstm": ("semi-supervised",), "semg_gmvae": BOTH,
 }  # fmt: skip
 BESIDE = (
     "The NLL a token is of songs written again, z drawn from what the model heard of them: no likelihood, and none of models "
-    "that have no such z. A distance is the mean Wasserstein distance of hand features to real songs of the class, in their "
-    "standard deviations; it falls with the number of pieces, so that only models are to be compared, and the last line, one "
-    "half of a class's real songs to the other, is no floor. Overlap and copies are of bars of four notes and more."
+    "that have no such z. own: AUC of the model's q(y|x) of its own pieces, read again: high where judges are at chance, they hear "
+    "otherwise; low, the decoder is deaf. A distance is the mean Wasserstein distance of hand features to real songs of the "
+    "class, in their standard deviations; it falls with the number of pieces, so that only models are to be compared, and the "
+    "last line, one half of a class's real songs to the other, is no floor. Overlap and copies are of bars of four notes and "
+    "more. repeated, figures: how much of a bar's notes, and of where they start, an earlier bar of the piece has; answered: the "
+    "bar before."
 )
+STRUCTURE = ("repeated", "figures", "answered")
 KINDS = {"accuracy": "accuracy", "auc": "AUC"}
 COLUMNS = ("precision", "recall", "f1", "balanced", "control")
 
@@ -89,11 +94,13 @@ def _more(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     most."""
     return {
         "nll": spread(found, "nll"),
-        **{f"q_{axis}": spread(found, "classes", axis, "accuracy") for axis in AXES},
+        **{f"own_{axis}": spread(found, "own", axis) for axis in AXES},
+        **{f"q_{axis}": spread(found, "classes", axis, "ranking_auc") for axis in AXES},
         "distance_to_real": {
             name: spread(found, "distance_to_real", name) for name in QUADRANT_CLASSES
         },
         **{name: spread(found, name) for name in ("nearest_bar", "copied_bars")},
+        **{name: spread(found, "structure", name) for name in STRUCTURE},
     }
 
 
@@ -145,6 +152,8 @@ def _text(
     ]
     texts += ["## The four quadrants together (chance .25)", grid(head, lines)]
     texts += [
+        f"## Valence among pieces of one arousal, AUC heard by {best}",
+        grid(["model", "taught", "in low arousal", "in high arousal"], _within(rows, best)),
         "## Beside control (mean over seeds, least and most)",
         BESIDE,
         _beside(rows, store.unseen()),
@@ -152,37 +161,55 @@ def _text(
     return document(texts)
 
 
-def _beside(rows: Sequence[Mapping[str, Any]], unseen: Mapping[str, float]) -> str:
+def _within(rows: Sequence[Mapping[str, Any]], judge: str) -> list[list[str]]:
+    """Valence within each arousal: what is left of it once loud and fast are the same."""
+    return [
+        [
+            row["model"],
+            row["taught"],
+            *(
+                number(row["judges"][judge]["valence"][f"auc_arousal_{level}"])
+                for level in (0, 1)
+            ),
+        ]
+        for row in rows
+    ]
+
+
+def _beside(rows: Sequence[Mapping[str, Any]], unseen: Mapping[str, Any]) -> str:
     """What is measured beside control, and the same of real test songs that no model has
     seen."""
-    known, copied = ("nll", *(f"q_{axis}" for axis in AXES)), ("nearest_bar", "copied_bars")
+    known = ("nll", *(f"{part}_{axis}" for part in ("q", "own") for axis in AXES))
+    copied = ("nearest_bar", "copied_bars")
     lines = [
         [row["model"], row["taught"], *(ranged(row[name], 3) for name in known)]
         + [ranged(row["distance_to_real"][name]) for name in QUADRANT_CLASSES]
-        + [ranged(row[name], 3) for name in copied]
+        + [ranged(row[name], 3) for name in (*copied, *STRUCTURE)]
         for row in rows
     ]
     distances = [number(unseen[name], 2) for name in QUADRANT_CLASSES]
     lines.append(
         [
             "real test songs, halves",
-            "–",
-            "–",
-            "–",
-            "–",
+            *["–"] * (1 + len(known)),
             *distances,
             *(number(unseen[name]) for name in copied),
+            *(number(unseen["structure"][name]) for name in STRUCTURE),
         ]
     )
     head = [
         "model",
         "taught",
         "NLL given z ~ q(z\\|x)",
-        r"q(y\|x) A",
-        r"q(y\|x) V",
+        r"AUC of q(y\|x), A",
+        r"AUC of q(y\|x), V",
+        "own AUC A",
+        "own AUC V",
         *(f"distance, {name}" for name in QUADRANT_CLASSES),
     ]
-    return grid([*head, "overlap with the nearest training bar", "copied bars"], lines)
+    return grid(
+        [*head, "overlap with the nearest training bar", "copied bars", *STRUCTURE], lines
+    )
 
 
 def _table(rows: Sequence[Mapping[str, Any]], judge: str, axis: str) -> str:

@@ -39,6 +39,7 @@ def report(
                 "gain": _gain(turned, again),
                 "gain_by_seed": [_gain(*one[:2]) for one in seeds],
             }
+            gains["kept"] = _kept(found)
             gains["n"] = {
                 source: sum(one["n"][source] for one in found) for source in NAMES
             }
@@ -85,6 +86,25 @@ def _confusions(
     return turned, again, untouched
 
 
+def _kept(found: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """How like a song is to what it was, turned to another emotion and only written again;
+    mean over songs of all seeds."""
+    sums: dict[str, dict[str, float]] = {}
+    n = dict.fromkeys(("turned", "written_again"), 0)
+    for one in found:
+        for source, goals in one["kept"].items():
+            for goal, likeness in goals.items():
+                which = "written_again" if goal == source else "turned"
+                n[which] += one["n"][source]
+                for name, value in likeness.items():
+                    of = sums.setdefault(name, dict.fromkeys(n, 0.0))
+                    of[which] += value * one["n"][source]
+    return {
+        name: {which: total / n[which] for which, total in of.items()}
+        for name, of in sums.items()
+    }
+
+
 def _gain(turned: np.ndarray, again: np.ndarray) -> float:
     """How much oftener a target is heard once songs are turned to it than when they are
     only written again; of twelve ways."""
@@ -115,9 +135,17 @@ def _text(
         texts += [
             f"## {row['model']}, heard by {row['judge']}",
             grid(["", *NAMES], lines),
-            says,
+            says + _kept_says(row["kept"]),
         ]
     return document(texts)
+
+
+def _kept_says(kept: Mapping[str, Mapping[str, float]]) -> str:
+    told = ", ".join(
+        f"{name.replace('_', ' ')} {of['turned']:.3f} ({of['written_again']:.3f})"
+        for name, of in kept.items()
+    )
+    return f" What is kept of a song, turned (only written again): {told}."
 
 
 def _cell(row: Mapping[str, Any], at: int, to: int) -> str:
