@@ -187,6 +187,7 @@ def test_a_reader_that_goes_early_gets_no_traceback(tmp_path: Path) -> None:
         facts = {name: {} for name in DESCRIBED} | {
             "config": {},
             "shards": [],
+            "dated": "",
             "name": "x" * size,
         }
         (tmp_path / "manifest.json").write_text(json.dumps(facts))
@@ -208,7 +209,8 @@ HEAVY = ("apache_beam", "music21", "torch", "matplotlib", "symusic")
     "command", ["describe", "verify --help", "build --help", "--version"]
 )
 def test_light_commands_load_no_heavy_library(tmp_path: Path, command: str) -> None:
-    facts = {name: {} for name in DESCRIBED} | {"config": {}, "shards": [], "name": "light"}
+    kinds = {"config": {}, "shards": [], "dated": "", "name": "light"}
+    facts = {name: {} for name in DESCRIBED} | kinds
     (tmp_path / "manifest.json").write_text(json.dumps(facts))
     program = f"""
 import sys

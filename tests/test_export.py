@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.cli import main
 from pipelines.export import file_names
+from pipelines.layout import DESCRIBED
 from schemas import mock
 from schemas.columns import RELEASE
 from schemas.grid import quantise
@@ -28,12 +29,11 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
         table = pa.Table.from_pylist(rows, pa.schema(list(RELEASE)))
         pq.write_table(table, folder / path, row_group_size=3)
         shards.append({"path": path, "split": split})
-    described = (
-        "name", "dated", "schema_version", "ingest", "waterfall", "clusters", "thresholds",
-        "labels", "metadata", "versions", "config",
-    )  # fmt: skip
     manifest = {
-        **{name: {} for name in described},
+        **{name: {} for name in DESCRIBED},
+        "config": {},
+        "dated": "",
+        "name": "export",
         "splits": {"train": 5, "test": 3},
         "shards": shards,
     }

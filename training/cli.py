@@ -113,7 +113,7 @@ def run_transfer(arguments: Namespace) -> None:
     )
     heard = emotion_name(dict(zip(AXES, source, strict=True)))
     songs = in_keys(model.write(z, sampling), piece.tonic)
-    _save(songs, [f"{heard}-to-{emotion_name(classes)}"], arguments, origin)
+    _save(songs, [f"{heard}-to-{emotion_name(classes)}"], arguments, origin, [piece])
 
 
 def run_swap(arguments: Namespace) -> None:
@@ -133,7 +133,7 @@ def run_swap(arguments: Namespace) -> None:
     names = [f"first-with-{part}-of-second", f"second-with-{part}-of-first"]
     bars = both.shape[1]
     tonics = np.concatenate([piece.tonic[:, :bars] for piece in pieces])
-    _save(in_keys(model.write(both, sampling), tonics), names, arguments, origin)
+    _save(in_keys(model.write(both, sampling), tonics), names, arguments, origin, pieces)
 
 
 def run_reconstruct(arguments: Namespace) -> None:
@@ -144,7 +144,7 @@ def run_reconstruct(arguments: Namespace) -> None:
     sampling = _sampling(arguments)
     model, (piece,), origin = _pieces(arguments)
     songs = model.write(song_latents(model, piece.tokens), sampling)
-    _save(in_keys(songs, piece.tonic), ["reconstruction"], arguments, origin)
+    _save(in_keys(songs, piece.tonic), ["reconstruction"], arguments, origin, [piece])
 
 
 def run_evaluate(arguments: Namespace) -> None:
@@ -257,12 +257,23 @@ def _pieces(arguments: Namespace) -> "tuple[Any, list[Piece], Origin]":
 
 
 def _save(
-    songs: "Sequence[Song]", names: Sequence[str], arguments: Namespace, origin: "Origin"
+    songs: "Sequence[Song]",
+    names: Sequence[str],
+    arguments: Namespace,
+    origin: "Origin",
+    sources: "Sequence[Piece]" = (),
 ) -> None:
-    """Write the songs, and which run made them, of what, with which settings."""
-    from training.generation.transfer import note_origin, save_songs
+    """Write the songs, the songs that they were made from beside them, a page that plays
+    all, and which run made them, of what, with which settings."""
+    from training.generation.listen import write_page
+    from training.generation.transfer import note_origin, save_songs, song_of_piece
 
     print("\n".join(save_songs(songs, names, arguments.out)))
+    read = ["source"] if len(sources) == 1 else ["first", "second"]
+    save_songs(
+        [song_of_piece(piece) for piece in sources], read[: len(sources)], arguments.out
+    )
+    print(f"{write_page(arguments.out)} shows and plays them", file=sys.stderr)
     config, facts = origin
     asked = (
         "emotion",

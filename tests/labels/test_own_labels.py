@@ -177,7 +177,7 @@ def test_deezers_table_goes_by_track_and_rank() -> None:
 
 
 def test_own_labels_go_before_all_others() -> None:
-    from pipelines.labels.join import LABELLED
+    from pipelines.labels.settle import LABELLED
 
     row = dict.fromkeys(LABELLED.names)
     matched = [

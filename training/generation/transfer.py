@@ -18,7 +18,7 @@ from training.config import DataConfig
 from training.data.cache import Split
 from training.data.loader import crops
 from training.data.midi import read_midi
-from training.data.views import view_song
+from training.data.views import song_of, view_song
 from training.errors import RunFailed
 from training.protocols import Autoencoder, Classifier, Clustered, require
 
@@ -73,6 +73,12 @@ class Piece(NamedTuple):
 
     tokens: Tensor
     tonic: np.ndarray
+
+
+def song_of_piece(piece: Piece) -> Song:
+    """What the model was given of a song, as a song."""
+    tokens = piece.tokens.flatten().cpu().numpy()
+    return song_of(tokens, "source", piece.tonic[0])
 
 
 def read_piece(
