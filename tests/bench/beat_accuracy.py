@@ -4,7 +4,8 @@
 
 DATA holds nottingham/MIDI, lmd_full and emopia (midi, labels.csv). Files whose onsets keep their own beats are played by uneven
 hands (rubato of 3 % a beat, onsets 12 ms off) at their tempo, Nottingham's at 105 a minute and 25 % around it. The weights of
-midi_beats were chosen on the files whose name hashes to an even number; figures are of the others.
+midi_beats were chosen on the files whose name hashes to an even number, and figures are of the others; but the first choices were
+made on random parts of all these files, so the figures are a little flattered.
 """
 
 import csv
