@@ -183,17 +183,27 @@ class Trainer:
                     progress(self.step, self.log_step(log, terms, speed))
                 speed = Speed()
             if self._due(config.validate_every):
-                if isinstance(self.model, Settling):
-                    self.model.fit_prior(*self._labelled())
+                self._fit_prior()
                 self._validate(log)
             if self.step % config.save_every == 0:
                 self.save()
 
     def _settle(self) -> None:
-        """Put a model's parts where labelled songs lie, where it asks for that."""
+        """Put a model's parts where labelled songs lie, where it asks for that and there are
+        some."""
         model: Any = self.model
         if isinstance(model, Settling) and model.settles_at(self.step):
-            model.settle(*self._labelled())
+            tokens, labels = self._labelled()
+            if tokens:
+                model.settle(tokens, labels)
+
+    def _fit_prior(self) -> None:
+        """Fit what pieces are drawn from to labelled songs, where there are some."""
+        model: Any = self.model
+        if isinstance(model, Settling):
+            tokens, labels = self._labelled()
+            if tokens:
+                model.fit_prior(tokens, labels)
 
     def _labelled(self) -> tuple[list[Tensor], list[Tensor]]:
         """Tokens and labels of batches of labelled songs."""

@@ -24,6 +24,8 @@ from training.engine.trainer import Trainer
 from training.engine.validation import VALIDATION_SEED
 from training.errors import RunFailed
 
+from ..conftest import mock_rows, write_release
+
 
 def run(config, release, out, cache):
     trainer = Trainer(config, release, str(out), str(cache))
@@ -353,3 +355,24 @@ def test_two_ranks_train_together(tables, release, tmp_path, cache, vanilla):
         4,
         pytest.approx(sum(shares) / 2, rel=1e-5),
     ), "the mean of both ranks"
+
+
+def test_a_release_without_labels_trains_though_components_would_start_at_labels(
+    tmp_path,
+):
+    release = write_release(tmp_path / "release", mock_rows(lambda index: False))
+    sizes = {"layers": 1, "heads": 2, "width": 16, "feed_forward": 32, "latent": 4}
+    found = {}
+    for start in ("xavier", "labels"):
+        tables = {
+            "name": start, "kind": "semg_gmvae",
+            "model": {**sizes, "start": start, "prior": "fitted", "kl_warmup": 1},
+            "data": {"bars": 3, "tokens_per_bar": 48},
+            "train": {"steps": 2, "batch": 4, "log_every": 1, "validate_every": 2, "validation_batches": 1, "threads": 1,
+                      "tensorboard": False},
+        }  # fmt: skip
+        found[start] = run(
+            from_tables(tables), release, tmp_path / start, tmp_path / "cache"
+        )
+    # Nothing is known to start at: the weights are those of a start by chance.
+    assert same_weights(found["xavier"], found["labels"])
