@@ -367,7 +367,7 @@ def test_a_release_without_labels_trains_though_components_would_start_at_labels
         tables = {
             "name": start, "kind": "semg_gmvae",
             "model": {**sizes, "start": start, "prior": "fitted", "kl_warmup": 1},
-            "data": {"bars": 3, "tokens_per_bar": 48},
+            "data": {"bars": 3, "tokens_per_bar": 48, "supervision": 0.0},
             "train": {"steps": 2, "batch": 4, "log_every": 1, "validate_every": 2, "validation_batches": 1, "threads": 1,
                       "tensorboard": False},
         }  # fmt: skip
