@@ -86,11 +86,13 @@ def working(command: str, mend: str) -> Iterator[Stopped]:
         sys.warnoptions.append(SILENT)
     stopped, over = Stopped(), threading.Event()
     with stage(command.split()[-1]), _signals(command, mend, stopped, over):
-        threading.Thread(target=_speak, args=(over,), daemon=True).start()
+        speaker = threading.Thread(target=_speak, args=(over,), daemon=True)
+        speaker.start()
         try:
             yield stopped
         finally:
             over.set()
+            speaker.join()
 
 
 def _speak(over: threading.Event) -> None:

@@ -376,3 +376,30 @@ def test_a_release_without_labels_trains_though_components_would_start_at_labels
         )
     # Nothing is known to start at: the weights are those of a start by chance.
     assert same_weights(found["xavier"], found["labels"])
+
+
+def test_a_command_with_tensorboard_ends_well(tables, release, tmp_path):
+    """No thread may still be at work when the interpreter ends: some libraries abort then."""
+    tables["train"]["tensorboard"] = True
+    lines = ['name = "t"', 'kind = "semg_gmvae"']
+    for section in ("model", "data", "train"):
+        settings = tables[section].items()
+        lines += [
+            f"[{section}]",
+            *(f"{key} = {json.dumps(value)}" for key, value in settings),
+        ]
+    (tmp_path / "run.toml").write_text("\n".join(lines))
+    words = [
+        "train",
+        str(tmp_path / "run.toml"),
+        "--data",
+        release,
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "training.cli", *words, "--cache", str(tmp_path / "cache")],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
