@@ -119,7 +119,7 @@ SONGS = pa.schema(
         _field(
             "meter_confidence",
             pa.float32(),
-            "0-1, how well the onsets keep tracked beats; null where beats were not tracked",
+            "0-1, how well onsets keep tracked beats, or how likely an estimated meter is; else null",
             nullable=True,
         ),
         _field(

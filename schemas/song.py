@@ -52,8 +52,8 @@ def _nothing() -> np.ndarray:
 class Origin:
     """What a reader knows of a song besides its music.
 
-    meter_confidence: 0-1, how well the onsets keep tracked beats, None where beats were not
-    tracked; note_seconds: float32, the onset of each note as it was played, where beats were
+    meter_confidence: 0-1, how well the onsets keep tracked beats, or how likely an estimated
+    meter is, None where neither was done; note_seconds: float32, the onset of each note as it was played, where beats were
     tracked, else empty; key_meta: uint8, the key that the file states for each bar (24: none
     yet), empty where it states none; rounded_onsets, unplaced_notes, doubled_notes: notes
     whose onset is no whole tick in the file, that no track takes, that another of the same

@@ -22,8 +22,8 @@ from schemas.settings import PATH
 # What a row may be about; a table goes by the first of these it has.
 NAMED_BY = ("song_id", "file", "md5", "track_id")
 AXES = ("valence", "arousal")
-SAYS = ("quadrant", "emotion", "valence_class", "arousal_class", *AXES)
-COLUMNS = (*NAMED_BY, *SAYS, "group", "split")
+CLASSES = ("quadrant", "emotion", "valence_class", "arousal_class")
+COLUMNS = (*NAMED_BY, *CLASSES, *AXES, "group", "split")
 RANK = "rank"
 MISSING = ("", "na", "n/a", "nan", "null", "none")
 
@@ -73,14 +73,14 @@ class OwnLabels:
             raise ValueError(f"axes are of {', '.join(AXES)}, not {', '.join(self.axes)}")
         if self.scale != RANK and not _is_scale(self.scale):
             raise ValueError(f"scale must be [low, high] or {RANK!r}, not {self.scale!r}")
-        _groups_of(self.label_pattern)
+        groups_of(self.label_pattern)
 
 
 def _is_scale(scale: Any) -> bool:
     return not isinstance(scale, str) and len(scale) == 2 and scale[0] < scale[1]
 
 
-def _groups_of(pattern: str) -> set[str]:
+def groups_of(pattern: str) -> set[str]:
     """The columns that a pattern gives; raises ValueError where it is none, or gives no
     column."""
     if not pattern:

@@ -13,8 +13,10 @@ import pyarrow.compute as pc
 
 from pipelines.labels.own_labels import (
     AXES,
+    CLASSES,
     RANK,
     OwnLabels,
+    groups_of,
     in_our_words,
     named_by,
     read_rows,
@@ -40,12 +42,23 @@ RULE = "own"
 
 @dataclass(frozen=True, eq=False)
 class OwnTable:
-    """What one table says of songs: OWN, a row a song, and REFUSED; has_classes: whether
-    labels are classes or quadrants, which have no median."""
+    """What one table says of songs: OWN, a row a song, and REFUSED."""
 
     songs: pa.Table
     refused: pa.Table
-    has_classes: bool
+
+
+def gives_classes(own: OwnLabels, data: bytes | None) -> bool:
+    """Whether a row of a table, or the pattern, gives a class or quadrant and no number: that
+    has no median. Raises ValueError where the table cannot be used."""
+    of_names = groups_of(own.label_pattern)
+    of_rows = [of_names]
+    if data is not None:
+        name = PurePosixPath(own.table).name
+        read = read_rows(data, name)
+        named_by(own, read, name)
+        of_rows = [of_names | in_our_words(own, row).keys() for row in read]
+    return any(words & set(CLASSES) and not words & set(AXES) for words in of_rows)
 
 
 def label_songs_by_table(
@@ -82,7 +95,6 @@ def label_songs_by_table(
     return OwnTable(
         songs=_own_rows(good, name),
         refused=refused_rows(rows, file_name or f"own.{name}"),
-        has_classes=any(row.values and not set(AXES) & row.says.keys() for row in good),
     )
 
 

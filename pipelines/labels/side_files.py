@@ -21,7 +21,12 @@ from pipelines.labels.matches import MATCHES, merge_matches, read_match_list
 from pipelines.labels.msd import read_tracks
 from pipelines.labels.names import read_names
 from pipelines.labels.own_labels import OwnLabels
-from pipelines.labels.own_songs import OWN, label_songs_by_table, label_tracks_by_table
+from pipelines.labels.own_songs import (
+    OWN,
+    gives_classes,
+    label_songs_by_table,
+    label_tracks_by_table,
+)
 from pipelines.labels.people import AXES, PEOPLE
 from pipelines.labels.splits import Shares
 from pipelines.labels.tables import LABELS, REFUSED, LabelTable, prefer, read_labels
@@ -107,8 +112,8 @@ def read_side_files(config: AffectConfig) -> tuple[dict[str, pa.Table], list[Pin
         for path in config.labels
     ]
     for name, own in config.own.items():
-        by_track = read(own.table, partial(_by_track, name, own)) if own.table else None
-        tables += [by_track] if by_track else []
+        data = read(own.table, lambda data, _: data) if own.table else None
+        tables += _own_by_track(name, own, data, config.threshold)
     tracks = (
         [read(config.msd, lambda data, name: read_tracks(data))]
         if is_summary(config.msd)
@@ -183,8 +188,22 @@ def unpacked(data: bytes, name: str) -> tuple[bytes, str]:
         raise ValueError(f"{name} cannot be unpacked, fetch it again: {error}") from error
 
 
-def _by_track(name: str, own: OwnLabels, data: bytes, _: str) -> LabelTable | None:
-    return label_tracks_by_table(name, own, data)
+def _own_by_track(
+    name: str, own: OwnLabels, data: bytes | None, threshold: float | str
+) -> list[LabelTable]:
+    """A table of one's own where it goes by MSD track, nothing where it goes by songs or
+    there is only a pattern. Raises SettingsError where it cannot be used."""
+    try:
+        has_classes = gives_classes(own, data)
+        table = None if data is None else label_tracks_by_table(name, own, data)
+    except ValueError as error:
+        raise SettingsError(f"affect.own.{name}: {error}") from error
+    if has_classes and threshold == TRAIN_MEDIAN:
+        raise SettingsError(
+            f"affect.own.{name} gives classes or quadrants, which have no median: "
+            "set affect.threshold = 0.5"
+        )
+    return [table] if table else []
 
 
 def _of_people(name: str, table: OwnLabels, data: bytes, file_name: str) -> LabelTable:
@@ -209,17 +228,17 @@ def read_own(config: AffectConfig, songs: pa.Table) -> tuple[pa.Table, pa.Table]
     found, refused = [OWN.empty_table()], [REFUSED.empty_table()]
     for name, own in config.own.items():
         try:
-            data = files.read_bytes(own.table) if own.table else None
+            name_of_file = PurePosixPath(own.table).name
+            data = (
+                unpacked(files.read_bytes(own.table), name_of_file)[0]
+                if own.table
+                else None
+            )
             if data is not None and label_tracks_by_table(name, own, data):
                 continue
             table = label_songs_by_table(name, own, data, songs)
         except (OSError, ValueError) as error:
             raise SettingsError(f"affect.own.{name}: {error}") from error
-        if table.has_classes and config.threshold == TRAIN_MEDIAN:
-            raise SettingsError(
-                f"affect.own.{name} gives classes or quadrants, which have no median: "
-                "set affect.threshold = 0.5"
-            )
         found.append(table.songs)
         refused.append(table.refused)
     return pa.concat_tables(found), pa.concat_tables(refused)

@@ -30,7 +30,14 @@ from schemas.contracts import Files, Item, Limits
 from schemas.ids import MD5, TRACK_ID
 from schemas.reject import BadInput
 from schemas.settings import PATH
-from schemas.song import TICKS_PER_QUARTER, TRACKS, Song, covered_ticks, regular_bars
+from schemas.song import (
+    TICKS_PER_QUARTER,
+    TRACKS,
+    Origin,
+    Song,
+    covered_ticks,
+    regular_bars,
+)
 
 # How many files may be damaged before nobody asks any more whose corpus it is.
 FILES_LOOKED_AT = 16
@@ -78,10 +85,11 @@ def parse(item: Item, blobs: tuple[bytes, ...], config: Lpd5Config, limits: Limi
     side: dict[str, Any] = json.loads(item.side or "{}")
     beat = beat_quarters(*side["meter"]) if "meter" in side else QUARTER
     roll = read_npz(blobs[0], limits, beat)
-    bars, meter_source = _bars(roll, side, config.estimate_meter, limits)
+    bars, meter_source, confidence = _bars(roll, side, config.estimate_meter, limits)
     return Song(
         "lpd5", item.key, roll.notes, bars, roll.tempi, meter_source,
         source_sha256=hashlib.sha256(blobs[0]).hexdigest(), folder_track_ids=tuple(side.get("tracks", ())),
+        origin=Origin(meter_confidence=confidence),
     )  # fmt: skip
 
 
@@ -145,30 +153,32 @@ def _meter(entry: dict[str, Any]) -> dict[str, Any] | None:
 
 def _bars(
     roll: Roll, side: dict[str, Any], may_estimate: bool, limits: Limits
-) -> tuple[np.ndarray, str]:
-    """BAR array and the word for where it comes from."""
+) -> tuple[np.ndarray, str, float | None]:
+    """BAR array, the word for where it comes from, and how likely an estimate is, else
+    None."""
     end = covered_ticks(roll.notes)
     marks = roll.downbeats
     if len(marks) > 1:
         known = marked_to_the_end(marks, end)
         bars = downbeat_bars(marks, end, limits.max_bars)
-        return bars, "downbeats" if known else "downbeats_then_assumed"
-    (numerator, denominator), source = _one_meter(roll, side, may_estimate)
+        return bars, "downbeats" if known else "downbeats_then_assumed", None
+    numerator, denominator, source, confidence = _one_meter(roll, side, may_estimate)
     # A file of one meter has its first downbeat marked alone; what stands before it is a
     # pick-up.
     length = 4 * TICKS_PER_QUARTER * numerator // denominator
     pick_up = int(marks[0]) % length if len(marks) else 0
-    return regular_bars(end, numerator, denominator, pick_up), source
+    return regular_bars(end, numerator, denominator, pick_up), source, confidence
 
 
 def _one_meter(
     roll: Roll, side: dict[str, Any], may_estimate: bool
-) -> tuple[tuple[int, int], str]:
-    """Numerator and denominator of all bars, and the word for where they come from."""
+) -> tuple[int, int, str, float | None]:
+    """Numerator and denominator of all bars, the word for where they come from, and how
+    likely an estimate is, else None."""
     if "meter" in side:
         numerator, denominator = side["meter"]
-        return (numerator, denominator), "midi_info"
+        return numerator, denominator, "midi_info", None
     meter = estimate_meter(roll.notes) if may_estimate else None
     if meter is None:
-        return (4, 4), "assumed_4_4"
-    return (meter.numerator, meter.denominator), "estimated"
+        return 4, 4, "assumed_4_4", None
+    return meter.numerator, meter.denominator, "estimated", meter.confidence

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from key_pop import pitched_notes
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import StandardScaler
@@ -23,7 +24,6 @@ from pipelines.formats.meter_estimate import METERS, feature_names, features, sa
 from pipelines.formats.midi import MidiFile, read_midi
 from schemas.contracts import Limits
 from schemas.reject import BadInput
-from schemas.song import DRUMS, PIANO, make_notes
 
 QUARTERS = np.array(list(METERS))
 THRESHOLDS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -66,7 +66,7 @@ def corpus(name: str, folders: list[str]) -> Corpus:
             except BadInput:
                 continue
             length = stated(midi)
-            notes = notes_of(midi)
+            notes = pitched_notes(midi)
             if length in METERS and says_enough(notes):
                 rows.append(features(notes))
                 quarters.append(int(length))
@@ -83,22 +83,6 @@ def stated(midi: MidiFile) -> Fraction | None:
         return None
     ((numerator, denominator),) = meters
     return Fraction(4 * numerator, denominator) if denominator else None
-
-
-def notes_of(midi: MidiFile) -> np.ndarray:
-    """All notes as NOTE, drums apart from the rest, from the beat of the first on."""
-    parts = [
-        (
-            track.start,
-            track.duration,
-            track.pitch,
-            track.velocity,
-            np.full(len(track.start), DRUMS if track.is_drum else PIANO),
-        )
-        for track in midi.tracks
-    ]
-    start, *others = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return make_notes(start, *others)
 
 
 def fitted(values: np.ndarray, quarters: np.ndarray, weight: np.ndarray):

@@ -24,10 +24,7 @@ def medleys(tunes: list[Case], modulating: list[Case], n: int, seed: int) -> lis
     moves = real_moves(modulating)
     made = []
     for number in range(n):
-        up, mode, next_mode = moves[rng.integers(len(moves))]
-        first = by_mode[mode][rng.integers(len(by_mode[mode]))]
-        second = by_mode[next_mode][rng.integers(len(by_mode[next_mode]))]
-        raised = (first.song + up - second.song) % 12
+        first, second, raised = pair(by_mode, moves, rng)
         parts = [(first, 0), (second, raised)]
         if rng.random() < 0.5:
             parts.append((first, 0))
@@ -41,6 +38,17 @@ def medleys(tunes: list[Case], modulating: list[Case], n: int, seed: int) -> lis
     return made
 
 
+def pair(
+    by_mode: list[list[Case]], moves: list[tuple[int, int, int]], rng: np.random.Generator
+) -> tuple[Case, Case, int]:
+    """Two tunes and by how many semitones the second is raised, to be as far from the first
+    as a modulating tune goes."""
+    up, mode, next_mode = moves[rng.integers(len(moves))]
+    first = by_mode[mode][rng.integers(len(by_mode[mode]))]
+    second = by_mode[next_mode][rng.integers(len(by_mode[next_mode]))]
+    return first, second, (first.song + up - second.song) % 12
+
+
 def joined_halves(
     tunes: list[Case], modulating: list[Case], n: int, seed: int
 ) -> list[Case]:
@@ -51,10 +59,7 @@ def joined_halves(
     moves = real_moves(modulating)
     made = []
     for number in range(n):
-        up, mode, next_mode = moves[rng.integers(len(moves))]
-        first = by_mode[mode][rng.integers(len(by_mode[mode]))]
-        second = by_mode[next_mode][rng.integers(len(by_mode[next_mode]))]
-        raised = (first.song + up - second.song) % 12
+        first, second, raised = pair(by_mode, moves, rng)
         pieces = [
             excerpt(first, 0, len(first.bars) // 2, 0),
             excerpt(second, len(second.bars) // 2, len(second.bars), raised),

@@ -14,6 +14,7 @@ from pipelines.labels.groups import KEYS
 from pipelines.labels.own_labels import OwnLabels
 from pipelines.labels.own_songs import (
     OWN,
+    gives_classes,
     label_songs_by_table,
     label_tracks_by_table,
     own_keys,
@@ -100,13 +101,33 @@ def test_names_say_quadrants_groups_and_splits() -> None:
     table = label_songs_by_table(
         "emopia", own(table="", label_pattern=pattern, source="mine"), None, SONGS
     )
-    assert table.has_classes and not len(table.refused)
+    assert not len(table.refused)
     rows = {row["song_id"]: row for row in table.songs.to_pylist()}
     assert len(rows) == 2
     assert rows["mine:Q3_abcdefghijk_0"]["valence"] == 0
     assert rows["mine:Q1_abcdefghijk_1"]["group"] == "abcdefghijk"
     keys = own_keys(table.songs, KEYS)
     assert keys["key"].unique().to_pylist() == ["own:emopia:abcdefghijk"]
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern", "classes"),
+    [
+        ("file,quadrant\ntwo,Q1", "", True),
+        ("file,valence_class,arousal_class\ntwo,1,0", "", True),
+        ("file,valence,arousal\ntwo,1,0", "", False),
+        ("file,valence,arousal,quadrant\ntwo,1,0,\na/one,,,Q2", "", True),
+        ("file,group\ntwo,x", "", False),
+        ("file,group\ntwo,x", "Q(?P<quadrant>[1-4])", True),
+        ("", "Q(?P<quadrant>[1-4])", True),
+        ("", "_(?P<song>.{11})", False),
+    ],
+)
+def test_classes_without_numbers_are_noticed_before_songs_are(
+    text: str, pattern: str, classes: bool
+) -> None:
+    settings = own(table="labels.csv" if text else "", label_pattern=pattern)
+    assert gives_classes(settings, text.encode() if text else None) is classes
 
 
 def test_a_table_and_a_pattern_together() -> None:

@@ -101,6 +101,18 @@ def test_a_file_that_is_none_is_one_sentence_and_nothing_is_written(
         ("affect.msd={}/none", "no folder of MSD files"),
         ("splits.given=['{}/x.csv']", "lacks a column split"),
         ("splits.given=['{}/none.csv']", "cannot read"),
+        (
+            "affect.own={{us={{table='{}/x.csv', license='l', citation='c'}}}}",
+            "affect.own.us: x.csv has no rows",
+        ),
+        (
+            "affect.own={{us={{table='{}/no.csv', license='l', citation='c'}}}}",
+            "cannot read",
+        ),
+        (
+            "affect.own={{us={{table='{}/q.csv', license='l', citation='c'}}}}",
+            "affect.own.us gives classes",
+        ),
         ("filters.lpd5.min_bars=-1", "min_bars must be 0 or more"),
         ("affect.threshold=2.0", "threshold must lie in"),
     ],
@@ -113,6 +125,7 @@ def test_a_build_reads_all_it_is_given_before_the_first_song(
     says: str,
 ) -> None:
     (tmp_path / "x.csv").write_text("md5,title\n")
+    (tmp_path / "q.csv").write_text("md5,quadrant\nx,Q1\n")
     flags = ["--set", setting.format(tmp_path)]
     build = ["build", str(corpus / "build.toml"), "--out", str(tmp_path / "out")]
     assert main([*build, *flags, *IN_PROCESS]) == 2

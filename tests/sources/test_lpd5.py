@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipelines.formats.meter_estimate import estimate_meter
 from pipelines.formats.npz import foreign_tracks
 from pipelines.formats.npz_time import beat_quarters
 from pipelines.formats.npz_write import write_npz
@@ -370,7 +371,7 @@ def test_an_item_says_which_song_it_is() -> None:
 
 def test_a_meter_that_nothing_states_is_estimated_where_asked(tmp_path: Path) -> None:
     bars = " | ".join(
-        f"{low} [{low}+C5] [{low}+C5]".replace("[", "").replace("]", "")
+        f"{low} {low}+C5 {low}+C5"
         for low in ["C3", "F3", "G3", "C3", "A3", "F3", "G3", "C3"] * 4
     )
     waltz = mock.song(f"Piano: {bars}", meter=(3, 4))
@@ -387,6 +388,9 @@ def test_a_meter_that_nothing_states_is_estimated_where_asked(tmp_path: Path) ->
     songs = read(tmp_path, estimate_meter=True)
     assert (songs[A].meter_source, songs[B].meter_source) == ("estimated", "downbeats")
     assert songs[A].bars.tolist() == songs[B].bars.tolist()
+    meter = estimate_meter(songs[A].notes)
+    assert meter and songs[A].origin.meter_confidence == meter.confidence > 0.7
+    assert songs[B].origin.meter_confidence is None
     info.write_text(json.dumps({f"{A}.mid": {"constant_time_signature": "4/4"}}))
     told = read(tmp_path, str(info), estimate_meter=True)[A]
     assert told.meter_source == "midi_info" and told.bars["length"].tolist()[0] == 96
